@@ -1,0 +1,122 @@
+"""What takes many minutes: the cost of neighbours, of an old snapshot, of a
+wide fan-out."""
+
+import re
+
+from rows import NOOP, enqueue_paced, floor, latencies_ms, of_queue
+from table import median, percentile
+
+
+WARM_UP = 10000  # tasks
+
+
+def neighbours(bench, tasks=100000, each=500000, rounds=3):
+    """A claim and a finish beside a million tasks that wait, by plans made
+    while the tables were empty."""
+    bench.sql("ALTER SYSTEM SET autovacuum = off")
+    bench.sql("SELECT pg_reload_conf()")
+    alone = [floor(bench, tasks) for _ in range(rounds)]
+    crowded = []
+    for _ in range(rounds):
+        crowded.append(floor(
+            bench, tasks, before=lambda: add_neighbours(bench, each)))
+    bench.sql("ALTER SYSTEM RESET autovacuum")
+    bench.sql("SELECT pg_reload_conf()")
+    bench.table.add("bare turns, nothing beside the queue", median(alone),
+                    "tasks/s")
+    bench.table.add(f"bare turns beside {2 * each:,} waiting tasks",
+                    median(crowded), "tasks/s")
+    bench.table.add("  times the cost alone", median(alone) / median(crowded),
+                    at_most=1.2)
+
+
+def add_neighbours(bench, each):
+    """Half of them delayed, half blocked in flows of 100,000."""
+    bench.fill(each, "later", run_at="now() + interval '1 day'")
+    width = min(each, 100000)
+    flow = ("jsonb_build_object('flow', 'wide', 'tasks', (SELECT"
+            " jsonb_object_agg('t' || i, CASE i WHEN 1 THEN"
+            " '{\"kind\": \"noop\", \"queue\": \"later\","
+            " \"run_at\": \"2100-01-01\"}'::jsonb ELSE"
+            " '{\"kind\": \"noop\", \"queue\": \"later\","
+            " \"needs\": [\"t1\"]}' END)"
+            f" FROM generate_series(1, {width}) i))")
+    for _ in range(each // width):
+        bench.sql(f"SELECT muster.submit_flow({flow})")
+
+
+def old_snapshot(bench, step=50000, steps=6):
+    """A transaction that sees the tables as they were, all the while."""
+    bench.forget()
+    rates = []
+    queues = {"noop": {"concurrency": 400 * bench.workers}}
+    with bench.daemon(queues, NOOP) as daemon:
+        bench.fill(WARM_UP, "noop")
+        daemon.wait_done(WARM_UP)
+        with bench.postgres.session() as session:
+            session.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ;"
+                                " SELECT count(*) FROM muster.task;\n")
+            session.stdin.flush()
+            session.stdout.readline()
+            for number in range(steps):
+                rates.append(one_step(bench, daemon, step, number))
+    bench.table.add(f"no-ops, first {step:,} with an old snapshot",
+                    rates[0], "tasks/s")
+    bench.table.add(f"no-ops, last {step:,} of {step * steps:,}",
+                    rates[-1], "tasks/s")
+    bench.table.add("  last of first", rates[-1] / rates[0], at_least=0.8)
+
+
+def one_step(bench, daemon, step, number):
+    last = int(bench.value("SELECT coalesce(max(id), 0) FROM muster.task"))
+    with bench.paused("noop"):
+        bench.fill(step, "noop")
+    daemon.wait_done(WARM_UP + step * (number + 1))
+    return bench.rate(f"id > {last} AND {of_queue('noop')}")
+
+
+def fan_out(bench, width=1000000, chunk=20000):
+    """One task unlocks a million; others must not notice."""
+    bench.forget()
+    bench.sql("ALTER SYSTEM SET log_min_duration_statement = 1000")
+    bench.sql("SELECT pg_reload_conf()")
+    queues = {"gate": {"concurrency": 1}, "side": {"concurrency": 20},
+              "wide": {"concurrency": 400 * bench.workers}}
+    with bench.daemon(queues, NOOP) as daemon:
+        with bench.paused("gate"):
+            root = bench.value("SELECT muster.enqueue('noop',"
+                               " queue => 'gate')")
+            for _ in range(width // chunk):
+                bench.sql("SELECT count(muster.enqueue('noop', queue =>"
+                          f" 'wide', depends_on => ARRAY[{root}]::bigint[],"
+                          f" wake => false)) FROM generate_series(1, {chunk})")
+            daemon.wait(lambda: bench.value(
+                "SELECT EXISTS (SELECT FROM muster.arriving)") == "f",
+                "all are admitted", 1800)
+        latencies = latencies_meanwhile(bench, daemon, width)
+    bench.table.add(f"unlocked by one task, {width:,} no-ops",
+                    bench.rate(of_queue("wide")), "tasks/s")
+    bench.table.add("latency p99 of another queue meanwhile",
+                    percentile(latencies, 0.99), "ms", at_most=100)
+    bench.table.add("the daemon's transactions over 1 s",
+                    slow_statements(bench), at_most=0)
+    bench.sql("ALTER SYSTEM RESET log_min_duration_statement")
+    bench.sql("SELECT pg_reload_conf()")
+
+
+def latencies_meanwhile(bench, daemon, width):
+    """Of single tasks of another queue, until the wide one is done."""
+    found = []
+    while daemon.done() < width + len(found):
+        returned = enqueue_paced(bench, "side", 200)
+        found += latencies_ms(bench, returned)
+    return found
+
+
+def slow_statements(bench):
+    with open(bench.postgres.log, encoding="utf-8", errors="replace") as log:
+        return sum(1 for line in log
+                   if re.search(r"musterd.*LOG:  duration:", line))
+
+
+LONG = (neighbours, old_snapshot, fan_out)

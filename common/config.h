@@ -1,0 +1,122 @@
+/*
+ * The configuration: YAML files, checked whole, then immutable.
+ *
+ * Only the short-lived `config-check` process reads files (config_load). What
+ * it found right travels as a blob (config_encode) in a memfd to supervisor,
+ * workers and scheduler, which decode it (config_decode). One table of keys
+ * (config_table.c) drives reading, checking, printing, reload and the manual.
+ */
+#ifndef COMMON_CONFIG_H
+#define COMMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/log.h"
+#include "common/text.h"
+
+/* How a failed attempt is repeated: first × factor^(n-1), at most max, each
+ * time moved by up to ± jitter (a share). */
+struct backoff_config {
+	int64_t first_ms, max_ms;
+	double factor, jitter;
+};
+
+/* What holds for a task unless its enqueuer said otherwise. */
+struct task_defaults {
+	int64_t timeout_ms, grace_ms;
+	int max_attempts;
+	struct backoff_config backoff;
+};
+
+struct queue_config {
+	char *name;
+	int concurrency;      /* tasks of it at a time in this instance */
+	int64_t retention_ms; /* how long finished tasks are kept */
+};
+
+enum handler_type { HANDLER_EXEC, HANDLER_SQL, HANDLER_NOOP };
+
+struct handler_config {
+	char *kind;
+	enum handler_type type;
+	char **argv;	 /* exec: program and arguments, NULL at the end */
+	char *function;	 /* sql: schema.name */
+	char *role;	 /* sql: role to call it as, NULL: the daemon's own */
+	int concurrency; /* at a time in this instance; 0: as the queue says */
+	struct task_defaults limits; /* resolved against `defaults` */
+	char *working_directory;     /* exec; NULL: / */
+	char **environment;	     /* exec: "NAME=value", NULL at the end */
+};
+
+struct config {
+	char *database; /* libpq conninfo or URI */
+	char *redis;	/* NULL: none */
+	char *cluster;
+	int workers; /* resolved: never 0 */
+	char *runtime_dir;
+	enum log_level log_level;
+	enum log_format log_format;
+	int64_t shutdown_timeout_ms, watchdog_ms, heartbeat_ms;
+	int64_t poll_interval_ms;
+	bool prepared_statements;
+	int64_t max_payload_bytes, max_result_bytes;
+	int crash_limit;
+	char *admin_group; /* NULL: none */
+	struct task_defaults defaults;
+	struct queue_config *queues; /* by name */
+	size_t queue_count;
+	struct handler_config *handlers; /* by kind */
+	size_t handler_count;
+};
+
+/* All errors of a load, in the order of files and lines. */
+struct config_errors {
+	struct error *items; /* owned */
+	char **carets;	     /* owned: the line and a caret under the place */
+	size_t count;
+};
+
+/*
+ * Reads `file` and then conf.d/(*.yaml) beside it in name order, merges and
+ * checks. Returns a configuration that the caller frees, or NULL with every
+ * error found in `ret_errors` (at most 100; the caller frees them).
+ */
+struct config *config_load(const char *file, struct config_errors *ret_errors);
+void config_errors_free(struct config_errors *errors);
+
+/* Frees all of it; takes NULL; returns NULL. */
+struct config *config_free(struct config *config);
+
+/* The blob that other processes read; config_decode gives NULL with `error`
+ * filled when the bytes are not a blob of this version. */
+void config_encode(const struct config *config, struct text *ret_blob);
+struct config *config_decode(
+    const void *blob, size_t size, struct error *error);
+
+/* The merged configuration as YAML, passwords replaced (musterd -T). */
+void config_print(const struct config *config, struct text *ret_text);
+
+/* What a change from `old` to `new` asks for, the strongest of its keys. */
+enum config_change {
+	CONFIG_SAME,
+	CONFIG_IN_PLACE,    /* children take the new one over */
+	CONFIG_NEW_WORKERS, /* children are replaced */
+	CONFIG_RESTART,	    /* needs a restart of the service */
+};
+/* `ret_key` names the first key of that strength (static string). */
+enum config_change config_compare(
+    const struct config *old, const struct config *new, const char **ret_key);
+
+/* By name or kind; NULL when there is none. */
+const struct queue_config *config_queue(
+    const struct config *config, const char *name);
+const struct handler_config *config_handler(
+    const struct config *config, const char *kind);
+
+/* `database` or any conninfo with its password replaced by ***. */
+void config_hide_password(const char *conninfo, struct text *ret_text);
+
+#endif

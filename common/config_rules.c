@@ -1,0 +1,121 @@
+#include "common/config_rules.h"
+
+#include <libpq-fe.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/un.h>
+
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+
+bool
+config_is_name(const char *value, struct error *error)
+{
+	size_t length = strspn(value, LETTERS DIGITS "_-.:/");
+
+	if (length > 0 && length <= 100 && value[length] == '\0')
+		return true;
+	error_set(error,
+	    "'%.64s' is not a name: 1 to 100 letters, digits and _ - . : /",
+	    value);
+	return false;
+}
+
+bool
+config_is_absolute(const char *value, struct error *error)
+{
+	if (value[0] == '/')
+		return true;
+	error_set(error, "'%.64s' is not an absolute path", value);
+	return false;
+}
+
+bool
+config_is_runtime_dir(const char *value, struct error *error)
+{
+	/* The longest name in it is that of the control socket. */
+	size_t room = sizeof(((struct sockaddr_un *)0)->sun_path) -
+		      sizeof("/control.sock");
+
+	if (!config_is_absolute(value, error))
+		return false;
+	if (strlen(value) <= room)
+		return true;
+	error_set(error,
+	    "longer than %zu bytes: no room for the control socket's name",
+	    room);
+	return false;
+}
+
+/* libpq's own words, unless they might quote a password. */
+bool
+config_is_conninfo(const char *value, struct error *error)
+{
+	char *problem = NULL;
+	PQconninfoOption *options = PQconninfoParse(value, &problem);
+	bool secret = strstr(value, "pass") != NULL || strchr(value, '@');
+
+	if (options == NULL)
+		error_set(error, "not a connection string%s%.*s",
+		    secret || problem == NULL ? "" : ": ",
+		    secret || problem == NULL ? 0 : (int)strcspn(problem, "\n"),
+		    problem == NULL ? "" : problem);
+	PQfreemem(problem);
+	if (options == NULL)
+		return false;
+	PQconninfoFree(options);
+	return true;
+}
+
+bool
+config_is_redis(const char *value, struct error *error)
+{
+	if (strncmp(value, "rediss://", 9) == 0)
+		error_set(error, "rediss:// is not in this build");
+	else if (strncmp(value, "redis://", 8) != 0 &&
+		 strncmp(value, "unix:///", 8) != 0)
+		error_set(error, "not unix:///path or redis://host:port/db");
+	else
+		return true;
+	return false;
+}
+
+/* How many bytes are an SQL identifier that needs no quotes. */
+static size_t
+identifier(const char *value)
+{
+	size_t length;
+
+	if (strspn(value, LETTERS "_") == 0)
+		return 0;
+	length = strspn(value, LETTERS DIGITS "_$");
+	return length <= 63 ? length : 0;
+}
+
+bool
+config_is_function(const char *value, struct error *error)
+{
+	size_t schema = identifier(value);
+	size_t name = value[schema] == '.' ? identifier(value + schema + 1) : 0;
+
+	if (schema > 0 && name > 0 && value[schema + 1 + name] == '\0')
+		return true;
+	error_set(error, "'%.64s' is not schema.function", value);
+	return false;
+}
+
+bool
+config_is_variable(const char *value, struct error *error)
+{
+	size_t length = strspn(value, LETTERS DIGITS "_");
+
+	if (length == 0 || value[length] != '\0' || strspn(value, DIGITS) > 0) {
+		error_set(
+		    error, "'%.64s' is not the name of a variable", value);
+		return false;
+	}
+	if (strncmp(value, "MUSTER_", 7) != 0)
+		return true;
+	error_set(error, "variables called MUSTER_… are the daemon's own");
+	return false;
+}

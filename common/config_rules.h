@@ -1,0 +1,23 @@
+/*
+ * What a value must be beyond its type. Private to the config_*.c files. Each
+ * check says in `error` what is wrong, without a place.
+ */
+#ifndef COMMON_CONFIG_RULES_H
+#define COMMON_CONFIG_RULES_H
+
+#include <stdbool.h>
+
+#include "common/error.h"
+
+/* Letters, digits and _ - . : / — of queues, kinds, the cluster. */
+bool config_is_name(const char *value, struct error *error);
+bool config_is_absolute(const char *value, struct error *error);
+/* A path that leaves room for a socket's name. */
+bool config_is_runtime_dir(const char *value, struct error *error);
+bool config_is_conninfo(const char *value, struct error *error);
+bool config_is_redis(const char *value, struct error *error);
+/* schema.function, as it stands in SQL without quotes. */
+bool config_is_function(const char *value, struct error *error);
+bool config_is_variable(const char *value, struct error *error);
+
+#endif

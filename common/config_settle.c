@@ -1,0 +1,238 @@
+/*
+ * What follows from all keys together: handlers take over the defaults, the
+ * queue "default" exists, lists are sorted; and what can be wrong only then.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/config_load.h"
+#include "common/scoreboard.h"
+
+enum { ROUTES_LIMIT = 10000 };
+
+/* Whether anything in a queue or handler was reported already. */
+static bool
+is_broken(
+    const struct config_loader *loader, const void *items, const char *name)
+{
+	for (size_t i = 0; i < loader->place_count; i++) {
+		const struct config_place *place = &loader->places[i];
+
+		if (place->broken && strcmp(place->name, name) == 0 &&
+		    config_field_const(place->key, loader->config) == items)
+			return true;
+	}
+	return false;
+}
+
+/* The last place that named a queue or handler, else the start of the file. */
+static const struct yaml_node *
+place_of(
+    const struct config_loader *loader, const void *items, const char *name)
+{
+	const struct yaml_node *found = loader->root;
+
+	for (size_t i = 0; i < loader->place_count; i++) {
+		const struct config_place *place = &loader->places[i];
+
+		if (strcmp(place->name, name) == 0 &&
+		    config_field_const(place->key, loader->config) == items)
+			found = place->node;
+	}
+	return found;
+}
+
+/* Its member, to point at more exactly. */
+static const struct yaml_node *
+member_or_self(const struct yaml_node *node, const char *key)
+{
+	const struct yaml_node *member = yaml_member(node, key);
+
+	return member == NULL ? node : member;
+}
+
+static void
+take_over(const struct config_section *section, void *into, const void *from)
+{
+	for (size_t i = 0; i < section->count; i++) {
+		const struct config_key *key = &section->keys[i];
+
+		if (key->type->storage == STORE_SECTION)
+			take_over(key->section, config_field(key, into),
+			    config_field_const(key, from));
+		else if (!config_is_set(key, into))
+			config_number_set(key, into, config_number(key, from));
+	}
+}
+
+static void
+check_backoff(struct config_loader *loader,
+    const struct backoff_config *backoff, const struct yaml_node *place)
+{
+	if (backoff->first_ms > backoff->max_ms)
+		config_complain_key(loader, member_or_self(place, "backoff"),
+		    "backoff: first is longer than max");
+}
+
+/* How many of exec, sql and noop it has; sets its type. */
+static int
+count_types(struct handler_config *handler)
+{
+	int count = (handler->argv != NULL) + (handler->function != NULL) +
+		    (handler->type == HANDLER_NOOP);
+
+	if (handler->function != NULL)
+		handler->type = HANDLER_SQL;
+	else if (handler->argv != NULL)
+		handler->type = HANDLER_EXEC;
+	return count;
+}
+
+static void
+check_only_for(struct config_loader *loader, const struct yaml_node *place,
+    const char *key, const char *type, bool wrong)
+{
+	if (wrong)
+		config_complain_key(loader, member_or_self(place, key),
+		    "%s: only a handler with %s has it", key, type);
+}
+
+static void
+check_handler(struct config_loader *loader,
+    const struct handler_config *handler, int types,
+    const struct yaml_node *place)
+{
+	bool exec = handler->argv != NULL, sql = handler->function != NULL;
+
+	if (types != 1)
+		config_complain_key(loader, place,
+		    "handler '%s' needs exactly one of exec, sql and noop",
+		    handler->kind);
+	check_only_for(
+	    loader, place, "role", "sql", handler->role != NULL && !sql);
+	check_only_for(loader, place, "working_directory", "exec",
+	    handler->working_directory != NULL && !exec);
+	check_only_for(loader, place, "environment", "exec",
+	    handler->environment != NULL && !exec);
+	check_backoff(loader, &handler->limits.backoff, place);
+}
+
+static void
+settle_handler(struct config_loader *loader, struct handler_config *handler)
+{
+	const void *handlers = &loader->config->handlers;
+	int types = count_types(handler);
+
+	if (handler->concurrency < 0)
+		handler->concurrency = 0;
+	take_over(&config_section_limits, &handler->limits,
+	    &loader->config->defaults);
+	if (!is_broken(loader, handlers, handler->kind))
+		check_handler(loader, handler, types,
+		    place_of(loader, handlers, handler->kind));
+}
+
+static void
+need_default_queue(struct config *config)
+{
+	void *base = config, *inner;
+	const struct config_key *key =
+	    config_find_key(&config_section_top, "queues", base, &inner);
+	void *queue;
+
+	for (size_t i = 0; i < config->queue_count; i++)
+		if (strcmp(config->queues[i].name, "default") == 0)
+			return;
+	queue = config_item_add(key, config, "default");
+	config_section_defaults(key->section, queue);
+}
+
+/* A worker must have room in its scoreboard for all it may run. */
+static void
+check_concurrency(struct config_loader *loader)
+{
+	const struct config *config = loader->config;
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < config->queue_count; i++) {
+		const struct queue_config *queue = &config->queues[i];
+		const struct yaml_node *place =
+		    place_of(loader, &config->queues, queue->name);
+
+		sum += (queue->concurrency + config->workers - 1) /
+		       config->workers;
+		if (sum <= SCOREBOARD_SLOTS)
+			continue;
+		config_complain_key(loader,
+		    member_or_self(place, "concurrency"),
+		    "concurrency: with this queue a worker may run %lld tasks "
+		    "at a time, more than %d; lower it or raise workers",
+		    (long long)sum, SCOREBOARD_SLOTS);
+		return;
+	}
+}
+
+/* A worker tells PostgreSQL of every pair of a queue and a kind it serves. */
+static void
+check_routes(struct config_loader *loader)
+{
+	const struct config *config = loader->config;
+	size_t routes = config->queue_count * config->handler_count;
+
+	if (routes > ROUTES_LIMIT)
+		config_complain_key(loader,
+		    member_or_self(loader->root, "handlers"),
+		    "handlers: %zu with %zu queues are %zu pairs, more than "
+		    "%d; use several instances",
+		    config->handler_count, config->queue_count, routes,
+		    ROUTES_LIMIT);
+}
+
+static int
+compare_items(const void *a, const void *b)
+{
+	return strcmp(config_item_name(a), config_item_name(b));
+}
+
+static void
+sort_items(struct config *config)
+{
+	qsort(config->queues, config->queue_count, sizeof(config->queues[0]),
+	    compare_items);
+	if (config->handler_count > 0)
+		qsort(config->handlers, config->handler_count,
+		    sizeof(config->handlers[0]), compare_items);
+}
+
+static void
+check_database(struct config_loader *loader, const char *file)
+{
+	struct error error;
+
+	if (loader->config->database != NULL ||
+	    (loader->root != NULL &&
+		yaml_member(loader->root, "database") != NULL))
+		return; /* what is wrong with it was said */
+	error_set(&error, "no database is named: add a line such as "
+			  "database: host=/run/postgresql dbname=app");
+	error_place(&error, file, 1, 1);
+	config_collect(&loader->collector,
+	    loader->root == NULL ? NULL : loader->root->source, &error);
+}
+
+void
+config_settle(struct config_loader *loader, const char *file)
+{
+	struct config *config = loader->config;
+
+	need_default_queue(config);
+	for (size_t i = 0; i < config->handler_count; i++)
+		settle_handler(loader, &config->handlers[i]);
+	sort_items(config);
+	check_database(loader, file);
+	check_concurrency(loader);
+	check_routes(loader);
+	if (loader->root != NULL)
+		check_backoff(loader, &config->defaults.backoff,
+		    member_or_self(loader->root, "defaults"));
+}

@@ -1,0 +1,303 @@
+#include "ctl/check.h"
+
+#include <hiredis/hiredis.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl/schema.h"
+#include "ctl/service_user.h"
+#include "ctl/session.h"
+#include "ctl/settings.h"
+#include "common/config.h"
+#include "common/redis.h"
+
+enum { REDIS_LIMIT_S = 3, INVARIANTS_LIMIT_MS = 600000, VIOLATIONS = 100 };
+
+__attribute__((format(printf, 4, 5))) static int
+add(struct check_report *report, int code, const char *what, const char *format,
+    ...)
+{
+	struct text clean = TEXT_EMPTY;
+	char *detail = NULL;
+	va_list arguments;
+
+	if (report->count == CHECK_MOST)
+		return code;
+	va_start(arguments, format);
+	if (vasprintf(&detail, format, arguments) < 0)
+		abort();
+	va_end(arguments);
+	text_add_escaped(&clean, detail, strlen(detail));
+	free(detail);
+	report->items[report->count++] = (struct check_item){
+	    .what = what, .detail = text_steal(&clean), .code = code};
+	return code;
+}
+
+static int
+check_configuration(struct ctl *ctl, struct check_report *report)
+{
+	const char *file = settings_file(ctl);
+
+	if (ctl_option(ctl, "database") != NULL && access(file, F_OK) < 0)
+		return 0;
+	if (settings_load(ctl) != 0)
+		return add(report, CTL_CONFIG, "configuration",
+		    "%s is wrong, see above", file);
+	return add(report, 0, "configuration", "%s, %zu queues, %zu handlers",
+	    file, ctl->config->queue_count, ctl->config->handler_count);
+}
+
+/* Whether the connection's role may do a daemon's work. */
+static int
+check_rights(struct ctl *ctl, struct check_report *report)
+{
+	static const char sql[] =
+	    "SELECT pg_has_role('muster_worker', 'USAGE'), current_user";
+	PGresult *result;
+	int code = session_query(ctl, &result, sql, 0, NULL);
+
+	if (code != 0)
+		return add(report, code, "rights", "see above");
+	if (*PQgetvalue(result, 0, 0) == 't')
+		add(report, 0, "rights", "%s is a muster_worker",
+		    PQgetvalue(result, 0, 1));
+	else
+		code = add(report, CTL_CONFIG, "rights",
+		    "%s is no muster_worker: GRANT muster_worker TO it",
+		    PQgetvalue(result, 0, 1));
+	PQclear(result);
+	return code;
+}
+
+static int
+check_database(struct ctl *ctl, struct check_report *report)
+{
+	int code = session_connect_bare(ctl);
+
+	if (code != 0)
+		return add(report, code, "database", "see above");
+	add(report, 0, "database", "%s, PostgreSQL %s, as %s", PQdb(ctl->pg),
+	    PQparameterStatus(ctl->pg, "server_version"), PQuser(ctl->pg));
+	code = schema_check(ctl);
+	if (code != 0)
+		return add(report, code, "schema", "see above");
+	add(report, 0, "schema", "version %d", schema_known_version());
+	return check_rights(ctl, report);
+}
+
+static redisContext *
+connect_redis(const struct redis_address *address)
+{
+	struct timeval limit = {.tv_sec = REDIS_LIMIT_S};
+	redisContext *redis;
+
+	redis =
+	    address->path != NULL
+		? redisConnectUnixWithTimeout(address->path, limit)
+		: redisConnectWithTimeout(address->host, address->port, limit);
+	if (redis == NULL)
+		abort();
+	if (redis->err == 0)
+		redisSetTimeout(redis, limit);
+	return redis;
+}
+
+/* One command; NULL when it worked, else what went wrong. */
+static const char *
+order_redis(redisContext *redis, char *buffer, size_t size, const char *verb,
+    const char *argument)
+{
+	redisReply *reply = argument != NULL
+				? redisCommand(redis, "%s %s", verb, argument)
+				: redisCommand(redis, "%s", verb);
+	const char *wrong = NULL;
+
+	if (reply == NULL)
+		wrong = redis->errstr;
+	else if (reply->type == REDIS_REPLY_ERROR)
+		wrong = reply->str;
+	if (wrong != NULL)
+		snprintf(buffer, size, "%s", wrong);
+	if (reply != NULL)
+		freeReplyObject(reply);
+	return wrong != NULL ? buffer : NULL;
+}
+
+static const char *
+try_redis(const struct redis_address *address, char *buffer, size_t size)
+{
+	redisContext *redis = connect_redis(address);
+	const char *wrong = NULL;
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", address->database);
+	if (redis->err != 0) {
+		snprintf(buffer, size, "%s", redis->errstr);
+		wrong = buffer;
+	}
+	if (wrong == NULL && address->password != NULL)
+		wrong =
+		    order_redis(redis, buffer, size, "AUTH", address->password);
+	if (wrong == NULL && address->database != 0)
+		wrong = order_redis(redis, buffer, size, "SELECT", number);
+	if (wrong == NULL)
+		wrong = order_redis(redis, buffer, size, "PING", NULL);
+	redisFree(redis);
+	return wrong;
+}
+
+static int
+check_redis(struct ctl *ctl, struct check_report *report)
+{
+	struct redis_address address;
+	struct error error;
+	char buffer[256];
+	const char *wrong;
+	int code = 0;
+
+	if (ctl->config == NULL || ctl->config->redis == NULL)
+		return ctl->config == NULL ? 0
+					   : add(report, 0, "redis",
+						 "none configured: no events, "
+						 "slower rescue of hosts");
+	if (redis_address_parse(ctl->config->redis, &address, &error) < 0)
+		return add(report, CTL_CONFIG, "redis", "%s", error.text);
+	wrong = try_redis(&address, buffer, sizeof(buffer));
+	if (wrong != NULL)
+		code = add(report, CTL_AGAIN, "redis", "%s", wrong);
+	else
+		add(report, 0, "redis", "answers");
+	redis_address_free(&address);
+	return code;
+}
+
+static int
+check_program(struct check_report *report, const char *kind, const char *file)
+{
+	struct stat status;
+
+	if (stat(file, &status) < 0)
+		return add(report, CTL_FAILED, "handler",
+		    "%s: %s does not exist", kind, file);
+	if (!S_ISREG(status.st_mode) || access(file, X_OK) < 0)
+		return add(report, CTL_FAILED, "handler",
+		    "%s: %s is not executable", kind, file);
+	return add(report, 0, "handler", "%s runs %s", kind, file);
+}
+
+static int
+check_function(struct ctl *ctl, struct check_report *report,
+    const struct handler_config *handler)
+{
+	static const char sql[] =
+	    "SELECT to_regprocedure($1 || '(jsonb, jsonb, "
+	    "muster.task_context)')"
+	    " IS NOT NULL, coalesce(to_regrole($2) IS NOT NULL, true),"
+	    " $2::text IS NULL OR (to_regrole($2) IS NOT NULL"
+	    " AND pg_has_role(to_regrole($2)::oid, 'MEMBER'))";
+	const char *values[] = {handler->function, handler->role};
+	PGresult *result;
+	int code;
+
+	if (ctl->pg == NULL || PQstatus(ctl->pg) != CONNECTION_OK)
+		return 0;
+	code = session_query(ctl, &result, sql, 2, values);
+	if (code != 0)
+		return add(
+		    report, code, "handler", "%s: see above", handler->kind);
+	if (*PQgetvalue(result, 0, 0) != 't')
+		code = add(report, CTL_FAILED, "handler",
+		    "%s: there is no function %s(jsonb, jsonb, "
+		    "muster.task_context)",
+		    handler->kind, handler->function);
+	else if (*PQgetvalue(result, 0, 2) != 't')
+		code = add(report, CTL_FAILED, "handler",
+		    "%s: role %s is not there, or not granted to %s",
+		    handler->kind, handler->role, PQuser(ctl->pg));
+	else
+		add(report, 0, "handler", "%s calls %s", handler->kind,
+		    handler->function);
+	PQclear(result);
+	return code;
+}
+
+/* As the service user would find it. */
+static int
+check_handlers(struct ctl *ctl, struct check_report *report)
+{
+	const struct config *config = ctl->config;
+	int first = 0;
+
+	for (size_t i = 0; config != NULL && i < config->handler_count; i++) {
+		const struct handler_config *handler = &config->handlers[i];
+		int code = 0;
+
+		if (handler->type == HANDLER_EXEC)
+			code = check_program(
+			    report, handler->kind, handler->argv[0]);
+		else if (handler->type == HANDLER_SQL)
+			code = check_function(ctl, report, handler);
+		if (first == 0)
+			first = code;
+	}
+	return first;
+}
+
+static int
+check_invariants(struct ctl *ctl, struct check_report *report)
+{
+	static const char sql[] = "SELECT invariant, task_id, detail"
+				  " FROM muster.check_invariants() LIMIT 100";
+	PGresult *rows;
+	int code;
+
+	ctl->limit_ms = ctl_limit_ms(ctl, INVARIANTS_LIMIT_MS);
+	code = session_query(ctl, &rows, sql, 0, NULL);
+	if (code != 0)
+		return add(report, code, "invariants", "see above");
+	if (PQntuples(rows) == 0)
+		add(report, 0, "invariants", "all hold");
+	for (int row = 0; row < PQntuples(rows); row++)
+		code = add(report, CTL_FAILED, "invariants",
+		    "invariant %s, task %s: %s", PQgetvalue(rows, row, 0),
+		    PQgetvalue(rows, row, 1), PQgetvalue(rows, row, 2));
+	PQclear(rows);
+	return code;
+}
+
+static void
+keep_first(int *first, int code)
+{
+	if (*first == 0)
+		*first = code;
+}
+
+int
+check_all(struct ctl *ctl, bool invariants, struct check_report *ret_report)
+{
+	int first = check_configuration(ctl, ret_report);
+	int database;
+
+	if (first != 0 && ctl_option(ctl, "database") == NULL)
+		return first;
+	database = check_database(ctl, ret_report);
+	keep_first(&first, database);
+	keep_first(&first, check_redis(ctl, ret_report));
+	keep_first(&first, check_handlers(ctl, ret_report));
+	if (invariants && database == 0)
+		keep_first(&first, check_invariants(ctl, ret_report));
+	return first;
+}
+
+void
+check_free(struct check_report *report)
+{
+	for (size_t i = 0; i < report->count; i++)
+		free(report->items[i].detail);
+	report->count = 0;
+}

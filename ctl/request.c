@@ -1,0 +1,216 @@
+#include "ctl/request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/interrupt.h"
+#include "ctl/json.h"
+#include "ctl/session.h"
+#include "common/clock.h"
+
+enum { WAIT_LIMIT_MS = 15000, PAUSE_MS = 50, SHOWN = 20 };
+
+const struct option request_options[] = {
+    {"no-wait", 0, NULL, "record the request and don't wait for the answer"},
+    {0},
+};
+
+/* Requests on their way. */
+struct requests {
+	PGresult *made;	   /* owned: id, about */
+	PGresult *answers; /* owned: id, done, answer; NULL: none asked for */
+	struct text ids;   /* as an array of PostgreSQL */
+	const char *what;
+};
+
+static void
+list_ids(struct requests *requests)
+{
+	text_add_char(&requests->ids, '{');
+	for (int row = 0; row < PQntuples(requests->made); row++) {
+		if (row > 0)
+			text_add_char(&requests->ids, ',');
+		text_add_string(
+		    &requests->ids, PQgetvalue(requests->made, row, 0));
+	}
+	text_add_char(&requests->ids, '}');
+}
+
+static int
+count_open(const PGresult *answers)
+{
+	int open = 0;
+
+	for (int row = 0; row < PQntuples(answers); row++)
+		open += *PQgetvalue(answers, row, 1) != 't';
+	return open;
+}
+
+/* Until each has its answer, or nobody seems to be there to answer. */
+static int
+await_answers(struct ctl *ctl, struct requests *requests)
+{
+	static const char sql[] =
+	    "SELECT i.id, s.done, s.answer"
+	    " FROM unnest($1::bigint[]) WITH ORDINALITY AS i(id, at)"
+	    " CROSS JOIN LATERAL muster.request_status(i.id) AS s"
+	    " ORDER BY i.at";
+	struct mono until = mono_add_ms(mono_now(), WAIT_LIMIT_MS);
+	const char *values[] = {text_string(&requests->ids)};
+
+	for (;;) {
+		int code;
+
+		PQclear(requests->answers);
+		requests->answers = NULL;
+		code = session_query(ctl, &requests->answers, sql, 1, values);
+		if (code != 0 || count_open(requests->answers) == 0)
+			return code;
+		if (mono_ms_between(mono_now(), until) <= 0)
+			return 0;
+		if (!interrupt_wait_ms(PAUSE_MS))
+			return CTL_INTERRUPTED;
+	}
+}
+
+/* Answers are sentences (sql/functions: request, cancel, retry); these are
+ * the words of those that say no. */
+static bool
+is_refusal(const char *answer)
+{
+	static const char *const words[] = {"there is no ",
+	    " had ended: ", " has not ended: ", " has succeeded: ", " stays "};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strstr(answer, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+static const char *
+about(const struct requests *requests, int row)
+{
+	return PQnfields(requests->made) > 1
+		   ? PQgetvalue(requests->made, row, 1)
+		   : "";
+}
+
+static void
+print_answer(const struct requests *requests, int row)
+{
+	struct text line = TEXT_EMPTY;
+	const char *thing = about(requests, row);
+	const char *answer;
+
+	if (requests->answers != NULL &&
+	    *PQgetvalue(requests->answers, row, 1) == 't') {
+		answer = PQgetvalue(requests->answers, row, 2);
+		text_add_escaped(&line, answer, strlen(answer));
+	} else {
+		text_addf(&line, "%s ", requests->what);
+		text_add_escaped(&line, thing, strlen(thing));
+		text_add_string(&line, ": requested");
+	}
+	puts(text_string(&line));
+	text_free(&line);
+}
+
+static void
+print_people(const struct requests *requests)
+{
+	int rows = PQntuples(requests->made);
+
+	for (int row = 0; row < rows && row < SHOWN; row++)
+		print_answer(requests, row);
+	if (rows > SHOWN)
+		printf("and %d more\n", rows - SHOWN);
+	if (rows == 0)
+		printf("no such %s\n", requests->what);
+}
+
+static void
+print_json(const struct requests *requests)
+{
+	struct json json = JSON_EMPTY;
+
+	json_begin(&json, '[');
+	for (int row = 0; row < PQntuples(requests->made); row++) {
+		const PGresult *answers = requests->answers;
+
+		json_begin(&json, '{');
+		json_add_key(&json, "request");
+		json_add_string(&json, PQgetvalue(requests->made, row, 0));
+		json_add_key(&json, requests->what);
+		json_add_string(&json, about(requests, row));
+		json_add_key(&json, "done");
+		json_add_bool(&json,
+		    answers != NULL && *PQgetvalue(answers, row, 1) == 't');
+		json_add_key(&json, "answer");
+		json_add_string(
+		    &json, answers == NULL || PQgetisnull(answers, row, 2)
+			       ? NULL
+			       : PQgetvalue(answers, row, 2));
+		json_end(&json, '}');
+	}
+	json_end(&json, ']');
+	json_print(&json);
+}
+
+static int
+judge(const struct requests *requests)
+{
+	const PGresult *answers = requests->answers;
+
+	if (answers == NULL)
+		return CTL_DONE;
+	if (count_open(answers) > 0)
+		return ctl_fail(CTL_AGAIN,
+		    "no scheduler answered within %d s; the request stands and "
+		    "is carried out when a musterd runs",
+		    WAIT_LIMIT_MS / 1000);
+	for (int row = 0; row < PQntuples(answers); row++)
+		if (is_refusal(PQgetvalue(answers, row, 2)))
+			return CTL_FAILED;
+	return CTL_DONE;
+}
+
+int
+request_make(struct ctl *ctl, const char *what, const char *sql, int count,
+    const char *const *values)
+{
+	struct requests requests = {.what = what};
+	int code = session_query(ctl, &requests.made, sql, count, values);
+
+	if (code != 0)
+		return code;
+	list_ids(&requests);
+	if (ctl_option(ctl, "no-wait") == NULL)
+		code = await_answers(ctl, &requests);
+	if (code == 0 && ctl_json(ctl))
+		print_json(&requests);
+	else if (code == 0)
+		print_people(&requests);
+	if (code == 0)
+		code = judge(&requests);
+	PQclear(requests.made);
+	PQclear(requests.answers);
+	text_free(&requests.ids);
+	return code;
+}
+
+int
+request_cancel_flow(struct ctl *ctl, int64_t flow)
+{
+	char id[24];
+	const char *values[] = {id};
+	PGresult *result;
+	int code;
+
+	snprintf(id, sizeof(id), "%lld", (long long)flow);
+	code = session_query(
+	    ctl, &result, "SELECT muster.cancel_flow($1::bigint)", 1, values);
+	if (code == 0)
+		PQclear(result);
+	return code;
+}

@@ -1,0 +1,247 @@
+/* musterctl graph */
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/flow.h"
+#include "ctl/format.h"
+#include "ctl/session.h"
+#include "ctl/state.h"
+#include "ctl/table.h"
+#include "ctl/verb_list.h"
+
+const struct option graph_options[] = {
+    {"flow", 'f', "ID", "a flow in the database, coloured by state"},
+    {0},
+};
+
+const char graph_examples[] =
+    "musterctl graph nightly.yaml | dot -Tsvg >nightly.svg\n"
+    "musterctl graph --flow 7 | dot -Tpng >flow7.png\n";
+
+static const struct column node_columns[] = {
+    {"task", "", COLUMN_ID},
+    {"name", "", COLUMN_TEXT},
+    {"state", "", COLUMN_STATE},
+    {0},
+};
+
+static const struct column edge_columns[] = {
+    {"task", "", COLUMN_ID},
+    {"need", "", COLUMN_ID},
+    {"needs_when", "", COLUMN_TEXT},
+    {0},
+};
+
+static const char *const fills[STATES] = {
+    [STATE_RUNNING] = "lightblue",
+    [STATE_SUCCEEDED] = "palegreen",
+    [STATE_FAILED] = "salmon",
+    [STATE_CANCELLED] = "khaki",
+    [STATE_SKIPPED] = "khaki",
+    [STATE_READY] = "aliceblue",
+};
+
+/* A string of DOT: only quotes and backslashes mean something in it. */
+static void
+add_quoted(struct text *dot, const char *string)
+{
+	struct text clean = TEXT_EMPTY;
+
+	text_add_escaped(&clean, string, strlen(string));
+	text_add_char(dot, '"');
+	for (const char *at = text_string(&clean); *at != '\0'; at++) {
+		if (*at == '"' || *at == '\\')
+			text_add_char(dot, '\\');
+		text_add_char(dot, *at);
+	}
+	text_add_char(dot, '"');
+	text_free(&clean);
+}
+
+static void
+add_head(struct text *dot, const char *name)
+{
+	text_add_string(dot, "digraph ");
+	add_quoted(dot, name);
+	text_add_string(dot, " {\n\trankdir=LR;\n"
+			     "\tnode [shape=box, style=\"rounded,filled\","
+			     " fillcolor=white];\n");
+}
+
+static void
+add_edge(struct text *dot, const char *need, const char *task, const char *when)
+{
+	text_add_char(dot, '\t');
+	add_quoted(dot, need);
+	text_add_string(dot, " -> ");
+	add_quoted(dot, task);
+	if (strcmp(when, "succeeded") != 0)
+		text_addf(dot, " [label=\"%s\", style=dashed]", when);
+	text_add_string(dot, ";\n");
+}
+
+static void
+print_dot(struct text *dot)
+{
+	text_add_string(dot, "}\n");
+	fwrite(text_string(dot), 1, dot->length, stdout);
+	text_free(dot);
+}
+
+/* The document that muster.submit_flow takes. */
+static void
+print_document(const struct flow *flow)
+{
+	struct text document = TEXT_EMPTY;
+
+	flow_json(flow, &document);
+	puts(text_string(&document));
+	text_free(&document);
+}
+
+static void
+print_flow(const struct flow *flow)
+{
+	struct text dot = TEXT_EMPTY;
+
+	add_head(&dot, flow->name);
+	for (size_t i = 0; i < flow->count; i++) {
+		text_add_char(&dot, '\t');
+		add_quoted(&dot, flow->tasks[i].name);
+		text_add_string(&dot, ";\n");
+	}
+	for (size_t i = 0; i < flow->count; i++)
+		for (size_t n = 0; n < flow->tasks[i].need_count; n++) {
+			const struct flow_need *need = &flow->tasks[i].needs[n];
+
+			add_edge(&dot, flow->tasks[need->task].name,
+			    flow->tasks[i].name, flow_when_name(need->when));
+		}
+	print_dot(&dot);
+}
+
+static int
+graph_file(const struct ctl *ctl, const char *file)
+{
+	struct flow_errors errors = {0};
+	struct flow *flow = flow_read(file, &errors);
+
+	flow_errors_print(&errors);
+	flow_errors_free(&errors);
+	if (flow == NULL)
+		return CTL_FAILED;
+	if (ctl_json(ctl))
+		print_document(flow);
+	else
+		print_flow(flow);
+	flow_free(flow);
+	return CTL_DONE;
+}
+
+static void
+add_node(struct text *dot, const PGresult *rows, int row)
+{
+	enum task_state state = state_parse(session_value(rows, row, "state"));
+
+	text_add_char(dot, '\t');
+	add_quoted(dot, session_value(rows, row, "task"));
+	text_add_string(dot, " [label=");
+	add_quoted(dot, session_value(rows, row, "name"));
+	if (fills[state] != NULL)
+		text_addf(dot, ", fillcolor=%s", fills[state]);
+	text_add_string(dot, "];\n");
+}
+
+static int
+query_graph(
+    struct ctl *ctl, const char *id, PGresult **ret_nodes, PGresult **ret_edges)
+{
+	static const char nodes[] =
+	    "SELECT id AS task, coalesce(name, kind) AS name, state"
+	    " FROM muster.task_status WHERE flow_id = $1 ORDER BY id";
+	static const char edges[] =
+	    "SELECT n.needs_id AS need, n.task_id AS task,"
+	    " n.needs_when FROM muster.task_status t"
+	    " JOIN muster.task_needs n ON n.task_id = t.id"
+	    " WHERE t.flow_id = $1 ORDER BY n.task_id, n.needs_id";
+	const char *values[] = {id};
+	int code = session_query(ctl, ret_nodes, nodes, 1, values);
+
+	*ret_edges = NULL;
+	if (code != 0)
+		return code;
+	code = session_query(ctl, ret_edges, edges, 1, values);
+	if (code != 0)
+		PQclear(*ret_nodes);
+	return code;
+}
+
+static void
+print_rows_dot(const char *id, const PGresult *nodes, const PGresult *edges)
+{
+	struct text dot = TEXT_EMPTY, name = TEXT_EMPTY;
+
+	text_addf(&name, "flow %s", id);
+	add_head(&dot, text_string(&name));
+	for (int row = 0; row < PQntuples(nodes); row++)
+		add_node(&dot, nodes, row);
+	for (int row = 0; row < PQntuples(edges); row++)
+		add_edge(&dot, session_value(edges, row, "need"),
+		    session_value(edges, row, "task"),
+		    session_value(edges, row, "needs_when"));
+	print_dot(&dot);
+	text_free(&name);
+}
+
+static void
+print_rows_json(const char *id, const PGresult *nodes, const PGresult *edges)
+{
+	struct json json = JSON_EMPTY;
+
+	json_begin(&json, '{');
+	json_add_key(&json, "flow");
+	json_add_string(&json, id);
+	json_add_key(&json, "tasks");
+	table_json(&json, node_columns, nodes);
+	json_add_key(&json, "needs");
+	table_json(&json, edge_columns, edges);
+	json_end(&json, '}');
+	json_print(&json);
+}
+
+static int
+graph_flow(struct ctl *ctl, const char *id)
+{
+	PGresult *nodes, *edges;
+	int code = query_graph(ctl, id, &nodes, &edges);
+
+	if (code != 0)
+		return code;
+	if (PQntuples(nodes) == 0)
+		code = ctl_fail(CTL_FAILED, "there is no flow %s", id);
+	else if (ctl_json(ctl))
+		print_rows_json(id, nodes, edges);
+	else
+		print_rows_dot(id, nodes, edges);
+	PQclear(nodes);
+	PQclear(edges);
+	return code;
+}
+
+int
+verb_graph(struct ctl *ctl)
+{
+	const char *file = ctl_argument(ctl, 0);
+	const char *flow = ctl_option(ctl, "flow");
+	int64_t id;
+	int code;
+
+	if ((file == NULL) == (flow == NULL))
+		return ctl_usage(ctl, "give a flow file or --flow ID");
+	if (file != NULL)
+		return graph_file(ctl, file);
+	if (!format_parse_id(flow, &id))
+		return ctl_usage(ctl, "'%s' is no id of a flow", flow);
+	code = session_connect(ctl);
+	return code == 0 ? graph_flow(ctl, flow) : code;
+}

@@ -1,0 +1,17 @@
+#include "daemon/handlers/handler.h"
+
+#include <stdlib.h>
+
+const struct handler_ops *
+handler_ops_of(enum handler_type type)
+{
+	switch (type) {
+	case HANDLER_EXEC:
+		return &handler_exec;
+	case HANDLER_SQL:
+		return &handler_sql;
+	case HANDLER_NOOP:
+		return &handler_noop;
+	}
+	abort();
+}

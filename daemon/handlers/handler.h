@@ -1,0 +1,122 @@
+/*
+ * The one interface between a worker and the ways a task is run. A handler
+ * starts tasks, reports an outcome for each exactly once, and can be told to
+ * cancel one. It knows nothing of SQL, leases or other handlers.
+ */
+#ifndef DAEMON_HANDLERS_HANDLER_H
+#define DAEMON_HANDLERS_HANDLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/clock.h"
+#include "common/config.h"
+#include "common/scoreboard.h"
+
+struct event_base;
+struct handler;
+
+/* A task as a handler sees it. Everything is owned by the worker and lives
+ * until the outcome was reported. */
+struct task {
+	int64_t id, flow, lease, worker;
+	int attempt;
+	const char *kind, *queue;
+	const char *payload; /* JSON text as PostgreSQL gave it */
+	size_t payload_size;
+	const char *inputs; /* JSON text; NULL: it has no needs */
+	size_t inputs_size;
+	struct mono started;
+	int64_t timeout_ms, grace_ms; /* resolved */
+	int scoreboard_slot;
+	void *state; /* the handler's own */
+};
+
+enum outcome_kind {
+	OUTCOME_SUCCEEDED,
+	OUTCOME_FAILED,	     /* this attempt; retried while attempts remain */
+	OUTCOME_FAILED_HARD, /* for good */
+	OUTCOME_TRY_LATER,   /* retried, the attempt is not charged */
+	OUTCOME_CANNOT_RUN,  /* as before; shown in status (126, 127) */
+	OUTCOME_CANCELLED,   /* ended as worker asked by handler_cancel */
+	OUTCOME_RECORDED,    /* already finished in PostgreSQL by the handler's
+				own transaction (sql) */
+};
+
+/* Why the worker cancels a task; the worker turns it into the final outcome. */
+enum cancel_reason {
+	CANCEL_ASKED,	 /* by a person or the flow */
+	CANCEL_TIMEOUT,	 /* its time limit */
+	CANCEL_SHUTDOWN, /* the drain's deadline: handed back uncharged */
+	CANCEL_FENCED,	 /* no longer ours: the result counts for nothing */
+};
+
+/* What came of a task. The strings are valid during the call. */
+struct outcome {
+	enum outcome_kind kind;
+	const char *result; /* JSON text, valid; NULL: null */
+	size_t result_size;
+	const char *error; /* any bytes; NULL: none */
+	size_t error_size;
+	int64_t after_ms; /* TRY_LATER: wish of the handler; -1: none */
+};
+
+typedef void handler_done_cb(
+    struct task *task, const struct outcome *outcome, void *argument);
+
+/* How a call of a function inside the database ended. */
+enum call_end {
+	CALL_RECORDED,	/* done, and the task is finished with it */
+	CALL_FAILED,	/* it raised: nothing of it took effect */
+	CALL_CANCELLED, /* as asked */
+	CALL_LOST,	/* no connection, or it broke: perhaps done */
+};
+
+/* `error` (valid during the call) says what
+ * went wrong; "" when nothing did. */
+typedef void handler_called_cb(
+    struct task *task, enum call_end end, const char *error, void *handler);
+
+/*
+ * Calls a function with a task and finishes the task, in one transaction. The
+ * answer comes later, exactly once; `argument` is the host's.
+ */
+struct handler_database {
+	void (*call)(void *argument, struct task *task, const char *function,
+	    const char *role, handler_called_cb *on_called, void *handler);
+	/* As handler_ops.cancel. */
+	void (*cancel)(void *argument, struct task *task, int64_t grace_ms);
+};
+
+/* What a handler may use of its worker. */
+struct handler_host {
+	struct event_base *base;
+	struct scoreboard *scoreboard;
+	const struct handler_database *database;
+	const struct config *config; /* of the handler's generation */
+	handler_done_cb *on_done;
+	void *argument;
+};
+
+struct handler_ops {
+	const char *name;
+	bool ignores_data; /* reads neither payload nor inputs: they are not
+			      fetched for it, and NULL */
+	struct handler *(*open)(const struct handler_host *host,
+	    const struct handler_config *config);
+	/* Starts; the outcome may be reported before it returns. */
+	void (*start)(struct handler *handler, struct task *task);
+	/* Tells, waits `grace_ms`, then kills. Harmless when repeated; a
+	 * stronger call (shorter grace) shortens. */
+	void (*cancel)(struct handler *handler, struct task *task,
+	    enum cancel_reason reason, int64_t grace_ms);
+	/* No task of it runs any more. */
+	void (*close)(struct handler *handler);
+};
+
+extern const struct handler_ops handler_exec, handler_sql, handler_noop;
+
+const struct handler_ops *handler_ops_of(enum handler_type type);
+
+#endif

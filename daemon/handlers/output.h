@@ -1,0 +1,46 @@
+/*
+ * What a handler's program says: its standard error goes to the log line by
+ * line, its standard output becomes the result.
+ */
+#ifndef DAEMON_HANDLERS_OUTPUT_H
+#define DAEMON_HANDLERS_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/log.h"
+#include "common/text.h"
+
+enum {
+	OUTPUT_LINES = 1000,	      /* of a task that are logged */
+	OUTPUT_LINE_BYTES = 16 << 10, /* of a line */
+	OUTPUT_TAIL_BYTES = 4 << 10,  /* kept as the error's text */
+};
+
+/* Standard error; zeroed at the start. */
+struct output_lines {
+	struct text line; /* not ended yet */
+	struct text tail; /* the last bytes, at least OUTPUT_TAIL_BYTES */
+	int logged;
+	long suppressed;
+	bool cut; /* the rest of this line is not wanted */
+};
+
+void output_lines_add(struct output_lines *lines,
+    const struct log_context *context, const char *bytes, size_t length);
+/* Logs the last line, if it had no end, and how many were suppressed. */
+void output_lines_end(
+    struct output_lines *lines, const struct log_context *context);
+/* The last OUTPUT_TAIL_BYTES at most, without the newlines at the end; starts
+ * at a character. Points into `lines`. */
+const char *output_lines_tail(
+    const struct output_lines *lines, size_t *ret_length);
+void output_lines_free(struct output_lines *lines);
+
+/*
+ * The result that `output` stands for: nothing is null, JSON stays as it is,
+ * other text becomes a JSON string. Rewrites `output`; false: it is neither.
+ */
+bool output_to_result(struct text *output);
+
+#endif

@@ -1,0 +1,239 @@
+#include "daemon/handlers/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/scoreboard.h"
+#include "common/text.h"
+
+enum {
+	STACK_SIZE = 64 << 10,
+	GUARD_SIZE = 4 << 10,
+	SETUP_FAILED = 127,
+	OPEN_FILES = 1024,
+	OOM_SCORE_MORE = 200,
+	OOM_SCORE_MAX = 1000,
+};
+
+/* What the two sides share while the starter is suspended. */
+struct shared {
+	const struct spawn *spawn;
+	pid_t parent;
+	enum spawn_step step; /* the child's: what it is about to do */
+	int error;	      /* the child's: why it gave up */
+};
+
+/* Between clone and execve the child runs in the parent's memory: only
+ * async-signal-safe calls, and no frame that the sanitizer would mark. */
+#define IN_CHILD __attribute__((no_sanitize("address")))
+
+/* Handlers of the parent must not run here, ignored signals not stay so. The
+ * system call itself, for libc keeps its hands over two signals that whoever
+ * started us may have ignored. All zero means default and no flags. */
+IN_CHILD static void
+reset_signals(void)
+{
+	struct sigaction plain = {0};
+
+	for (int number = 1; number < NSIG; number++)
+		(void)syscall(SYS_rt_sigaction, number, &plain, NULL,
+		    (NSIG - 1) / 8); /* KILL, STOP refuse */
+}
+
+/* A handler dies before its worker when memory runs out. It may not be
+ * allowed here, and is not worth a failure. */
+IN_CHILD static void
+adjust_oom_score(const char *score)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	ssize_t written;
+
+	if (fd < 0)
+		return;
+	written = write(fd, score, strlen(score));
+	(void)written;
+	close(fd);
+}
+
+IN_CHILD static int
+set_up(const struct shared *shared)
+{
+	const struct spawn *spawn = shared->spawn;
+
+	if (setpgid(0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -1;
+	if (getppid() != shared->parent) { /* it ended before the prctl */
+		errno = ESRCH;
+		return -1;
+	}
+	if (dup2(spawn->input, 0) < 0 || dup2(spawn->output, 1) < 0 ||
+	    dup2(spawn->errors, 2) < 0 || close_range(3, ~0U, 0) < 0)
+		return -1;
+	adjust_oom_score(spawn->limits->oom_score_adj);
+	return setrlimit(RLIMIT_NOFILE, &spawn->limits->files);
+}
+
+IN_CHILD static int
+child_main(void *argument)
+{
+	struct shared *shared = argument;
+	const struct spawn *spawn = shared->spawn;
+	sigset_t none;
+
+	reset_signals();
+	if (set_up(shared) == 0) {
+		shared->step = SPAWN_DIRECTORY;
+		if (chdir(spawn->directory) == 0) {
+			shared->step = SPAWN_PROGRAM;
+			sigemptyset(&none);
+			sigprocmask(SIG_SETMASK, &none, NULL);
+			execve(spawn->program, spawn->argv, spawn->envp);
+		}
+	}
+	shared->error = errno;
+	_exit(SETUP_FAILED);
+}
+
+/* The child's stack, below it a page that nobody may touch; kept. */
+static char *
+stack_top(void)
+{
+	static char *stack;
+	void *memory;
+
+	if (stack == NULL) {
+		memory =
+		    mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+		if (memory == MAP_FAILED)
+			return NULL;
+		(void)mprotect(memory, GUARD_SIZE, PROT_NONE);
+		stack = memory;
+	}
+	return stack + GUARD_SIZE + STACK_SIZE;
+}
+
+/* The unit of /proc/PID/stat. */
+static uint64_t
+ticks_since_boot(void)
+{
+	struct timespec now;
+	long ticks_per_s = sysconf(_SC_CLK_TCK);
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * (uint64_t)ticks_per_s +
+	       (uint64_t)now.tv_nsec / (uint64_t)(1000000000 / ticks_per_s);
+}
+
+/* The start was in the tick in which clone was called, unless another one
+ * began before execve ended; then the kernel has to be asked. */
+static uint64_t
+start_time(uint64_t before, pid_t pid)
+{
+	return ticks_since_boot() == before ? before
+					    : scoreboard_start_time(pid);
+}
+
+/* It has let go of our memory, so it is in the last lines of its exit. */
+static void
+reap_failed(const struct spawned *spawned)
+{
+	id_t pid = (id_t)spawned->pid;
+	siginfo_t info = {0};
+
+	while (waitid(P_PID, pid, &info, WEXITED | WNOHANG) == 0 &&
+	       info.si_pid == 0)
+		sched_yield();
+	close(spawned->pidfd);
+}
+
+int
+spawn_start(const struct spawn *spawn, struct spawned *ret_spawned,
+    enum spawn_step *ret_failed)
+{
+	struct shared shared = {.spawn = spawn, .parent = getpid()};
+	struct spawned spawned = {.pidfd = -1};
+	char *stack = stack_top();
+	uint64_t before = ticks_since_boot();
+	sigset_t all, old;
+	int error;
+
+	*ret_failed = SPAWN_PROCESS;
+	if (stack == NULL)
+		return -ENOMEM;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old);
+	spawned.pid = clone(child_main, stack,
+	    CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &shared,
+	    &spawned.pidfd);
+	error = spawned.pid < 0 ? errno : shared.error;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (error != 0) {
+		*ret_failed = shared.step;
+		if (spawned.pid > 0)
+			reap_failed(&spawned);
+		return -error;
+	}
+	spawned.start_time = start_time(before, spawned.pid);
+	*ret_spawned = spawned;
+	return 0;
+}
+
+static int
+own_oom_score(void)
+{
+	char buffer[16] = "";
+	int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	ssize_t length;
+
+	if (fd < 0)
+		return 0;
+	length = read(fd, buffer, sizeof(buffer) - 1);
+	close(fd);
+	return length > 0 ? (int)strtol(buffer, NULL, 10) : 0;
+}
+
+void
+spawn_limits(struct spawn_limits *ret_limits)
+{
+	struct rlimit *files = &ret_limits->files;
+	int score = own_oom_score() + OOM_SCORE_MORE;
+
+	if (getrlimit(RLIMIT_NOFILE, files) < 0)
+		files->rlim_cur = files->rlim_max = OPEN_FILES;
+	if (files->rlim_cur > OPEN_FILES)
+		files->rlim_cur = OPEN_FILES;
+	(void)snprintf(ret_limits->oom_score_adj,
+	    sizeof(ret_limits->oom_score_adj), "%d",
+	    score < OOM_SCORE_MAX ? score : OOM_SCORE_MAX);
+}
+
+char *
+spawn_find(const char *name, const char *path)
+{
+	if (strchr(name, '/') != NULL)
+		return strdup(name);
+	while (*path != '\0') {
+		struct text candidate = TEXT_EMPTY;
+		size_t length = strcspn(path, ":");
+
+		text_add(&candidate, path, length);
+		text_addf(&candidate, "%s%s", length > 0 ? "/" : "./", name);
+		if (access(text_string(&candidate), X_OK) == 0)
+			return text_steal(&candidate);
+		text_free(&candidate);
+		path += length + (path[length] == ':');
+	}
+	return NULL;
+}

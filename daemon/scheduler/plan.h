@@ -1,0 +1,80 @@
+/*
+ * Which chore is next. Pure: no clock of its own, no connection.
+ *
+ * The moving chores work in rounds: each has its turn, those that find as much
+ * as they may take have another one at once, and when none has more, or after
+ * 50 ms, a round is over. A round in which something moved is followed by
+ * another, after a pause about as long as the round took, so that a flood of
+ * small changes costs at most half of this process. The others have times of
+ * their own.
+ */
+#ifndef DAEMON_SCHEDULER_PLAN_H
+#define DAEMON_SCHEDULER_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/clock.h"
+
+enum chore {
+	/* Moving. */
+	CHORE_CARRY_OUT, /* requests: cancel, retry, pause … */
+	CHORE_ADMIT,	 /* arriving tasks */
+	CHORE_UNLOCK,	 /* remainders of wide fan-outs */
+	CHORE_DUE,	 /* scheduled tasks whose time has come */
+	CHORE_FOLD,	 /* counters and ends of flows */
+	CHORES_MOVING,
+	/* By the clock. */
+	CHORE_MARK = CHORES_MOVING, /* the safe mark of the lanes */
+	CHORE_PURGE,		    /* retention */
+	CHORES,
+	CHORE_NONE = CHORES,
+};
+
+enum {
+	PLAN_LIMIT_MIN = 50,
+	PLAN_LIMIT_MAX = 5000,
+	PLAN_SLOW_MS = 60, /* a statement is to be shorter: limit halved */
+	PLAN_FAST_MS = 15, /* and may take more when shorter than this */
+	PLAN_PAUSE_MIN_MS = 2,
+	PLAN_PAUSE_MAX_MS = 50,
+	PLAN_RETRY_MS = 1000, /* a chore that failed */
+};
+
+struct plan_chore {
+	bool wanted;
+	int limit; /* rows it may take */
+	struct mono not_before;
+};
+
+struct plan {
+	struct plan_chore chores[CHORES];
+	enum chore last; /* the one that ran last: the next comes first */
+	bool in_round, poked, moved;
+	struct mono round_began, next_round;
+	struct mono mark_at, purge_at, due_at;
+};
+
+void plan_init(struct plan *plan, struct mono now);
+
+/* There may be something: a round is due. */
+void plan_poke(struct plan *plan);
+
+/* The chore to run now, or CHORE_NONE with how long to wait at most. */
+enum chore plan_next(struct plan *plan, struct mono now, int64_t *ret_wait_ms);
+
+/* It took `rows` rows in `ms`; it failed. */
+void plan_done(
+    struct plan *plan, enum chore chore, int rows, int64_t ms, struct mono now);
+void plan_failed(struct plan *plan, enum chore chore, struct mono now);
+
+/* When the next scheduled task is due; negative: there is none. */
+void plan_due_in(struct plan *plan, int64_t ms, struct mono now);
+/* When mark and retention come next. */
+void plan_mark_in(struct plan *plan, int64_t ms, struct mono now);
+void plan_purge_in(struct plan *plan, int64_t ms, struct mono now);
+
+/* No round runs, none is asked for, and the last one moved nothing. */
+bool plan_is_idle(const struct plan *plan);
+
+#endif

@@ -1,0 +1,44 @@
+#include "daemon/scheduler/statements.h"
+
+const struct pg_statement scheduler_sleep_on = {
+    "sleep_on", "SELECT muster.sleep_on($1, $2, ARRAY[''])", 2};
+
+const struct pg_statement scheduler_wake_up = {
+    "wake_up", "SELECT muster.wake_up($1)", 1};
+
+const struct pg_statement scheduler_carry_out = {
+    "carry_out", "SELECT muster.carry_out($1)", 1};
+
+const struct pg_statement scheduler_admit = {
+    "admit", "SELECT muster.admit($1)", 1};
+
+const struct pg_statement scheduler_unlock = {
+    "unlock", "SELECT muster.unlock($1)", 1};
+
+const struct pg_statement scheduler_fold = {
+    "fold", "SELECT muster.fold($1)", 1};
+
+const struct pg_statement scheduler_due = {
+    "due", "SELECT moved, next_in_ms, floor FROM muster.due($1, $2)", 2};
+
+const struct pg_statement scheduler_mark = {"mark", "SELECT muster.mark()", 0};
+
+const struct pg_statement scheduler_purge = {
+    "purge", "SELECT muster.purge($1, $2, $3)", 3};
+
+const struct pg_statement scheduler_signs = {"signs",
+    "SELECT worker, instance, host, pid, backend_pid, beats"
+    " FROM muster.worker_signs()",
+    0};
+
+/* The number of a session may be another session's by now. A conninfo that
+ * sets application_name gives the same one to all of us. */
+const struct pg_statement scheduler_terminate = {"terminate",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE pid = $1 AND datname = current_database()"
+    " AND usename = current_user AND application_name IN"
+    " ('musterd worker', current_setting('application_name'))",
+    1};
+
+const struct pg_statement scheduler_rescue = {"rescue",
+    "SELECT handed_back, failed FROM muster.rescue($1, $2, $3, $4)", 4};

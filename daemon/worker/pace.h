@@ -1,0 +1,29 @@
+/*
+ * How close together turns may follow each other. Each one spends a
+ * transaction id, so above some hundreds of tiny turns a second a finish waits
+ * a few milliseconds for others. Claims that someone waits for never do.
+ */
+#ifndef DAEMON_WORKER_PACE_H
+#define DAEMON_WORKER_PACE_H
+
+#include "common/clock.h"
+
+enum {
+	PACE_TURNS_PER_S = 500,
+	PACE_BURST = 100,
+	PACE_WAIT_MS = 3,
+	PACE_TINY = 8, /* a turn with fewer finishes and claims is tiny */
+};
+
+struct pace {
+	double tokens;
+	struct mono at;
+};
+
+struct pace pace_new(struct mono now);
+/* A turn that moved `tasks` tasks ended. */
+void pace_turn(struct pace *pace, int tasks, struct mono now);
+/* How many milliseconds `tasks` finishes should wait for company; 0: none. */
+int pace_wait_ms(struct pace *pace, int tasks, struct mono now);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * Routes: pairs of a queue and a kind, numbered by the database. A worker asks
+ * for tasks by route. They live as long as the worker; one that is no longer
+ * configured has no binding, and nothing is asked for it.
+ */
+#ifndef DAEMON_WORKER_ROUTE_H
+#define DAEMON_WORKER_ROUTE_H
+
+#include "daemon/worker/generation.h"
+#include "daemon/worker/running.h"
+#include "daemon/worker/share.h"
+
+struct route {
+	int id;
+	struct share_set shares;
+	const struct binding *binding; /* in force; NULL: none */
+	struct running_list backlog;
+	TAILQ_ENTRY(route) link; /* among those with a backlog */
+	int want, got;		 /* in the last turn */
+	bool drained;		 /* it gave less than was wanted */
+	int64_t pause_ms;	 /* after tasks of it had to be given back */
+	struct mono paused_until;
+};
+
+TAILQ_HEAD(route_queue, route);
+
+struct route_list {
+	struct route **items; /* owned; by id */
+	int count;
+};
+
+/* NULL: not there. */
+struct route *route_find(const struct route_list *list, int id);
+/* Finds or adds it. */
+struct route *route_get(
+    struct route_list *list, int id, struct share *queue, struct share *kind);
+void route_list_free(struct route_list *list);
+
+#endif

@@ -1,0 +1,224 @@
+#include "daemon/worker/run.h"
+
+#include <event2/event.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/busy.h"
+#include "common/log.h"
+#include "daemon/worker/claim.h"
+#include "daemon/worker/worker.h"
+
+static void on_stuck(evutil_socket_t fd, short what, void *argument);
+
+void
+run_open(struct worker *worker)
+{
+	TAILQ_INIT(&worker->run.waiting);
+	worker->run.stuck = evtimer_new(worker->base, on_stuck, worker);
+}
+
+void
+run_close(struct worker *worker)
+{
+	event_free(worker->run.stuck);
+}
+
+static void
+watch_for_stuck(struct worker *worker)
+{
+	struct timeval after = {.tv_usec = RUN_STUCK_MS * 1000};
+
+	if (!evtimer_pending(worker->run.stuck, NULL))
+		event_add(worker->run.stuck, &after);
+}
+
+void
+run_claimed(struct worker *worker, struct running *running)
+{
+	struct route *route = running->route;
+	struct finish back = {.outcome = 'b'};
+
+	running_table_add(&worker->table, running);
+	running->claimed = mono_now();
+	if (route == NULL) {
+		run_refuse(worker, running, &back);
+		return;
+	}
+	running->shares = route->shares;
+	share_set_claimed(&running->shares);
+	running->state = RUNNING_BACKLOG;
+	if (TAILQ_EMPTY(&route->backlog))
+		TAILQ_INSERT_TAIL(&worker->run.waiting, route, link);
+	TAILQ_INSERT_TAIL(&route->backlog, running, link);
+}
+
+static void
+on_time_limit(evutil_socket_t fd, short what, void *argument)
+{
+	struct running *running = argument;
+	struct worker *worker = running->binding->generation->host.argument;
+	struct busy busy = busy_enter("time limit of a task");
+
+	(void)fd, (void)what;
+	run_cancel(worker, running, CANCEL_TIMEOUT, -1);
+	busy_leave(busy);
+}
+
+static void
+arm_time_limit(struct worker *worker, struct running *running)
+{
+	struct timeval after = {.tv_sec = running->task.timeout_ms / 1000,
+	    .tv_usec = running->task.timeout_ms % 1000 * 1000};
+
+	if (running->task.timeout_ms <= 0)
+		return;
+	running->timer = evtimer_new(worker->base, on_time_limit, running);
+	event_add(running->timer, &after);
+}
+
+static void
+describe(struct worker *worker, struct running *running)
+{
+	const struct task_defaults *limits = &running->binding->config->limits;
+	struct task *task = &running->task;
+
+	task->worker = worker->member.id;
+	task->kind = running->shares.kind->name;
+	task->queue = running->shares.queue->name;
+	task->payload = running->payload;
+	task->inputs = running->inputs;
+	task->timeout_ms = running->own_timeout_ms > 0 ? running->own_timeout_ms
+						       : limits->timeout_ms;
+	task->grace_ms = limits->grace_ms;
+	task->started = mono_now();
+}
+
+void
+run_start(struct worker *worker, struct running *running)
+{
+	const struct binding *binding = running->binding;
+
+	running->state = RUNNING_STARTED;
+	TAILQ_INSERT_TAIL(&worker->started, running, link);
+	describe(worker, running);
+	running->task.scoreboard_slot = scoreboard_task_begin(worker->board,
+	    running->task.id, running->task.queue, running->task.kind);
+	worker->run.starting = running;
+	binding->ops->start(binding->handler, &running->task);
+	if (worker->run.starting == running) /* its outcome is still to come */
+		arm_time_limit(worker, running);
+	worker->run.starting = NULL;
+}
+
+void
+run_give_back_one(struct worker *worker, struct running *running)
+{
+	struct finish back = {.outcome = 'b'};
+
+	run_refuse(worker, running, &back);
+}
+
+static void
+leave_for_slot(struct worker *worker, struct running *running)
+{
+	run_leave_backlog(worker, running);
+	worker->run.slots++;
+	running->slot_at = mono_now();
+	share_set_started(&running->shares, running->slot_at);
+	running->binding = running->route->binding;
+	worker_generation_hold(running->binding);
+	if (mono_ms_between(running->claimed, running->slot_at) <
+	    RUN_STUCK_MS / 2)
+		claim_resume(running->route);
+	if (fetch_is_needed(running)) {
+		running->state = RUNNING_FETCHING;
+		TAILQ_INSERT_TAIL(&worker->fetching, running, link);
+		fetch_next(worker);
+	} else {
+		run_start(worker, running);
+	}
+}
+
+/* False: the time for starts is over, or the scoreboard is full. */
+static bool
+start_route(struct worker *worker, struct route *route, struct mono began)
+{
+	struct running *running;
+
+	while ((running = TAILQ_FIRST(&route->backlog)) != NULL &&
+	       share_set_can_start(&running->shares)) {
+		if (route->binding == NULL) {
+			run_give_back_one(worker, running);
+			continue;
+		}
+		if (worker->run.slots >= SCOREBOARD_SLOTS)
+			return false;
+		leave_for_slot(worker, running);
+		if (mono_us_between(began, mono_now()) > RUN_SLICE_US) {
+			turn_kick(worker);
+			return false;
+		}
+	}
+	return true;
+}
+
+void
+run_backlog(struct worker *worker)
+{
+	struct mono began = mono_now();
+	struct route *route, *next;
+
+	for (route = TAILQ_FIRST(&worker->run.waiting); route != NULL;
+	     route = next) {
+		next = TAILQ_NEXT(route, link);
+		if (!start_route(worker, route, began))
+			break;
+	}
+	if (!TAILQ_EMPTY(&worker->run.waiting))
+		watch_for_stuck(worker);
+}
+
+/* No slot of it came free for long: another worker may have one. */
+static void
+look_at_route(struct worker *worker, struct route *route, struct mono now)
+{
+	struct running *first = TAILQ_FIRST(&route->backlog);
+
+	if (mono_ms_between(first->claimed, now) < RUN_STUCK_MS ||
+	    share_set_can_start(&first->shares))
+		return;
+	while ((first = TAILQ_FIRST(&route->backlog)) != NULL)
+		run_give_back_one(worker, first);
+	claim_pause(route, now);
+}
+
+static void
+on_stuck(evutil_socket_t fd, short what, void *argument)
+{
+	struct worker *worker = argument;
+	struct route *route, *next;
+	struct mono now = mono_now();
+
+	(void)fd, (void)what;
+	for (route = TAILQ_FIRST(&worker->run.waiting); route != NULL;
+	     route = next) {
+		next = TAILQ_NEXT(route, link);
+		look_at_route(worker, route, now);
+	}
+	if (!TAILQ_EMPTY(&worker->run.waiting))
+		watch_for_stuck(worker);
+}
+
+void
+run_give_back(struct worker *worker)
+{
+	struct route *route;
+	struct running *running;
+
+	while ((route = TAILQ_FIRST(&worker->run.waiting)) != NULL)
+		while ((running = TAILQ_FIRST(&route->backlog)) != NULL)
+			run_give_back_one(worker, running);
+	while ((running = TAILQ_FIRST(&worker->fetching)) != NULL)
+		run_give_back_one(worker, running);
+}

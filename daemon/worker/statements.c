@@ -1,0 +1,49 @@
+#include "daemon/worker/statements.h"
+
+const struct pg_statement statement_register = {"register",
+    "SELECT route, queue, kind FROM muster.worker_register("
+    "$1, $2, $3, $4, $5, $6, $7)",
+    7};
+
+const struct pg_statement statement_turn = {"turn",
+    "SELECT what, lease, task, route, rank, lane, seq, flow, attempt,"
+    " snoozes, max_attempts, timeout_ms, has_needs, payload "
+    "FROM muster.turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
+    " $13, $14, $15, $16)",
+    TURN_PARAMETERS};
+
+const struct pg_statement statement_leases = {
+    "leases", "SELECT lease, task FROM muster.worker_leases($1)", 1};
+
+const struct pg_statement statement_states = {
+    "states", "SELECT task, state FROM muster.task_states($1)", 1};
+
+const struct pg_statement statement_payload = {
+    "payload", "SELECT id, muster.payload(id) FROM unnest($1::bigint[]) id", 1};
+
+const struct pg_statement statement_inputs = {
+    "inputs", "SELECT id, muster.inputs(id) FROM unnest($1::bigint[]) id", 1};
+
+const struct pg_statement statement_beat = {
+    "beat", "SELECT muster.beat($1)", 1};
+
+const struct pg_statement statement_sleep_on = {
+    "sleep_on", "SELECT muster.sleep_on($1, $2, $3)", 3};
+
+const struct pg_statement statement_wake_up = {
+    "wake_up", "SELECT muster.wake_up($1)", 1};
+
+const struct pg_statement statement_leave = {
+    "leave", "SELECT muster.worker_leave($1)", 1};
+
+const struct pg_statement statement_cancel_backend = {
+    "cancel_backend", "SELECT pg_cancel_backend($1)", 1};
+
+const struct pg_statement statement_sql_setup = {"sql_setup",
+    "SELECT"
+    " set_config('statement_timeout', $1, false),"
+    " set_config('client_connection_check_interval', $2, false)",
+    2};
+
+const struct pg_statement statement_sql_task = {
+    "sql_task", "SELECT muster.sql_task($1, $2, $3, $4, $5)", 5};

@@ -1,0 +1,272 @@
+#include "daemon/worker/turn_answer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "daemon/worker/row.h"
+#include "daemon/worker/statements.h"
+#include "daemon/worker/turn_refused.h"
+#include "daemon/worker/worker.h"
+
+static void
+count_recorded(struct worker *worker, char outcome)
+{
+	static const struct {
+		char outcome;
+		enum scoreboard_counter counter;
+	} counters[] = {
+	    {'s', SCOREBOARD_SUCCEEDED},
+	    {'f', SCOREBOARD_FAILED},
+	    {'r', SCOREBOARD_RETRIED},
+	    {'u', SCOREBOARD_RETRIED},
+	    {'b', SCOREBOARD_RELEASED},
+	};
+
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		if (counters[i].outcome == outcome)
+			scoreboard_count(worker->board, counters[i].counter, 1);
+}
+
+/* What was sent is recorded now, but for the fenced ones, which are gone from
+ * the list already. */
+static void
+forget_sent(struct worker *worker)
+{
+	struct running *running;
+
+	while ((running = TAILQ_FIRST(&worker->sent)) != NULL) {
+		count_recorded(worker, running->finish.outcome);
+		run_forget(worker, running);
+	}
+}
+
+static void
+fenced(struct worker *worker, const PGresult *result, int row)
+{
+	int64_t id = row_int(result, row, TURN_TASK);
+	struct running *running = running_table_find(&worker->table, id);
+	struct log_context context = {.task = id};
+
+	if (running == NULL || running->state != RUNNING_SENT)
+		return;
+	if (!running->maybe_recorded && running->finish.outcome != 'b') {
+		scoreboard_count(worker->board, SCOREBOARD_FENCED, 1);
+		log_write(LOG_LEVEL_WARNING, LOG_PLAIN, &context,
+		    "task %" PRId64 " is fenced: it was taken from this "
+		    "worker, and its outcome counts for nothing",
+		    id);
+	}
+	run_forget(worker, running);
+}
+
+static void
+keep_payload(struct worker *worker, struct running *running,
+    const PGresult *result, int row)
+{
+	const struct binding *binding = running->route->binding;
+	size_t size;
+
+	running->no_payload = true;
+	if (PQgetisnull(result, row, TURN_PAYLOAD))
+		return;
+	if (binding != NULL && binding->ops->ignores_data)
+		return;
+	size = (size_t)PQgetlength(result, row, TURN_PAYLOAD);
+	running->payload = malloc(size + 1);
+	if (running->payload == NULL)
+		abort();
+	memcpy(
+	    running->payload, PQgetvalue(result, row, TURN_PAYLOAD), size + 1);
+	running->task.payload_size = size;
+	running->no_payload = false;
+	worker->held_bytes += size;
+}
+
+static void
+claimed(struct worker *worker, const PGresult *result, int row)
+{
+	int64_t id = row_int(result, row, TURN_TASK);
+	struct running *running = running_table_find(&worker->table, id);
+	struct route *route =
+	    route_find(&worker->routes, (int)row_int(result, row, TURN_ROUTE));
+
+	if (running != NULL) {
+		log_warning("task %" PRId64 " was claimed twice, forgetting "
+			    "the first claim",
+		    id);
+		run_fenced(worker, running);
+	}
+	running = running_new(id, row_int(result, row, TURN_LEASE));
+	running->route = route;
+	running->task.flow = row_int(result, row, TURN_FLOW);
+	running->task.attempt = (int)row_int(result, row, TURN_ATTEMPT);
+	running->snoozes = (int)row_int(result, row, TURN_SNOOZES);
+	running->max_attempts = (int)row_int(result, row, TURN_MAX_ATTEMPTS);
+	running->own_timeout_ms = row_int(result, row, TURN_TIMEOUT_MS);
+	running->has_needs = row_bool(result, row, TURN_HAS_NEEDS);
+	if (route != NULL) {
+		route->got++;
+		keep_payload(worker, running, result, row);
+	}
+	run_claimed(worker, running);
+}
+
+static void
+new_floor(struct worker *worker, const PGresult *result, int row)
+{
+	struct floor floor = {
+	    .route = (int32_t)row_int(result, row, TURN_ROUTE),
+	    .rank = (int32_t)row_int(result, row, TURN_RANK),
+	    .lane = (int32_t)row_int(result, row, TURN_LANE),
+	    .seq = row_int(result, row, TURN_SEQ),
+	};
+
+	floors_set(&worker->turn.floors, &floor);
+}
+
+static void
+cancel_asked(struct worker *worker, const PGresult *result, int row)
+{
+	struct running *running =
+	    running_table_find(&worker->table, row_int(result, row, TURN_TASK));
+
+	if (running != NULL)
+		run_cancel(worker, running, CANCEL_ASKED, -1);
+}
+
+/* What a turn found. */
+struct found {
+	int claimed, fenced;
+	bool dead;
+};
+
+/* The finishes first: a task that was put back may be claimed again by the
+ * same turn. */
+static struct found
+settle(struct worker *worker, const PGresult *result)
+{
+	struct found found = {0};
+
+	for (int row = 0; row < PQntuples(result); row++) {
+		char what = PQgetvalue(result, row, TURN_WHAT)[0];
+
+		if (what == 'd') {
+			found.dead = true;
+			return found;
+		}
+		if (what == 'f') {
+			fenced(worker, result, row);
+			found.fenced++;
+		}
+	}
+	forget_sent(worker);
+	return found;
+}
+
+static void
+take_in(struct worker *worker, const PGresult *result, struct found *found)
+{
+	for (int row = 0; row < PQntuples(result); row++) {
+		switch (PQgetvalue(result, row, TURN_WHAT)[0]) {
+		case 'c':
+			claimed(worker, result, row);
+			found->claimed++;
+			break;
+		case 'l':
+			new_floor(worker, result, row);
+			break;
+		case 'x':
+			cancel_asked(worker, result, row);
+			break;
+		default:
+			break;
+		}
+	}
+	scoreboard_count(
+	    worker->board, SCOREBOARD_CLAIMED, (uint64_t)found->claimed);
+}
+
+static enum sleeper_found
+sleeper_sees(const struct worker *worker, const struct found *found)
+{
+	const struct claim *claim = &worker->turn.claim;
+
+	if (claim->max == 0 || found->fenced > 0 ||
+	    found->claimed >= claim->max)
+		return SLEEPER_ENOUGH;
+	return found->claimed == 0 ? SLEEPER_NOTHING : SLEEPER_SOME;
+}
+
+/* When is the next turn, if nothing happens before? */
+static void
+rest(struct worker *worker, enum sleeper_found found)
+{
+	struct turn *turn = &worker->turn;
+	int64_t ms = worker->config->poll_interval_ms;
+
+	switch (sleeper_turn(&turn->sleeper, found, mono_now())) {
+	case SLEEPER_REGISTER:
+		member_sleep(worker);
+		turn_ask(worker);
+		break;
+	case SLEEPER_REMOVE:
+		member_wake(worker);
+		break;
+	case SLEEPER_BRIDGE:
+		ms = SLEEPER_BRIDGE_MS;
+		break;
+	case SLEEPER_STAY:
+		if (turn->sleeper.registered && ms > SLEEPER_FULL_MS &&
+		    found == SLEEPER_ENOUGH)
+			ms = SLEEPER_FULL_MS; /* is it still full then? */
+		break;
+	}
+	turn_timer(worker, ms);
+}
+
+static void
+answered(struct worker *worker, const PGresult *result)
+{
+	struct turn *turn = &worker->turn;
+	struct mono now = mono_now();
+	size_t told = turn->batch.count;
+	struct found found;
+
+	turn->us += (mono_us_between(turn->sent_at, now) - turn->us) / 4;
+	backoff_reset(&turn->backoff);
+	scoreboard_count(worker->board, SCOREBOARD_TURNS, 1);
+	found = settle(worker, result);
+	if (found.dead) {
+		member_dead(worker);
+		return;
+	}
+	bisect_taken(&turn->bisect, told);
+	take_in(worker, result, &found);
+	pace_turn(&turn->pace, (int)told + found.claimed, now);
+	claim_learn(
+	    &turn->claim, &worker->routes, found.claimed, found.fenced > 0);
+	if (worker_drain_is_on(worker))
+		run_give_back(worker);
+	else
+		rest(worker, sleeper_sees(worker, &found));
+	turn_kick(worker);
+}
+
+void
+turn_on_answer(PGresult *result, void *argument)
+{
+	struct worker *worker = argument;
+
+	if (result == NULL) {
+		worker->turn.state = TURN_RESTING;
+		worker->turn.unanswered = true;
+		return;
+	}
+	worker->turn.state = TURN_RESTING;
+	if (PQresultStatus(result) == PGRES_TUPLES_OK)
+		answered(worker, result);
+	else
+		turn_refused(worker, result);
+}

@@ -1,0 +1,74 @@
+/*
+ * The worker: what it is made of, and how its parts call each other. One event
+ * loop, one hot connection to PostgreSQL with at most one turn in flight:
+ *
+ *   turn ──claimed──→ run ──outcome──→ verdict ──finish──→ turn
+ *
+ * turn     the round trip: finishes out, claimed tasks in
+ * run      from the claim to the outcome: slots, start, time limits, cancel
+ * fetch    payloads and inputs that did not come with the turn
+ * member   who this worker is in the database; reconnects
+ * drain    the way out
+ * heartbeat, predecessor   signs of life; slots that are still taken
+ */
+#ifndef DAEMON_WORKER_WORKER_H
+#define DAEMON_WORKER_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/child.h"
+#include "common/loop.h"
+#include "common/pg.h"
+#include "daemon/worker/drain.h"
+#include "daemon/worker/fetch.h"
+#include "daemon/worker/generation.h"
+#include "daemon/worker/heartbeat.h"
+#include "daemon/worker/member.h"
+#include "daemon/worker/predecessor.h"
+#include "daemon/worker/route.h"
+#include "daemon/worker/run.h"
+#include "daemon/worker/turn.h"
+
+struct sql_pool;
+
+struct worker {
+	struct loop *loop;
+	struct event_base *base;
+	struct scoreboard *board;
+	int slot;
+	const char *instance;
+
+	struct config *config; /* in force; belongs to its generation */
+	struct generation_list generations; /* the first is in force */
+	struct share_list queues, kinds;
+	struct share sql_share; /* extra connections for sql tasks */
+	struct route_list routes;
+
+	struct running_table table;
+	struct running_list fetching, started, finished, sent;
+	size_t held_bytes; /* in payloads, inputs, results, errors */
+	size_t finished_count;
+	const struct share *cannot_run; /* kind whose handler could not start
+					   of late; NULL: none */
+	bool program_missing; /* programs_try found one, the status says so */
+
+	struct pg *pg;
+	struct sql_pool *sql_pool;
+	struct run run;
+	struct turn turn;
+	struct fetch fetch;
+	struct member member;
+	struct drain drain;
+	struct heartbeat heartbeat;
+	struct predecessor predecessor;
+	struct event *wake; /* readable: there may be work */
+};
+
+/* Takes over a configuration: opens its handlers, shares out slots. Its new
+ * routes come with the next registration. */
+void worker_configure(struct worker *worker, struct config *config);
+/* Gives each route and share its limit under the configuration in force. */
+void worker_share_out(struct worker *worker);
+
+#endif

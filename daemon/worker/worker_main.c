@@ -1,0 +1,220 @@
+#include <event2/event.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "daemon/worker/programs.h"
+#include "daemon/worker/sql_pool.h"
+#include "daemon/worker/worker.h"
+
+enum { EXIT_NO_LOOP = 1 };
+
+static void
+share_route(struct worker *worker, struct route *route)
+{
+	route->binding = worker_generation_binding(
+	    TAILQ_FIRST(&worker->generations), route->shares.kind->name);
+	route->shares.pool = NULL;
+	if (route->binding != NULL &&
+	    route->binding->config->type == HANDLER_SQL)
+		route->shares.pool = &worker->sql_share;
+}
+
+static int
+queue_limit(const struct worker *worker, const char *name)
+{
+	const struct queue_config *queue = config_queue(worker->config, name);
+
+	if (queue == NULL)
+		return 0;
+	return share_part(
+	    queue->concurrency, worker->config->workers, worker->slot);
+}
+
+static int
+kind_limit(const struct worker *worker, const char *kind)
+{
+	const struct handler_config *handler =
+	    config_handler(worker->config, kind);
+
+	if (handler == NULL)
+		return 0;
+	if (handler->concurrency == 0)
+		return SHARE_NO_LIMIT;
+	return share_part(
+	    handler->concurrency, worker->config->workers, worker->slot);
+}
+
+void
+worker_share_out(struct worker *worker)
+{
+	for (int i = 0; i < worker->queues.count; i++)
+		worker->queues.items[i]->limit =
+		    queue_limit(worker, worker->queues.items[i]->name);
+	for (int i = 0; i < worker->kinds.count; i++)
+		worker->kinds.items[i]->limit =
+		    kind_limit(worker, worker->kinds.items[i]->name);
+	for (int i = 0; i < worker->routes.count; i++)
+		share_route(worker, worker->routes.items[i]);
+	predecessor_look(worker);
+}
+
+void
+worker_configure(struct worker *worker, struct config *config)
+{
+	const struct handler_host host = {.base = worker->base,
+	    .scoreboard = worker->board,
+	    .database = sql_pool_interface(),
+	    .on_done = run_done,
+	    .argument = worker};
+
+	worker->config = config;
+	(void)worker_generation_add(&worker->generations, config, &host);
+	log_set_level(config->log_level);
+	worker_share_out(worker);
+	programs_try(worker);
+}
+
+static void
+on_config(struct config *config, uint64_t generation, void *argument)
+{
+	struct worker *worker = argument;
+
+	worker_configure(worker, config);
+	heartbeat_configure(worker);
+	member_register_again(worker);
+	loop_config_taken(worker->loop, generation);
+	turn_ask(worker);
+}
+
+static void
+on_drain(int64_t cancel_ms, int64_t gone_ms, void *argument)
+{
+	worker_drain_begin(argument, cancel_ms, gone_ms);
+}
+
+static void
+on_log_state(void *argument)
+{
+	struct worker *worker = argument;
+	const struct running *running;
+	struct mono now = mono_now();
+
+	log_notice("worker %lld: %zu tasks held, %d with a slot, %zu ended "
+		   "and not recorded yet",
+	    (long long)worker->member.id, worker->table.count,
+	    worker->run.slots, worker->finished_count);
+	TAILQ_FOREACH(running, &worker->started, link)
+	log_notice("task %lld (%s, queue %s) runs for %lld ms",
+	    (long long)running->task.id, running->task.kind,
+	    running->task.queue,
+	    (long long)mono_ms_between(running->task.started, now));
+}
+
+static void
+on_orphan(const char *reason, void *argument)
+{
+	log_warning("the supervisor is gone, draining: %s", reason);
+	worker_drain_orphaned(argument);
+}
+
+static const struct loop_callbacks callbacks = {.on_config = on_config,
+    .on_drain = on_drain,
+    .on_log_state = on_log_state,
+    .on_orphan = on_orphan};
+
+static void
+on_wake(evutil_socket_t fd, short what, void *argument)
+{
+	uint64_t count;
+
+	(void)what;
+	if (read(fd, &count, sizeof(count)) == sizeof(count)) {
+		turn_sweep(argument);
+		turn_ask(argument);
+	}
+}
+
+static void
+open_wake(struct worker *worker)
+{
+	worker->wake = event_new(
+	    worker->base, CHILD_FD_WAKE, EV_READ | EV_PERSIST, on_wake, worker);
+	event_add(worker->wake, NULL);
+}
+
+static void
+open_parts(struct worker *worker, struct child_start *start)
+{
+	worker->base = loop_base(worker->loop);
+	worker->board = loop_scoreboard(worker->loop);
+	worker->slot = start->slot;
+	worker->instance = child_instance(start->config);
+	TAILQ_INIT(&worker->generations);
+	TAILQ_INIT(&worker->fetching);
+	TAILQ_INIT(&worker->started);
+	TAILQ_INIT(&worker->finished);
+	TAILQ_INIT(&worker->sent);
+	worker->sql_share.limit = SQL_POOL_SIZE;
+	worker_configure(worker, start->config);
+	run_open(worker);
+	turn_open(worker);
+	worker_drain_open(worker);
+	open_wake(worker);
+	heartbeat_open(worker);
+	predecessor_open(worker, start->old);
+	worker->sql_pool = sql_pool_new(worker);
+	member_open(worker);
+}
+
+static void
+free_list(struct worker *worker, struct running_list *list)
+{
+	struct running *running;
+
+	while ((running = TAILQ_FIRST(list)) != NULL)
+		run_forget(worker, running);
+}
+
+/* Started tasks are left alone: their handlers' processes are the
+ * supervisor's to clean up, from the scoreboard. */
+static void
+close_parts(struct worker *worker)
+{
+	run_give_back(worker);
+	member_close(worker);
+	sql_pool_free(worker->sql_pool);
+	free_list(worker, &worker->finished);
+	free_list(worker, &worker->sent);
+	if (TAILQ_EMPTY(&worker->started))
+		worker_generation_sweep(&worker->generations, true);
+	heartbeat_close(worker);
+	predecessor_close(worker);
+	event_free(worker->wake);
+	worker_drain_close(worker);
+	turn_close(worker);
+	run_close(worker);
+	running_table_free(&worker->table);
+	route_list_free(&worker->routes);
+	share_list_free(&worker->queues);
+	share_list_free(&worker->kinds);
+}
+
+int
+worker_main(struct child_start *start)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int code;
+
+	if (worker == NULL)
+		abort();
+	worker->loop = loop_new(start, &callbacks, worker);
+	if (worker->loop == NULL)
+		return EXIT_NO_LOOP;
+	open_parts(worker, start);
+	code = loop_run(worker->loop);
+	close_parts(worker);
+	loop_free(worker->loop);
+	free(worker);
+	return code;
+}

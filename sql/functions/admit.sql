@@ -1,0 +1,85 @@
+-- Admission: what clients could not settle themselves, because it touches
+-- standing tasks or flows, finds its place right after their commit.
+
+-- Admits up to p_limit arrivals; how many. One at a time in the database.
+-- Locks: the arrivals' tasks and all their needs together, in order, so that
+-- none of these ends meanwhile; flow for share; then it inserts.
+CREATE OR REPLACE FUNCTION muster.admit(p_limit int)
+RETURNS int LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+	v_ids bigint[];
+	v_needs bigint[];
+	v_placed bigint[];
+	v_run_at timestamptz[];
+	v_unmet bigint[];
+BEGIN
+	PERFORM muster.check_isolation();
+	IF NOT pg_try_advisory_xact_lock(hashtext('muster admit')) THEN
+		RETURN 0;
+	END IF;
+	v_ids := ARRAY(SELECT a.task_id FROM muster.arriving a
+		ORDER BY a.task_id LIMIT p_limit);
+	v_needs := ARRAY(SELECT unnest(n.ids) FROM muster.needs n
+		WHERE n.task_id = ANY (v_ids));
+	PERFORM FROM (SELECT FROM muster.task t
+		WHERE t.id = ANY (v_ids || v_needs)
+		ORDER BY t.id FOR NO KEY UPDATE) l;
+	-- Those that were cancelled meanwhile arrive no more.
+	SELECT array_agg(a.task_id ORDER BY a.task_id) INTO v_ids
+	FROM muster.arriving a WHERE a.task_id = ANY (v_ids);
+	IF v_ids IS NULL THEN
+		RETURN 0;
+	END IF;
+	PERFORM muster.admit_flows(v_ids);
+	SELECT array_agg(a.task_id ORDER BY a.task_id),
+		array_agg(a.run_at ORDER BY a.task_id)
+	INTO v_placed, v_run_at
+	FROM muster.arriving a
+	WHERE a.task_id = ANY (v_ids) AND EXISTS (SELECT FROM muster.task t
+		WHERE t.id = a.task_id AND t.state IS NULL);
+	IF v_placed IS NOT NULL THEN
+		v_unmet := muster.place(v_placed, v_run_at);
+		IF v_unmet IS NOT NULL THEN
+			PERFORM muster.skip(v_unmet);
+		END IF;
+	END IF;
+	DELETE FROM muster.arriving a WHERE a.task_id = ANY (v_ids);
+	RETURN cardinality(v_ids);
+END
+$$;
+
+-- Tasks that join a flow count in it; those that came too late are marked
+-- cancelled and not placed.
+CREATE OR REPLACE FUNCTION muster.admit_flows(p_ids bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_flows bigint[];
+	v_open bigint[];
+	v_late bigint[];
+BEGIN
+	SELECT array_agg(DISTINCT t.flow_id) INTO v_flows FROM muster.task t
+	WHERE t.id = ANY (p_ids) AND t.flow_id IS NOT NULL;
+	IF v_flows IS NULL THEN
+		RETURN;
+	END IF;
+	SELECT array_agg(f.id) FILTER (WHERE f.finished_at IS NULL
+		AND NOT f.stopped) INTO v_open
+	FROM (SELECT x.id, x.finished_at, x.stopped FROM muster.flow x
+		WHERE x.id = ANY (v_flows) ORDER BY x.id FOR SHARE) f;
+	INSERT INTO muster.flow_delta (flow_id, total)
+	SELECT t.flow_id, count(*) FROM muster.task t
+	WHERE t.id = ANY (p_ids) AND t.flow_id = ANY (v_flows)
+	GROUP BY t.flow_id;
+	SELECT array_agg(t.id ORDER BY t.id) INTO v_late FROM muster.task t
+	WHERE t.id = ANY (p_ids) AND t.flow_id IS NOT NULL
+		AND t.flow_id <> ALL (coalesce(v_open, '{}'));
+	IF v_late IS NOT NULL THEN
+		UPDATE muster.task t SET state = 'c', finished_at = now(),
+			error = format('flow %s had ended', t.flow_id)
+		WHERE t.id = ANY (v_late);
+		PERFORM muster.settle_final(v_late);
+	END IF;
+END
+$$;

@@ -1,0 +1,189 @@
+-- Cancelling, as carry_out() does it.
+
+-- One task.
+CREATE OR REPLACE FUNCTION muster.do_cancel(p_request muster.request)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_id CONSTANT bigint := p_request.target;
+	v_state "char";
+	v_told bigint[];
+	v_gone bigint[];
+BEGIN
+	SELECT t.state INTO v_state FROM muster.task t
+	WHERE t.id = v_id FOR UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		IF EXISTS (SELECT FROM muster.task t WHERE t.id = v_id) THEN
+			RETURN 0;
+		END IF;
+		RETURN muster.answer(p_request.id,
+			format('there is no task %s', v_id));
+	ELSIF v_state IS NOT NULL THEN
+		RETURN muster.answer(p_request.id, format('task %s had ended: %s',
+			v_id, muster.state_name(v_state)));
+	END IF;
+	SELECT c.o_gone, c.o_told INTO v_gone, v_told
+	FROM muster.cancel_tasks(ARRAY[v_id],
+		'cancelled on request of ' || p_request.asked_by) c;
+	IF v_gone IS NOT NULL THEN
+		RETURN muster.answer(p_request.id,
+			format('task %s is cancelled', v_id));
+	ELSIF v_told IS NOT NULL THEN
+		RETURN muster.answer(p_request.id, format(
+			'task %s is running; its worker was told', v_id));
+	END IF;
+	RETURN 0;
+END
+$$;
+
+-- Cancels open tasks (ascending, locked for update by the caller): o_gone are
+-- cancelled, o_told run and their workers were told. Neither: some other
+-- transaction is just moving it; to be tried again.
+-- The places are looked at in the order in which tasks move through them, so
+-- that one that moves meanwhile is still met; what is in none of them is ready,
+-- and its row there becomes stale by the new ticket.
+CREATE OR REPLACE FUNCTION muster.cancel_tasks(p_ids bigint[], p_error text,
+	OUT o_gone bigint[], OUT o_told bigint[])
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_busy bigint[];
+BEGIN
+	o_told := muster.cancel_running(p_ids);
+	DELETE FROM muster.arriving a WHERE a.task_id = ANY (p_ids);
+	v_busy := muster.cancel_waiting(p_ids);
+	o_gone := nullif(muster.without(p_ids, o_told || v_busy), '{}');
+	IF o_gone IS NOT NULL THEN
+		UPDATE muster.task t SET state = 'c', finished_at = now(),
+			ticket = (t.ticket + 1) % 32768, error = p_error
+		WHERE t.id = ANY (o_gone);
+		PERFORM muster.settle_final(o_gone, true);
+	END IF;
+END
+$$;
+
+-- Those that are leased: their workers are told, at their next turn and by a
+-- notification that asks for one.
+CREATE OR REPLACE FUNCTION muster.cancel_running(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_task bigint[];
+	v_worker bigint[];
+BEGIN
+	SELECT array_agg(l.task), array_agg(l.worker_id) INTO v_task, v_worker
+	FROM (SELECT x.worker_id, unnest(x.task_ids) AS task
+		FROM muster.lease x) l
+	WHERE (l.task IN (SELECT unnest(p_ids))) IS TRUE; -- hashed, not joined
+	INSERT INTO muster.cancelling
+	SELECT * FROM unnest(v_worker, v_task) ON CONFLICT DO NOTHING;
+	PERFORM pg_notify('muster', 'cancel ' || u.id)
+	FROM (SELECT DISTINCT unnest(v_worker) AS id) u;
+	RETURN v_task;
+END
+$$;
+
+-- Takes tasks out of blocked and scheduled; gives those whose row another
+-- transaction holds, or that are just about to be skipped.
+CREATE OR REPLACE FUNCTION muster.cancel_waiting(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_busy bigint[];
+	v_more bigint[];
+BEGIN
+	WITH hit AS (
+		SELECT b.task_id FROM muster.blocked b
+		WHERE b.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED
+	), gone AS (
+		DELETE FROM muster.blocked b
+		WHERE b.task_id = ANY (ARRAY(SELECT h.task_id FROM hit h))
+		RETURNING b.task_id
+	)
+	SELECT array_agg(b.task_id) INTO v_busy FROM muster.blocked b
+	WHERE b.task_id = ANY (p_ids)
+		AND (b.task_id IN (SELECT g.task_id FROM gone g)) IS FALSE;
+	WITH hit AS (
+		SELECT s.ctid AS at FROM muster.scheduled s
+		WHERE s.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED
+	), gone AS (
+		DELETE FROM muster.scheduled s
+		WHERE s.ctid = ANY (ARRAY(SELECT h.at FROM hit h))
+		RETURNING s.task_id
+	)
+	SELECT array_agg(s.task_id) INTO v_more FROM muster.scheduled s
+	WHERE s.task_id = ANY (p_ids)
+		AND (s.task_id IN (SELECT g.task_id FROM gone g)) IS FALSE;
+	RETURN v_busy || v_more || (SELECT array_agg(r.task_id)
+		FROM muster.remainder r WHERE r.task_id = ANY (p_ids));
+END
+$$;
+
+-- A whole flow, on request or because a task of it failed; p_limit tasks at a
+-- time, from request.cursor on.
+CREATE OR REPLACE FUNCTION muster.do_cancel_flow(
+	p_request muster.request, p_limit int)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_flow CONSTANT bigint := p_request.target;
+	v_seen bigint[];
+	v_ids bigint[];
+	v_gone bigint[];
+BEGIN
+	IF p_request.cursor = 0 THEN
+		UPDATE muster.flow SET stopped = true
+		WHERE id = v_flow AND NOT stopped AND finished_at IS NULL;
+		IF NOT FOUND AND NOT EXISTS (
+				SELECT FROM muster.flow f WHERE f.id = v_flow) THEN
+			RETURN muster.answer(p_request.id,
+				format('there is no flow %s', v_flow));
+		END IF;
+	END IF;
+	v_seen := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.flow_id = v_flow AND t.id > p_request.cursor
+			AND t.state IS NULL
+		ORDER BY t.id LIMIT p_limit);
+	SELECT array_agg(t.id) INTO v_ids
+	FROM (SELECT x.id FROM muster.task x
+		WHERE x.id = ANY (v_seen) AND x.state IS NULL
+		ORDER BY x.id FOR UPDATE SKIP LOCKED) t;
+	IF v_ids IS NOT NULL THEN
+		v_gone := (muster.cancel_tasks(v_ids, CASE p_request.verb
+			WHEN 'stop_flow' THEN 'its flow was stopped by a failure'
+			ELSE 'its flow was cancelled on request of '
+				|| p_request.asked_by END)).o_gone;
+		UPDATE muster.request
+		SET count = count + coalesce(cardinality(v_gone), 0)
+		WHERE id = p_request.id;
+	END IF;
+	IF cardinality(v_seen) = p_limit THEN
+		UPDATE muster.request SET cursor = v_seen[p_limit]
+		WHERE id = p_request.id;
+		RETURN p_limit;
+	END IF;
+	RETURN muster.end_cancel_flow(p_request.id, v_flow)
+		+ coalesce(cardinality(v_gone), 0);
+END
+$$;
+
+-- All tasks of the flow have been met. Done, unless some were held by others:
+-- then from the start again at the next call.
+CREATE OR REPLACE FUNCTION muster.end_cancel_flow(
+	p_request bigint, p_flow bigint)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_open bigint[] := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.flow_id = p_flow AND t.state IS NULL);
+	v_told int;
+	v_skipped int;
+BEGIN
+	SELECT count(*) INTO v_told FROM muster.cancelling c
+	WHERE (c.task_id IN (SELECT unnest(v_open))) IS TRUE;
+	SELECT count(*) INTO v_skipped FROM muster.remainder r
+	WHERE r.task_id = ANY (v_open);
+	IF v_told + v_skipped < cardinality(v_open) THEN
+		UPDATE muster.request SET cursor = 0 WHERE id = p_request;
+		RETURN 0;
+	END IF;
+	RETURN muster.answer(p_request, format('flow %s: %s tasks are cancelled, '
+		'the workers of %s running ones were told', p_flow,
+		(SELECT r.count FROM muster.request r WHERE r.id = p_request),
+		v_told));
+END
+$$;

@@ -1,0 +1,129 @@
+-- The oracle of every fault test: a row for each violation, none when all is
+-- well. Reads everything in one statement, so it sees one moment.
+
+CREATE OR REPLACE FUNCTION muster.check_invariants()
+RETURNS TABLE (invariant int, task_id bigint, detail text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	WITH leased AS (
+		SELECT unnest(l.task_ids) AS task_id, l.id, l.worker_id
+		FROM muster.lease l
+	), place AS (
+		SELECT a.task_id, 'arriving' AS place, NULL::smallint AS ticket
+		FROM muster.arriving a
+		UNION ALL SELECT b.task_id, 'blocked', b.ticket
+		FROM muster.blocked b
+		UNION ALL SELECT s.task_id, 'scheduled', s.ticket
+		FROM muster.scheduled s
+		UNION ALL SELECT r.task_id, 'ready', r.ticket
+		FROM muster.ready r
+		UNION ALL SELECT l.task_id, 'lease', NULL FROM leased l
+		UNION ALL SELECT m.task_id, 'remainder', NULL
+		FROM muster.remainder m
+		WHERE m.was IS NULL AND m.cursor = 0 AND EXISTS (
+			SELECT FROM muster.task t
+			WHERE t.id = m.task_id AND t.state IS NULL)
+	), stands AS (
+		SELECT t.id, t.state, count(p.place) AS n,
+			string_agg(p.place, ', ' ORDER BY p.place) AS places
+		FROM muster.task t
+		LEFT JOIN place p ON p.task_id = t.id
+			AND coalesce(p.ticket, t.ticket) = t.ticket
+		GROUP BY t.id
+	), told AS ( -- what each edge of a waiting task has brought so far
+		SELECT b.task_id, b.need, b.spare,
+			CASE WHEN r.task_id IS NOT NULL THEN
+					CASE WHEN e.life < t.life THEN r.was END
+				WHEN t.state IS NOT NULL THEN t.state
+				WHEN e.life < t.life THEN t.settled END AS outcome,
+			e.cond
+		FROM muster.blocked b
+		JOIN muster.needs n ON n.task_id = b.task_id
+		CROSS JOIN LATERAL unnest(n.ids) u(id)
+		JOIN muster.edge e ON e.need = u.id AND e.task_id = b.task_id
+		JOIN muster.task t ON t.id = u.id
+		LEFT JOIN LATERAL (SELECT m.task_id, m.was FROM muster.remainder m
+			WHERE m.task_id = u.id AND m.cursor < b.task_id LIMIT 1)
+			r ON true
+	), waits AS (
+		SELECT w.task_id, w.need, w.spare,
+			count(*) FILTER (WHERE w.outcome IS NULL
+				OR NOT muster.edge_met(w.cond, w.outcome)) AS left_over,
+			count(*) FILTER (WHERE w.outcome IS NOT NULL
+				AND NOT muster.edge_met(w.cond, w.outcome)) AS unmet
+		FROM told w GROUP BY w.task_id, w.need, w.spare
+	), counted AS (
+		SELECT f.id, f.total, f.succeeded, f.failed, f.cancelled, f.skipped
+		FROM muster.flow f WHERE NOT f.purging
+		UNION ALL
+		SELECT d.flow_id, d.total, d.succeeded, d.failed, d.cancelled,
+			d.skipped
+		FROM muster.flow_delta d
+	), flows AS (
+		SELECT c.id, sum(c.total) AS total, sum(c.succeeded) AS succeeded,
+			sum(c.failed) AS failed, sum(c.cancelled) AS cancelled,
+			sum(c.skipped) AS skipped
+		FROM counted c GROUP BY c.id
+	), tasks AS (
+		SELECT t.flow_id, count(*) AS total,
+			count(*) FILTER (WHERE t.state = 's') AS succeeded,
+			count(*) FILTER (WHERE t.state = 'f') AS failed,
+			count(*) FILTER (WHERE t.state = 'c') AS cancelled,
+			count(*) FILTER (WHERE t.state = 'k') AS skipped
+		FROM muster.task t
+		WHERE t.flow_id IS NOT NULL AND NOT EXISTS (
+			SELECT FROM muster.arriving a WHERE a.task_id = t.id)
+		GROUP BY t.flow_id
+	)
+	SELECT 1, s.id, format('open and in %s places: %s', s.n,
+		coalesce(s.places, 'none'))
+	FROM stands s WHERE s.state IS NULL AND s.n <> 1
+	UNION ALL
+	SELECT 1, s.id, format('%s and in a place: %s',
+		muster.state_name(s.state), s.places)
+	FROM stands s WHERE s.state IS NOT NULL AND s.n <> 0
+	UNION ALL
+	SELECT 1, l.task_id, format('in lease %s and does not exist', l.id)
+	FROM leased l WHERE NOT EXISTS (
+		SELECT FROM muster.task t WHERE t.id = l.task_id)
+	UNION ALL
+	SELECT 2, w.task_id, format('blocked with need %s spare %s, but %s of '
+		'its edges are unmet or to come and %s are unmet', w.need,
+		w.spare, w.left_over, w.unmet)
+	FROM waits w WHERE w.need <> w.left_over OR w.spare <> -w.unmet
+	UNION ALL
+	SELECT 2, b.task_id, 'blocked without an edge'
+	FROM muster.blocked b WHERE NOT EXISTS (
+		SELECT FROM waits w WHERE w.task_id = b.task_id)
+	UNION ALL
+	SELECT 3, NULL, format('lease %s is of worker %s, which is %s', l.id,
+		l.worker_id, CASE WHEN w.id IS NULL THEN 'absent'
+		ELSE 'dead' END)
+	FROM muster.lease l LEFT JOIN muster.worker w ON w.id = l.worker_id
+	WHERE w.id IS NULL OR w.dead_at IS NOT NULL
+	UNION ALL
+	SELECT 3, c.task_id, format('to be cancelled by worker %s, which does '
+		'not hold it', c.worker_id)
+	FROM muster.cancelling c WHERE NOT EXISTS (SELECT FROM leased l
+		WHERE l.task_id = c.task_id AND l.worker_id = c.worker_id)
+	UNION ALL
+	SELECT 5, NULL, format('flow %s counts %s %s %s %s of %s, its tasks are '
+		'%s %s %s %s of %s (succeeded, failed, cancelled, skipped)',
+		f.id, f.succeeded, f.failed, f.cancelled, f.skipped, f.total,
+		t.succeeded, t.failed, t.cancelled, t.skipped, t.total)
+	FROM flows f FULL JOIN tasks t ON t.flow_id = f.id
+	WHERE (f.total, f.succeeded, f.failed, f.cancelled, f.skipped)
+		IS DISTINCT FROM
+		(t.total, t.succeeded, t.failed, t.cancelled, t.skipped)
+		AND EXISTS (SELECT FROM muster.flow x
+			WHERE x.id = coalesce(f.id, t.flow_id) AND NOT x.purging)
+	UNION ALL
+	SELECT 6, e.task_id, format('an edge from %s to %s, one of which does '
+		'not exist', e.need, e.task_id)
+	FROM muster.edge e
+	WHERE NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.task_id)
+		OR NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.need);
+END
+$$;

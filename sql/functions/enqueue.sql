@@ -1,0 +1,217 @@
+-- Enqueuing: what applications call, inside their own transactions, under any
+-- isolation level. Clients only insert: they take no lock that a turn, a
+-- rescue or a scheduler waits for.
+
+-- Refuses what no task may have.
+CREATE OR REPLACE FUNCTION muster.check_limits(
+	p_priority int, p_max_attempts int, p_timeout interval)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF p_priority IS NULL OR p_priority NOT BETWEEN -1000 AND 1000 THEN
+		RAISE EXCEPTION 'priority % is not between -1000 and 1000',
+			coalesce(p_priority::text, 'null')
+			USING ERRCODE = 'MU003';
+	ELSIF p_max_attempts NOT BETWEEN 1 AND 1000000 THEN
+		RAISE EXCEPTION 'max_attempts % is not between 1 and 1000000',
+			p_max_attempts USING ERRCODE = 'MU003';
+	ELSIF p_timeout <= '0' OR p_timeout > '10 years' THEN
+		RAISE EXCEPTION 'timeout % is not between 1 ms and 10 years',
+			p_timeout USING ERRCODE = 'MU003';
+	END IF;
+END
+$$;
+
+-- Refuses a payload that is larger than the setting allows.
+CREATE OR REPLACE FUNCTION muster.check_payload(p_bytes int)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_max bigint;
+BEGIN
+	SELECT s.value::bigint INTO v_max FROM muster.setting s
+	WHERE s.name = 'max_payload';
+	IF p_bytes > v_max THEN
+		RAISE EXCEPTION 'a payload of % bytes is over max_payload (%)',
+			p_bytes, v_max USING ERRCODE = 'MU003',
+			HINT = 'Store the data elsewhere and name its place.';
+	END IF;
+END
+$$;
+
+-- Milliseconds, at least 1; null for null.
+CREATE OR REPLACE FUNCTION muster.interval_ms(p_interval interval)
+RETURNS bigint LANGUAGE sql IMMUTABLE STRICT AS $$
+	SELECT greatest((extract(epoch FROM p_interval) * 1000)::bigint, 1)
+$$;
+
+-- Enqueues one task and gives its id.
+CREATE OR REPLACE FUNCTION muster.enqueue(kind text,
+	payload jsonb DEFAULT '{}', queue text DEFAULT 'default',
+	priority int DEFAULT 0, run_at timestamptz DEFAULT NULL,
+	depends_on bigint[] DEFAULT NULL, depends_when text DEFAULT 'succeeded',
+	flow_id bigint DEFAULT NULL, max_attempts int DEFAULT NULL,
+	timeout interval DEFAULT NULL, wake boolean DEFAULT true)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_id bigint := nextval('muster.task_id');
+	v_payload text := coalesce(payload, '{}')::text;
+	v_size int := octet_length(v_payload);
+	v_rank int := -coalesce(priority, 0);
+	v_route int;
+	v_known boolean;
+	v_max bigint;
+	v_needs bigint[];
+BEGIN
+	SELECT r.id, EXISTS (SELECT FROM muster.lanes l WHERE l.route_id = r.id
+			AND l.rank = v_rank AND l.lane = 8),
+		(SELECT s.value::bigint FROM muster.setting s
+			WHERE s.name = 'max_payload')
+	INTO v_route, v_known, v_max
+	FROM muster.route r WHERE r.queue = enqueue.queue
+		AND r.kind = enqueue.kind LIMIT 1;
+	IF v_known IS NOT TRUE OR v_size > v_max OR priority IS NULL
+			OR max_attempts IS NOT NULL OR timeout IS NOT NULL THEN
+		PERFORM muster.check_limits(priority, max_attempts, timeout),
+			muster.check_payload(v_size);
+		v_route := muster.route_of(queue, kind);
+		PERFORM muster.lane_open(v_route, v_rank, 8);
+	END IF;
+	IF depends_on <> '{}' OR flow_id IS NOT NULL THEN
+		v_needs := muster.check_needs(nullif(depends_on, '{}'),
+			depends_when, flow_id);
+	END IF;
+	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
+		size, max_attempts, rank, lane, has_needs, payload)
+	VALUES (v_id, enqueue.flow_id, clock_timestamp(),
+		muster.interval_ms(timeout), v_route, v_size,
+		enqueue.max_attempts, v_rank, 8, v_needs IS NOT NULL, v_payload);
+	IF v_needs IS NOT NULL OR flow_id IS NOT NULL THEN
+		IF v_needs IS NOT NULL THEN
+			INSERT INTO muster.needs VALUES (v_id, v_needs,
+				repeat(muster.cond_of(depends_when)::text,
+					cardinality(v_needs)));
+		END IF;
+		INSERT INTO muster.arriving VALUES (v_id, enqueue.run_at,
+			wake AND muster.wake_work());
+	ELSIF run_at > clock_timestamp() THEN
+		INSERT INTO muster.scheduled VALUES (enqueue.run_at, v_id,
+			v_route, v_size, v_rank, 8, 0,
+			wake AND muster.wake_earlier(enqueue.run_at));
+	ELSE
+		INSERT INTO muster.ready VALUES (nextval('muster.ready_seq'),
+			v_id, clock_timestamp(), v_route, v_size, v_rank, 8,
+			0, wake AND muster.wake_count(v_route, 1));
+	END IF;
+	RETURN v_id;
+END
+$$;
+
+-- The letter of a condition in edges.
+CREATE OR REPLACE FUNCTION muster.cond_of(p_when text)
+RETURNS "char" LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE p_when WHEN 'succeeded' THEN 's' WHEN 'finished' THEN 'a'
+		WHEN 'failed' THEN 'f' END::"char"
+$$;
+
+-- The needs in order and without doubles. A task that is not there is refused
+-- at once; under an old snapshot it may be there unseen, so that admission,
+-- which sees what was committed, has to judge.
+CREATE OR REPLACE FUNCTION muster.check_needs(
+	p_needs bigint[], p_when text, p_flow bigint)
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_needs bigint[];
+	v_missing bigint;
+BEGIN
+	IF muster.cond_of(p_when) IS NULL THEN
+		RAISE EXCEPTION 'depends_when % is none of succeeded, finished, '
+			'failed', coalesce(to_json(p_when)::text, 'null')
+			USING ERRCODE = 'MU003';
+	END IF;
+	SELECT array_agg(DISTINCT u.id ORDER BY u.id) INTO v_needs
+	FROM unnest(p_needs) u(id);
+	IF array_position(v_needs, NULL) IS NOT NULL THEN
+		RAISE EXCEPTION 'depends_on holds a null'
+			USING ERRCODE = 'MU003';
+	END IF;
+	IF current_setting('transaction_isolation') = 'read committed' THEN
+		SELECT u.id INTO v_missing FROM unnest(v_needs) u(id)
+		WHERE NOT EXISTS (SELECT FROM muster.task t WHERE t.id = u.id)
+		LIMIT 1;
+		IF FOUND THEN
+			RAISE EXCEPTION 'there is no task %', v_missing
+				USING ERRCODE = 'MU003';
+		END IF;
+		IF p_flow IS NOT NULL AND NOT EXISTS (
+				SELECT FROM muster.flow f WHERE f.id = p_flow) THEN
+			RAISE EXCEPTION 'there is no flow %', p_flow
+				USING ERRCODE = 'MU003';
+		END IF;
+	END IF;
+	RETURN v_needs;
+END
+$$;
+
+-- Whether a scheduler must be told of a task due at p_run_at: only if it comes
+-- before the next it knows. Looks from a little before now on, since what is
+-- due is being moved and leaves dead entries behind.
+CREATE OR REPLACE FUNCTION muster.wake_earlier(p_run_at timestamptz)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	v_next timestamptz;
+BEGIN
+	SELECT s.run_at INTO v_next FROM muster.scheduled s
+	WHERE s.run_at >= clock_timestamp() - interval '1 s'
+	ORDER BY s.run_at LIMIT 1;
+	RETURN (v_next IS NULL OR p_run_at < v_next) AND muster.wake_work();
+END
+$$;
+
+-- Enqueues a task for each payload; their ids in order.
+CREATE OR REPLACE FUNCTION muster.enqueue_many(kind text, payloads jsonb[],
+	queue text DEFAULT 'default', priority int DEFAULT 0,
+	run_at timestamptz DEFAULT NULL, max_attempts int DEFAULT NULL,
+	timeout interval DEFAULT NULL, wake boolean DEFAULT true)
+RETURNS SETOF bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_count int := coalesce(cardinality(payloads), 0);
+	v_texts text[];
+	v_ids bigint[];
+	v_route int := muster.route_of(queue, kind);
+	v_wakes boolean;
+	v_largest int;
+BEGIN
+	IF v_count = 0 THEN
+		RETURN;
+	END IF;
+	SELECT array_agg(coalesce(u.p, '{}')::text ORDER BY u.o),
+		max(octet_length(coalesce(u.p, '{}')::text)),
+		array_agg(nextval('muster.task_id'))
+	INTO v_texts, v_largest, v_ids
+	FROM unnest(payloads) WITH ORDINALITY u(p, o);
+	PERFORM muster.check_limits(priority, max_attempts, timeout),
+		muster.check_payload(v_largest),
+		muster.lane_open(v_route, -priority, 8);
+	INSERT INTO muster.task (id, created_at, timeout_ms, route_id, size,
+		max_attempts, rank, lane, payload)
+	SELECT u.id, clock_timestamp(), muster.interval_ms(timeout), v_route,
+		octet_length(u.p), enqueue_many.max_attempts, -priority, 8, u.p
+	FROM unnest(v_ids, v_texts) u(id, p);
+	IF run_at > clock_timestamp() THEN
+		v_wakes := wake AND muster.wake_earlier(run_at);
+		INSERT INTO muster.scheduled
+		SELECT enqueue_many.run_at, u.id, v_route, octet_length(u.p),
+			-priority, 8, 0, v_wakes AND u.id = v_ids[1]
+		FROM unnest(v_ids, v_texts) u(id, p);
+	ELSE
+		v_wakes := wake AND muster.wake_count(v_route, v_count);
+		INSERT INTO muster.ready
+		SELECT nextval('muster.ready_seq'), u.id, clock_timestamp(),
+			v_route, octet_length(u.p), -priority, 8, 0,
+			v_wakes AND u.id = v_ids[1]
+		FROM unnest(v_ids, v_texts) u(id, p);
+	END IF;
+	RETURN QUERY SELECT unnest(v_ids);
+END
+$$;

@@ -1,0 +1,141 @@
+-- The safe mark: below it no transaction can add anything any more. A reader
+-- that holds back the vacuum does not hold back the mark, so lists that are
+-- emptied at their head are entered at the mark and not at their dead rows.
+
+-- Where to enter one of the lists that are in order of an id. They stand in
+-- lane_mark under route 0, which no pair has.
+CREATE OR REPLACE FUNCTION muster.list_mark(p_list text)
+RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+	RETURN coalesce((SELECT m.mark FROM muster.lane_mark m
+		WHERE m.route_id = 0 AND m.rank = 0
+			AND m.lane = CASE p_list WHEN 'flow_delta' THEN 0 ELSE 1 END
+		ORDER BY m.mark DESC LIMIT 1), 0);
+END
+$$;
+
+-- Moves the marks; to be called about once a second. One at a time in the
+-- database.
+-- A probe is the last values of the sequences and then, afterwards, a
+-- transaction number of its own. (Not a snapshot's xmax: that is the last number
+-- that has ended, plus one, and what is open may lie beyond it.) Every
+-- transaction has its number before it draws from a sequence. So once all
+-- numbers below the probe's have ended, whatever was drawn up to its values has
+-- been committed or never will be.
+CREATE OR REPLACE FUNCTION muster.mark()
+RETURNS void LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+	v_probe muster.probe;
+	v_seq bigint;
+	v_delta bigint;
+	v_rest bigint;
+	v_at timestamptz;
+	v_horizon xid8;
+BEGIN
+	PERFORM muster.check_isolation();
+	IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+		RAISE EXCEPTION 'mark() must stand alone in its transaction';
+	ELSIF NOT pg_try_advisory_xact_lock(hashtext('muster mark')) THEN
+		RETURN;
+	END IF;
+	v_at := clock_timestamp();
+	SELECT s.last_value INTO v_seq FROM muster.ready_seq s;
+	SELECT s.last_value INTO v_delta FROM muster.flow_delta_id s;
+	SELECT s.last_value INTO v_rest FROM muster.remainder_id s;
+	v_horizon := pg_current_xact_id();
+	SELECT * INTO v_probe FROM muster.probe p ORDER BY p.id DESC LIMIT 1;
+	IF FOUND THEN
+		IF pg_snapshot_xmin(pg_current_snapshot()) < v_probe.horizon THEN
+			RETURN;
+		END IF;
+		PERFORM muster.mark_lines(v_probe.seq),
+			muster.mark_scheduled(v_probe.at),
+			muster.mark_list(0, v_probe.delta, (SELECT x.id
+				FROM muster.flow_delta x
+				WHERE x.id >= muster.list_mark('flow_delta')
+				ORDER BY x.id LIMIT 1)),
+			muster.mark_list(1, v_probe.rest, (SELECT x.id
+				FROM muster.remainder x
+				WHERE x.id >= muster.list_mark('remainder')
+				ORDER BY x.id LIMIT 1));
+		DELETE FROM muster.probe p WHERE p.id <= v_probe.id;
+	END IF;
+	INSERT INTO muster.probe (seq, delta, rest, at, horizon)
+	VALUES (v_seq, v_delta, v_rest, v_at, v_horizon);
+END
+$$;
+
+-- A line's mark is its smallest visible seq up to p_seq, or p_seq. What a claim
+-- under way has taken is still visible here: it may be given back. A mark that
+-- would move by little stays: a generation each second would be too many.
+CREATE OR REPLACE FUNCTION muster.mark_lines(p_seq bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_line record;
+BEGIN
+	FOR v_line IN
+		SELECT l.*, coalesce(m.mark, 0) AS old,
+			least(coalesce(r.seq, p_seq), p_seq) AS new
+		FROM (SELECT DISTINCT x.route_id, x.rank, x.lane
+			FROM muster.lanes x) l
+		LEFT JOIN LATERAL (SELECT x.mark FROM muster.lane_mark x
+			WHERE x.route_id = l.route_id AND x.rank = l.rank
+				AND x.lane = l.lane
+			ORDER BY x.mark DESC LIMIT 1) m ON true
+		LEFT JOIN LATERAL (SELECT x.seq FROM muster.ready x
+			WHERE x.route_id = l.route_id AND x.rank = l.rank
+				AND x.lane = l.lane AND x.seq >= coalesce(m.mark, 0)
+			ORDER BY x.seq LIMIT 1) r ON true
+	LOOP
+		IF v_line.new >= v_line.old + 1000 THEN
+			PERFORM muster.mark_set(v_line.route_id, v_line.rank,
+				v_line.lane, v_line.new);
+		END IF;
+	END LOOP;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.mark_set(
+	p_route int, p_rank smallint, p_lane smallint, p_mark bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM muster.lane_mark m WHERE m.route_id = p_route
+		AND m.rank = p_rank AND m.lane = p_lane;
+	INSERT INTO muster.lane_mark VALUES (p_route, p_rank, p_lane, p_mark);
+END
+$$;
+
+-- The mark of a list in order of its ids: its first row, or p_safe.
+CREATE OR REPLACE FUNCTION muster.mark_list(
+	p_lane int, p_safe bigint, p_first bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_old bigint := muster.list_mark(
+		CASE p_lane WHEN 0 THEN 'flow_delta' ELSE 'remainder' END);
+	v_new bigint := least(coalesce(p_first, p_safe), p_safe);
+BEGIN
+	IF v_new >= v_old + 1000 THEN
+		PERFORM muster.mark_set(0, 0::smallint, p_lane::smallint, v_new);
+	END IF;
+END
+$$;
+
+-- Clients look at the clock after they have their number, and put into
+-- scheduled only what is due later than that.
+CREATE OR REPLACE FUNCTION muster.mark_scheduled(p_at timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_old timestamptz := coalesce((SELECT m.mark FROM muster.scheduled_mark m
+		ORDER BY m.mark DESC LIMIT 1), '-infinity');
+	v_new timestamptz := least(p_at, (SELECT s.run_at
+		FROM muster.scheduled s WHERE s.run_at >= v_old
+		ORDER BY s.run_at LIMIT 1));
+BEGIN
+	IF v_new > v_old + interval '5 s' OR v_old = '-infinity' THEN
+		DELETE FROM muster.scheduled_mark m WHERE m.mark < v_new;
+		INSERT INTO muster.scheduled_mark VALUES (v_new);
+	END IF;
+END
+$$;

@@ -1,0 +1,188 @@
+-- Retention.
+
+-- Removes up to about p_limit ended tasks of the queues p_queues[i] that ended
+-- more than p_keep_ms[i] ago; '' stands for all other queues, and what is not
+-- named is kept. A task that an open one depends on stays, and so do those of
+-- an unfinished flow; a flow goes as a whole. How many are gone.
+-- Locks: finished, task; what others hold is stepped over.
+CREATE OR REPLACE FUNCTION muster.purge(
+	p_limit int, p_queues text[], p_keep_ms bigint[])
+RETURNS int LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+	v_keep interval := (SELECT min(u.ms) FROM unnest(p_keep_ms) u(ms))
+		* interval '1 ms';
+	v_ctid tid[];
+	v_ids bigint[];
+	v_flows bigint[];
+	v_done int := 0;
+	v_flow bigint;
+BEGIN
+	PERFORM muster.check_isolation(), muster.purge_history();
+	SELECT array_agg(h.ctid), array_agg(h.flow_id)
+		FILTER (WHERE h.flow_id IS NOT NULL)
+	INTO v_ctid, v_flows
+	FROM (SELECT f.ctid, f.flow_id FROM muster.finished f
+		WHERE f.at <= now() - v_keep ORDER BY f.at
+		LIMIT greatest(p_limit / 200, 1) FOR UPDATE SKIP LOCKED) h;
+	IF v_ctid IS NULL THEN
+		RETURN 0;
+	END IF;
+	WITH gone AS (
+		DELETE FROM muster.finished f WHERE f.ctid = ANY (v_ctid)
+		RETURNING f.ids
+	)
+	SELECT array_agg(DISTINCT u.id ORDER BY u.id) INTO v_ids
+	FROM gone g CROSS JOIN LATERAL unnest(g.ids) u(id);
+	IF v_ids IS NOT NULL THEN
+		v_done := muster.purge_plain(v_ids, p_queues, p_keep_ms, v_keep);
+	END IF;
+	FOREACH v_flow IN ARRAY coalesce(v_flows, '{}') LOOP
+		v_done := v_done + muster.purge_flow(v_flow, p_limit, p_queues,
+			p_keep_ms, v_keep);
+	END LOOP;
+	RETURN v_done;
+END
+$$;
+
+-- Until when these tasks, as far as they have ended, are to be kept (null: for
+-- ever), and whether something open needs them.
+CREATE OR REPLACE FUNCTION muster.purge_due(
+	p_ids bigint[], p_queues text[], p_keep_ms bigint[])
+RETURNS TABLE (id bigint, until timestamptz, needed boolean)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	SELECT t.id, t.finished_at + interval '1 ms' * p_keep_ms[coalesce(
+			array_position(p_queues, r.queue),
+			array_position(p_queues, ''))],
+		EXISTS (SELECT FROM muster.remainder m WHERE m.task_id = t.id)
+		OR (t.has_dependents AND EXISTS (
+			SELECT FROM muster.edge e
+			CROSS JOIN LATERAL (SELECT FROM muster.task d
+				WHERE d.id = e.task_id AND d.state IS NULL
+				AND (d.flow_id = t.flow_id) IS NOT TRUE
+				OFFSET 0) d
+			WHERE e.need = t.id))
+	FROM muster.task t
+	CROSS JOIN LATERAL (SELECT x.queue FROM muster.route x
+		WHERE x.id = t.route_id LIMIT 1) r
+	WHERE t.id = ANY (p_ids) AND t.state IS NOT NULL;
+END
+$$;
+
+-- Tasks of no flow. Those that must stay are noted again for later.
+CREATE OR REPLACE FUNCTION muster.purge_plain(p_ids bigint[],
+	p_queues text[], p_keep_ms bigint[], p_keep interval)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_gone bigint[];
+	v_later bigint[];
+	v_at timestamptz;
+	v_removed bigint[];
+BEGIN
+	SELECT array_agg(d.id) FILTER (WHERE d.until <= now() AND NOT d.needed),
+		array_agg(d.id) FILTER (WHERE (d.until <= now()
+			AND NOT d.needed) IS NOT TRUE),
+		min(greatest(coalesce(d.until, now() + interval '1 day'),
+			now() + interval '10 min')) FILTER (
+			WHERE (d.until <= now() AND NOT d.needed) IS NOT TRUE)
+	INTO v_gone, v_later, v_at
+	FROM muster.purge_due(p_ids, p_queues, p_keep_ms) d;
+	v_removed := muster.purge_tasks(v_gone);
+	v_later := v_later || muster.without(v_gone, v_removed);
+	IF v_later <> '{}' THEN
+		INSERT INTO muster.finished
+		VALUES (coalesce(v_at, now()) - p_keep, NULL, v_later);
+	END IF;
+	RETURN cardinality(v_removed);
+END
+$$;
+
+-- A finished flow, p_limit tasks at a time, when the last of them may go.
+CREATE OR REPLACE FUNCTION muster.purge_flow(p_flow bigint, p_limit int,
+	p_queues text[], p_keep_ms bigint[], p_keep interval)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_ids bigint[] := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.flow_id = p_flow ORDER BY t.id LIMIT p_limit);
+	v_until timestamptz;
+	v_stays boolean;
+	v_purging boolean;
+	v_removed bigint[];
+BEGIN
+	SELECT f.purging INTO v_purging FROM muster.flow f
+	WHERE f.id = p_flow AND f.finished_at IS NOT NULL
+	FOR NO KEY UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		RETURN 0; -- runs again: it is noted when it ends
+	END IF;
+	IF NOT v_purging THEN
+		SELECT max(d.until), bool_or(d.until IS NULL OR d.needed)
+		INTO v_until, v_stays
+		FROM muster.purge_due(ARRAY(SELECT t.id FROM muster.task t
+			WHERE t.flow_id = p_flow), p_queues, p_keep_ms) d;
+		IF v_stays OR v_until > now() THEN
+			INSERT INTO muster.finished (at, flow_id)
+			VALUES (greatest(v_until, now() + CASE WHEN v_until IS NULL
+				THEN interval '1 day' ELSE interval '10 min' END)
+				- p_keep, p_flow);
+			RETURN 0;
+		END IF;
+		UPDATE muster.flow SET purging = true WHERE id = p_flow;
+	END IF;
+	v_removed := muster.purge_tasks(v_ids);
+	IF cardinality(v_ids) < p_limit AND v_removed @> v_ids THEN
+		DELETE FROM muster.flow WHERE id = p_flow;
+	ELSE
+		INSERT INTO muster.finished (at, flow_id)
+		VALUES (now() - p_keep, p_flow);
+	END IF;
+	RETURN cardinality(v_removed);
+END
+$$;
+
+-- Removes ended tasks and all that hangs on them; gives those it could lock.
+CREATE OR REPLACE FUNCTION muster.purge_tasks(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_ids bigint[];
+	v_need bigint[];
+	v_dep bigint[];
+BEGIN
+	v_ids := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.id = ANY (p_ids) AND t.state IS NOT NULL
+		ORDER BY t.id FOR UPDATE SKIP LOCKED);
+	SELECT array_agg(u.need), array_agg(n.task_id) INTO v_need, v_dep
+	FROM muster.needs n CROSS JOIN LATERAL unnest(n.ids) u(need)
+	WHERE n.task_id = ANY (v_ids);
+	DELETE FROM muster.edge e WHERE e.ctid = ANY (ARRAY(
+		SELECT x.at FROM unnest(v_need, v_dep) u(need, dep)
+		CROSS JOIN LATERAL (SELECT y.ctid AS at FROM muster.edge y
+			WHERE y.need = u.need AND y.task_id = u.dep OFFSET 0) x));
+	DELETE FROM muster.edge e WHERE e.need = ANY (v_ids);
+	DELETE FROM muster.needs n WHERE n.task_id = ANY (v_ids);
+	DELETE FROM muster.attempt a WHERE a.task_id = ANY (v_ids);
+	DELETE FROM muster.task t WHERE t.id = ANY (v_ids);
+	RETURN v_ids;
+END
+$$;
+
+-- Answers that nobody fetched for a day, workers that are dead as long: one
+-- that is absent is as good as dead to a worker that thaws.
+CREATE OR REPLACE FUNCTION muster.purge_history()
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM muster.request r WHERE r.ctid = ANY (ARRAY(
+		SELECT x.ctid FROM muster.request x
+		WHERE x.done_at < now() - interval '1 day'
+		ORDER BY x.done_at LIMIT 1000 FOR UPDATE SKIP LOCKED));
+	DELETE FROM muster.worker w WHERE w.id = ANY (ARRAY(
+		SELECT x.id FROM muster.worker x
+		WHERE x.dead_at < now() - interval '1 day' AND NOT EXISTS (
+			SELECT FROM muster.lease l WHERE l.worker_id = x.id)
+		LIMIT 1000 FOR UPDATE SKIP LOCKED));
+END
+$$;

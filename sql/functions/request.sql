@@ -1,0 +1,146 @@
+-- Requests: what clients ask to be done to standing things. They only insert;
+-- a scheduler carries it out right after their commit and notes the answer.
+
+CREATE OR REPLACE FUNCTION muster.ask(
+	p_verb text, p_target bigint, p_queue text)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	v_id bigint := nextval('muster.request_id');
+BEGIN
+	IF p_target IS NULL AND p_queue IS NULL THEN
+		RAISE EXCEPTION '% needs the %', p_verb, CASE p_verb
+			WHEN 'cancel_flow' THEN 'id of a flow'
+			WHEN 'pause' THEN 'name of a queue'
+			WHEN 'resume' THEN 'name of a queue'
+			ELSE 'id of a task' END USING ERRCODE = 'MU003';
+	END IF;
+	INSERT INTO muster.request (id, verb, target, queue, wakes)
+	VALUES (v_id, p_verb, p_target, p_queue, muster.wake_work());
+	RETURN v_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.cancel(task_id bigint)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN muster.ask('cancel', task_id, NULL);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.cancel_flow(flow_id bigint)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN muster.ask('cancel_flow', flow_id, NULL);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.retry(task_id bigint)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN muster.ask('retry', task_id, NULL);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.pause(queue text)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM muster.check_name('queue', queue);
+	RETURN muster.ask('pause', NULL, queue);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.resume(queue text)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM muster.check_name('queue', queue);
+	RETURN muster.ask('resume', NULL, queue);
+END
+$$;
+
+-- One row; done is false as long as the request waits, answer null with it.
+CREATE OR REPLACE FUNCTION muster.request_status(id bigint)
+RETURNS TABLE (done boolean, answer text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY SELECT r.done_at IS NOT NULL, r.answer
+	FROM muster.request r WHERE r.id = request_status.id;
+	IF NOT FOUND THEN
+		RETURN QUERY SELECT true, 'there is no request '
+			|| request_status.id || ' (any more)';
+	END IF;
+END
+$$;
+
+-- Carries out open requests, oldest first, until p_limit tasks were touched;
+-- how much was done. What some other transaction holds is stepped over and
+-- done by a later call. One at a time in the database.
+-- Locks: task for update, never waiting: a claim may wait for it.
+CREATE OR REPLACE FUNCTION muster.carry_out(p_limit int)
+RETURNS int LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+	v_request muster.request;
+	v_done int := 0;
+BEGIN
+	PERFORM muster.check_isolation();
+	IF NOT pg_try_advisory_xact_lock(hashtext('muster carry_out')) THEN
+		RETURN 0;
+	END IF;
+	FOR v_request IN SELECT * FROM muster.request r
+			WHERE r.done_at IS NULL ORDER BY r.id LIMIT p_limit LOOP
+		EXIT WHEN v_done >= p_limit;
+		v_done := v_done + CASE v_request.verb
+			WHEN 'cancel' THEN muster.do_cancel(v_request)
+			WHEN 'retry' THEN muster.do_retry(v_request)
+			WHEN 'pause' THEN muster.do_pause(v_request)
+			WHEN 'resume' THEN muster.do_resume(v_request)
+			ELSE muster.do_cancel_flow(v_request, p_limit - v_done) END;
+	END LOOP;
+	RETURN v_done;
+END
+$$;
+
+-- Notes the answer; always 1.
+CREATE OR REPLACE FUNCTION muster.answer(p_request bigint, p_answer text)
+RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE muster.request SET done_at = clock_timestamp(), answer = p_answer
+	WHERE id = p_request;
+	RETURN 1;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.do_pause(p_request muster.request)
+RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO muster.paused (queue) VALUES (p_request.queue)
+	ON CONFLICT DO NOTHING;
+	RETURN muster.answer(p_request.id, format(CASE WHEN FOUND
+		THEN 'queue %s is paused; what runs goes on'
+		ELSE 'queue %s was paused already' END, p_request.queue));
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.do_resume(p_request muster.request)
+RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM muster.paused p WHERE p.queue = p_request.queue;
+	IF NOT FOUND THEN
+		RETURN muster.answer(p_request.id,
+			format('queue %s was not paused', p_request.queue));
+	END IF;
+	PERFORM muster.announce(ARRAY(SELECT r.route_id FROM muster.ready r
+		WHERE r.route_id IN (SELECT x.id FROM muster.route x
+			WHERE x.queue = p_request.queue) LIMIT 1000));
+	RETURN muster.answer(p_request.id,
+		format('queue %s goes on', p_request.queue));
+END
+$$;

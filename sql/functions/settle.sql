@@ -1,0 +1,244 @@
+-- Settling: what the end of tasks means for those that depend on them and for
+-- their flows. Every final state goes through settle().
+
+-- Raises unless each statement sees what committed before it: under a longer
+-- lived snapshot an unlock would be lost without an error.
+CREATE OR REPLACE FUNCTION muster.check_isolation()
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION 'this must run under read committed, not under %',
+			current_setting('transaction_isolation')
+			USING ERRCODE = 'MU004';
+	END IF;
+END
+$$;
+
+-- Whether an edge of this condition is met by this outcome.
+CREATE OR REPLACE FUNCTION muster.edge_met(p_cond "char", p_outcome "char")
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+	SELECT p_cond = 'a' OR (p_cond = 's' AND p_outcome = 's')
+		OR (p_cond = 'f' AND p_outcome = 'f')
+$$;
+
+-- The tasks p_ids (ascending, their rows locked and updated by the caller)
+-- ended as p_states says, a character each; p_flows their flows. p_needs:
+-- those of them that have dependents. p_again: those that have ended before,
+-- in an earlier life; their edges are left to unlock().
+-- Locks: blocked, in order; then it inserts. Called by finish, rescue,
+-- carry_out, unlock and admit.
+CREATE OR REPLACE FUNCTION muster.settle(p_ids bigint[], p_flows bigint[],
+	p_states text, p_needs bigint[], p_again bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF p_needs IS NOT NULL THEN
+		PERFORM muster.settle_edges(p_needs, CASE WHEN p_needs = p_ids
+			THEN p_states ELSE (SELECT string_agg(substr(p_states,
+				width_bucket(n.id, p_ids), 1), '' ORDER BY n.o)
+			FROM unnest(p_needs) WITH ORDINALITY n(id, o)) END,
+			NULL, 2000);
+	END IF;
+	IF p_again IS NOT NULL THEN
+		INSERT INTO muster.remainder (task_id, flow_id, outcome, was)
+		SELECT t.id, t.flow_id, t.state, t.settled FROM muster.task t
+		WHERE t.id = ANY (p_again);
+		PERFORM muster.announce_work();
+	END IF;
+	IF p_flows IS NOT NULL THEN
+		INSERT INTO muster.flow_delta
+			(flow_id, succeeded, failed, cancelled, skipped)
+		SELECT u.flow_id, count(*) FILTER (WHERE u.state = 's'),
+			count(*) FILTER (WHERE u.state = 'f'),
+			count(*) FILTER (WHERE u.state = 'c'),
+			count(*) FILTER (WHERE u.state = 'k')
+		FROM unnest(p_flows, string_to_array(p_states, NULL))
+			u(flow_id, state)
+		WHERE u.flow_id IS NOT NULL GROUP BY u.flow_id;
+		IF strpos(p_states, 'f') > 0 THEN
+			PERFORM muster.stop_flows(p_ids);
+		END IF;
+		PERFORM muster.announce_work();
+	END IF;
+END
+$$;
+
+-- As settle(), for tasks (ascending, locked) whose rows say all; and notes them
+-- for purge(). p_defer: whoever locks tasks for update must not wait for
+-- `blocked`, so all edges are left to unlock().
+CREATE OR REPLACE FUNCTION muster.settle_final(
+	p_ids bigint[], p_defer boolean DEFAULT false)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_flows bigint[];
+	v_states text;
+	v_in_flow boolean;
+	v_needs bigint[];
+	v_again bigint[];
+	v_plain bigint[];
+BEGIN
+	SELECT array_agg(t.flow_id ORDER BY t.id),
+		string_agg(t.state::text, '' ORDER BY t.id),
+		bool_or(t.flow_id IS NOT NULL),
+		array_agg(t.id ORDER BY t.id) FILTER (
+			WHERE t.has_dependents AND t.settled IS NULL),
+		array_agg(t.id ORDER BY t.id) FILTER (
+			WHERE t.has_dependents AND t.settled IS NOT NULL),
+		array_agg(t.id ORDER BY t.id) FILTER (WHERE t.flow_id IS NULL)
+	INTO v_flows, v_states, v_in_flow, v_needs, v_again, v_plain
+	FROM muster.task t WHERE t.id = ANY (p_ids);
+	IF p_defer AND v_needs IS NOT NULL THEN
+		INSERT INTO muster.remainder (task_id, flow_id, outcome)
+		SELECT t.id, t.flow_id, t.state FROM muster.task t
+		WHERE t.id = ANY (v_needs);
+		v_needs := NULL;
+		PERFORM muster.announce_work();
+	END IF;
+	PERFORM muster.settle(p_ids, CASE WHEN v_in_flow THEN v_flows END,
+		v_states, v_needs, v_again);
+	IF v_plain IS NOT NULL THEN
+		INSERT INTO muster.finished VALUES (now(), NULL, v_plain);
+	END IF;
+END
+$$;
+
+-- Asks for the end of the flows that a failure among p_ids stops.
+CREATE OR REPLACE FUNCTION muster.stop_flows(p_ids bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO muster.request (verb, target)
+	SELECT DISTINCT 'stop_flow', t.flow_id FROM muster.task t
+	WHERE t.id = ANY (p_ids) AND t.state = 'f' AND t.fail_fast;
+END
+$$;
+
+-- Works off the edges of p_needs (ascending), which ended as p_states says, from
+-- p_cursors on (NULL: all); at most p_limit, the rest becomes remainders. Gives
+-- how many.
+-- No joins: plans made while a table was empty must stay good plans, so rows
+-- are found by = ANY (array) or LATERAL, and what belongs to a row by binary
+-- search in arrays that are in order (width_bucket).
+CREATE OR REPLACE FUNCTION muster.settle_edges(
+	p_needs bigint[], p_states text, p_cursors bigint[], p_limit int)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_edges int;
+	v_need bigint;
+	v_last bigint;
+	v_dep bigint[];
+	v_met int[];
+	v_unmet int[];
+BEGIN
+	WITH e AS MATERIALIZED (
+		SELECT d.need, d.task_id, muster.edge_met(d.cond,
+			substr(p_states, n.o::int, 1)::"char") AS met
+		FROM unnest(p_needs) WITH ORDINALITY n(id, o)
+		CROSS JOIN LATERAL (SELECT x.need, x.task_id, x.cond
+			FROM muster.edge x WHERE x.need = n.id
+			AND x.task_id > coalesce(p_cursors[n.o], 0)
+			ORDER BY x.need, x.task_id LIMIT p_limit) d
+		LIMIT p_limit
+	), g AS (
+		SELECT e.task_id, count(*) FILTER (WHERE e.met) AS met,
+			count(*) FILTER (WHERE NOT e.met) AS unmet
+		FROM e GROUP BY e.task_id
+	)
+	SELECT (SELECT count(*) FROM e), array_agg(g.task_id ORDER BY g.task_id),
+		array_agg(g.met ORDER BY g.task_id),
+		array_agg(g.unmet ORDER BY g.task_id),
+		(SELECT max(e.need) FROM e), (SELECT e.task_id FROM e
+			ORDER BY e.need DESC, e.task_id DESC LIMIT 1)
+	INTO v_edges, v_dep, v_met, v_unmet, v_need, v_last FROM g;
+	IF v_edges = p_limit THEN
+		INSERT INTO muster.remainder (task_id, flow_id, cursor, outcome)
+		SELECT t.id, t.flow_id, CASE WHEN t.id = v_need THEN v_last
+			ELSE coalesce(p_cursors[width_bucket(t.id, p_needs)], 0)
+			END, t.state
+		FROM muster.task t
+		WHERE t.id = ANY (p_needs) AND t.id >= v_need;
+		PERFORM muster.announce_work();
+	END IF;
+	IF v_edges > 0 THEN
+		PERFORM muster.unblock(v_dep, v_met, v_unmet);
+	END IF;
+	RETURN v_edges;
+END
+$$;
+
+-- For each of p_dep (ascending): that many more of its needs are met and
+-- unmet. Those that wait for nothing more move on; those that cannot run any
+-- more are left to unlock() as remainders, since the order of locks forbids
+-- to touch their task here.
+-- Locks: blocked, in order.
+CREATE OR REPLACE FUNCTION muster.unblock(
+	p_dep bigint[], p_met int[], p_unmet int[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_free bigint[];
+	v_dead bigint[];
+	v_rest bigint[];
+BEGIN
+	SELECT array_agg(b.task_id) FILTER (WHERE b.spare >= 0 AND b.need <= 0),
+		array_agg(b.task_id) FILTER (WHERE b.spare < 0),
+		array_agg(b.task_id) FILTER (WHERE b.spare >= 0 AND b.need > 0)
+	INTO v_free, v_dead, v_rest
+	FROM (
+		SELECT l.task_id,
+			l.need - p_met[width_bucket(l.task_id, p_dep)] AS need,
+			l.spare - p_unmet[width_bucket(l.task_id, p_dep)] AS spare
+		FROM (SELECT x.task_id, x.need, x.spare FROM muster.blocked x
+			WHERE x.task_id = ANY (p_dep)
+			ORDER BY x.task_id FOR UPDATE) l
+	) b;
+	IF v_rest IS NOT NULL THEN
+		UPDATE muster.blocked b
+		SET need = b.need - p_met[width_bucket(b.task_id, p_dep)],
+			spare = b.spare - p_unmet[width_bucket(b.task_id, p_dep)]
+		WHERE b.task_id = ANY (v_rest);
+	END IF;
+	IF v_free IS NOT NULL THEN
+		PERFORM muster.unblock_free(v_free);
+	END IF;
+	IF v_dead IS NOT NULL THEN
+		DELETE FROM muster.blocked b WHERE b.task_id = ANY (v_dead);
+		INSERT INTO muster.remainder (task_id, flow_id, outcome)
+		SELECT t.id, t.flow_id, 'k' FROM muster.task t
+		WHERE t.id = ANY (v_dead);
+		PERFORM muster.announce_work();
+	END IF;
+END
+$$;
+
+-- These blocked tasks, locked by the caller, wait for nothing more: to ready,
+-- or to scheduled if their time has not come.
+CREATE OR REPLACE FUNCTION muster.unblock_free(p_ids bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_routes int[];
+	v_later boolean;
+BEGIN
+	WITH gone AS (
+		DELETE FROM muster.blocked b WHERE b.task_id = ANY (p_ids)
+		RETURNING b.*, coalesce(b.run_at > clock_timestamp(), false)
+			AS later
+	), later AS (
+		INSERT INTO muster.scheduled
+			(run_at, task_id, route_id, size, rank, lane, ticket)
+		SELECT g.run_at, g.task_id, g.route_id, g.size, g.rank, g.lane,
+			g.ticket FROM gone g WHERE g.later
+	), freed AS (
+		INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank,
+			lane, ticket)
+		SELECT nextval('muster.ready_seq'), g.task_id, now(), g.route_id,
+			g.size, g.rank, g.lane, g.ticket
+		FROM gone g WHERE NOT g.later
+		RETURNING route_id
+	)
+	SELECT (SELECT array_agg(f.route_id) FROM freed f),
+		(SELECT bool_or(g.later) FROM gone g)
+	INTO v_routes, v_later;
+	PERFORM muster.announce(v_routes);
+	IF v_later THEN
+		PERFORM muster.announce_work();
+	END IF;
+END
+$$;

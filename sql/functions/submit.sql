@@ -1,0 +1,486 @@
+-- Submitting a flow that is closed in itself: everything goes straight to its
+-- place, in the client's transaction, by inserts alone. It is worked on in
+-- arrays, a step of the flow an index, so that 100,000 steps are a matter of
+-- seconds. `enable_nestloop = off`: the planner knows nothing of the lengths of
+-- arrays, and hashing is never far from the best.
+
+-- {"flow": name, "on_failure": "cancel"|"continue", "tasks": {name: {"kind": …,
+-- "payload": …, "queue": …, "priority": …, "max_attempts": …, "timeout": "30s",
+-- "run_at": …, "expect": "2s", "needs": ["a", {"task": "b", "when": "finished"}]
+-- }}}. `tasks` may also be a list of objects that have a "name": then their
+-- order is kept, and a name that stands there twice is found. Gives the flow's
+-- id; raises MU003 with the name of the step that is wrong.
+CREATE OR REPLACE FUNCTION muster.submit_flow(flow jsonb)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off SET jit = off AS $$
+DECLARE
+	v_flow bigint;
+	v_name text[];
+	v_spec jsonb[];
+	v_dep int[]; -- an edge: step v_dep[i] needs step v_need[i] …
+	v_need int[];
+	v_cond text[];
+	v_lane smallint[];
+BEGIN
+	PERFORM muster.flow_check(flow);
+	SELECT s.o_name, s.o_spec INTO v_name, v_spec
+	FROM muster.flow_steps(flow -> 'tasks') s;
+	PERFORM muster.flow_check_steps(v_name, v_spec);
+	SELECT n.o_dep, n.o_need, n.o_cond INTO v_dep, v_need, v_cond
+	FROM muster.flow_needs(v_name, v_spec) n;
+	v_lane := muster.flow_lanes(v_name, v_dep, v_need,
+		ARRAY(SELECT coalesce(muster.flow_ms(u.s ->> 'expect'), 1000)::float8
+			FROM unnest(v_spec) WITH ORDINALITY u(s, o) ORDER BY u.o));
+	v_flow := nextval('muster.flow_id');
+	PERFORM muster.flow_store(v_flow, flow, v_name, v_spec, v_lane,
+		v_dep, v_need, v_cond);
+	RETURN v_flow;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.flow_refuse(p_step text, p_what text)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE EXCEPTION '%', CASE WHEN p_step IS NULL THEN p_what
+		ELSE format('task %s: %s', to_json(p_step), p_what) END
+		USING ERRCODE = 'MU003';
+END
+$$;
+
+-- The outermost keys.
+CREATE OR REPLACE FUNCTION muster.flow_check(p_flow jsonb)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_key text;
+BEGIN
+	IF jsonb_typeof(p_flow) IS DISTINCT FROM 'object' THEN
+		PERFORM muster.flow_refuse(NULL, 'a flow is an object');
+	END IF;
+	SELECT k INTO v_key FROM jsonb_object_keys(p_flow) k
+	WHERE k NOT IN ('flow', 'on_failure', 'tasks') LIMIT 1;
+	IF FOUND THEN
+		PERFORM muster.flow_refuse(NULL, format(
+			'unknown key %s: a flow has flow, on_failure, tasks',
+			to_json(v_key)));
+	ELSIF coalesce(jsonb_typeof(p_flow -> 'flow'), 'string') <> 'string'
+			OR length(p_flow ->> 'flow') NOT BETWEEN 1 AND 200 THEN
+		PERFORM muster.flow_refuse(NULL,
+			'flow is its name: a string of 1 to 200 characters');
+	ELSIF coalesce(p_flow ->> 'on_failure', 'continue')
+			NOT IN ('cancel', 'continue') THEN
+		PERFORM muster.flow_refuse(NULL, format('on_failure is %s: '
+			'must be cancel or continue', p_flow -> 'on_failure'));
+	ELSIF coalesce(jsonb_typeof(p_flow -> 'tasks'), 'null')
+			NOT IN ('object', 'array')
+			OR p_flow -> 'tasks' IN ('{}', '[]') THEN
+		PERFORM muster.flow_refuse(NULL, 'a flow without tasks');
+	END IF;
+END
+$$;
+
+-- Names and specifications of the steps, in order.
+CREATE OR REPLACE FUNCTION muster.flow_steps(
+	p_tasks jsonb, OUT o_name text[], OUT o_spec jsonb[])
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_double text;
+BEGIN
+	IF jsonb_typeof(p_tasks) = 'object' THEN
+		SELECT array_agg(e.key), array_agg(e.value) INTO o_name, o_spec
+		FROM jsonb_each(p_tasks) e;
+		RETURN;
+	END IF;
+	SELECT array_agg(e.value ->> 'name' ORDER BY e.o),
+		array_agg(CASE WHEN jsonb_typeof(e.value) = 'object'
+			THEN e.value - 'name' ELSE e.value END ORDER BY e.o)
+	INTO o_name, o_spec
+	FROM jsonb_array_elements(p_tasks) WITH ORDINALITY e(value, o);
+	IF array_position(o_name, NULL) IS NOT NULL THEN
+		PERFORM muster.flow_refuse(NULL, format('task number %s has no name',
+			array_position(o_name, NULL)));
+	END IF;
+	SELECT u.n INTO v_double FROM unnest(o_name) u(n)
+	GROUP BY u.n HAVING count(*) > 1 LIMIT 1;
+	IF FOUND THEN
+		PERFORM muster.flow_refuse(v_double, 'stands there twice');
+	END IF;
+END
+$$;
+
+-- A duration as it stands in a flow, in ms: "500ms", "30s", "2m", "7d", or a
+-- number of seconds. Null for null and for what is none.
+CREATE OR REPLACE FUNCTION muster.flow_ms(p_text text)
+RETURNS float8 LANGUAGE sql IMMUTABLE STRICT AS $$
+	SELECT m[1]::float8 * CASE m[2] WHEN 'ms' THEN 1 WHEN 'm' THEN 60000
+		WHEN 'h' THEN 3600000 WHEN 'd' THEN 86400000
+		WHEN 'w' THEN 604800000 ELSE 1000 END
+	FROM regexp_match(p_text, '^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d|w)?$') m
+$$;
+
+-- What is wrong with a key of a step; null if nothing.
+CREATE OR REPLACE FUNCTION muster.flow_fault(p_key text, p_value jsonb)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	v_text text := p_value #>> '{}';
+	v_type text := jsonb_typeof(p_value);
+BEGIN
+	CASE p_key
+	WHEN 'payload' THEN
+		NULL;
+	WHEN 'kind', 'queue' THEN
+		IF v_type <> 'string' THEN
+			RETURN 'must be a string';
+		END IF;
+	WHEN 'needs' THEN
+		IF v_type <> 'array' THEN
+			RETURN 'must be a list';
+		END IF;
+	WHEN 'priority', 'max_attempts' THEN
+		IF v_type <> 'number' OR v_text !~ '^-?\d{1,7}$' THEN
+			RETURN 'must be a whole number';
+		ELSIF p_key = 'priority' AND abs(v_text::int) > 1000 THEN
+			RETURN 'must be between -1000 and 1000';
+		ELSIF p_key = 'max_attempts' AND v_text::int < 1 THEN
+			RETURN 'must be at least 1';
+		END IF;
+	WHEN 'timeout', 'expect' THEN
+		IF v_type NOT IN ('string', 'number')
+				OR muster.flow_ms(v_text) IS NULL
+				OR muster.flow_ms(v_text) NOT BETWEEN 1 AND 3e11 THEN
+			RETURN 'must be a duration such as 500ms, 30s, 2m, 7d';
+		END IF;
+	WHEN 'run_at' THEN
+		IF v_type <> 'string' THEN
+			RETURN 'must be a time such as 2030-01-31T12:00:00Z';
+		END IF;
+		PERFORM v_text::timestamptz;
+	ELSE
+		RETURN 'is not known: a task has kind, payload, queue, priority, '
+			'needs, max_attempts, timeout, run_at, expect';
+	END CASE;
+	RETURN NULL;
+EXCEPTION WHEN data_exception THEN
+	RETURN 'must be a time such as 2030-01-31T12:00:00Z';
+END
+$$;
+
+-- The first step with a fault is looked for by tests that cost little; what its
+-- fault is, is found out only then.
+CREATE OR REPLACE FUNCTION muster.flow_check_steps(
+	p_name text[], p_spec jsonb[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_step text;
+	v_spec jsonb;
+	v_largest int;
+BEGIN
+	SELECT u.n, u.s INTO v_step, v_spec
+	FROM unnest(p_name, p_spec) u(n, s)
+	WHERE length(u.n) NOT BETWEEN 1 AND 200
+		OR CASE WHEN jsonb_typeof(u.s) = 'object'
+			THEN u.s - ARRAY['kind', 'payload', 'queue', 'needs'] <> '{}'
+				AND muster.flow_fault_of(u.s) IS NOT NULL
+				OR jsonb_typeof(u.s -> 'kind') <> 'string'
+				OR jsonb_typeof(u.s -> 'queue') <> 'string'
+				OR jsonb_typeof(u.s -> 'needs') <> 'array'
+				OR NOT u.s ? 'kind'
+			ELSE true END
+	LIMIT 1;
+	IF FOUND THEN
+		PERFORM muster.flow_refuse(v_step, CASE
+			WHEN jsonb_typeof(v_spec) <> 'object'
+			THEN 'must be an object with a kind'
+			WHEN length(v_step) NOT BETWEEN 1 AND 200
+			THEN 'a name has 1 to 200 characters'
+			ELSE coalesce(muster.flow_fault_of(v_spec), 'has no kind') END);
+	END IF;
+	SELECT max(octet_length((u.s -> 'payload')::text)) INTO v_largest
+	FROM unnest(p_spec) u(s);
+	PERFORM muster.check_payload(v_largest);
+END
+$$;
+
+-- The first key of a step that has a fault, with it; null if there is none.
+CREATE OR REPLACE FUNCTION muster.flow_fault_of(p_spec jsonb)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	v_key text;
+	v_value jsonb;
+BEGIN
+	FOR v_key, v_value IN SELECT * FROM jsonb_each(p_spec) LOOP
+		IF muster.flow_fault(v_key, v_value) IS NOT NULL THEN
+			RETURN format('%s: %s %s', v_key, left(v_value::text, 60),
+				muster.flow_fault(v_key, v_value));
+		END IF;
+	END LOOP;
+	RETURN NULL;
+END
+$$;
+
+-- The edges, by the number of the dependent step.
+CREATE OR REPLACE FUNCTION muster.flow_needs(p_name text[], p_spec jsonb[],
+	OUT o_dep int[], OUT o_need int[], OUT o_cond text[])
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_wrong int;
+	v_bad record;
+BEGIN
+	SELECT array_agg(m.dep), array_agg(m.step), array_agg(m.cond),
+		min(m.dep) FILTER (WHERE m.step IS NULL OR m.cond IS NULL)
+	INTO o_dep, o_need, o_cond, v_wrong
+	FROM (
+		SELECT n.dep::int, s.o::int AS step, n.cond
+		FROM (
+			SELECT u.o AS dep, e.o AS place,
+				CASE WHEN e.text IS NULL THEN e.value ->> 'task'
+					ELSE e.text END AS need,
+				CASE WHEN e.text IS NOT NULL THEN 's'
+					WHEN e.value - 'task' - 'when' = '{}' THEN
+					muster.cond_of(coalesce(e.value ->> 'when',
+						'succeeded'))::text END AS cond
+			FROM unnest(p_spec) WITH ORDINALITY u(s, o)
+			CROSS JOIN LATERAL (SELECT x.value, x.o,
+				CASE jsonb_typeof(x.value) WHEN 'string'
+					THEN x.value #>> '{}' WHEN 'object' THEN NULL
+					ELSE '' END AS text
+				FROM jsonb_array_elements(u.s -> 'needs')
+				WITH ORDINALITY x(value, o)) e
+			WHERE u.s ? 'needs' OFFSET 0 -- not to be joined inside
+		) n
+		LEFT JOIN unnest(p_name) WITH ORDINALITY s(name, o)
+			ON s.name = n.need
+		ORDER BY n.dep, n.place
+	) m;
+	IF v_wrong IS NOT NULL THEN
+		PERFORM muster.flow_refuse_need(p_name, p_name[v_wrong],
+			p_spec[v_wrong] -> 'needs');
+	END IF;
+	SELECT u.d, u.n INTO v_bad
+	FROM (SELECT x.d, x.n, row_number() OVER (PARTITION BY x.d, x.n) AS times
+		FROM unnest(o_dep, o_need) x(d, n)) u
+	WHERE u.times > 1 LIMIT 1;
+	IF FOUND THEN
+		PERFORM muster.flow_refuse(p_name[v_bad.d],
+			format('needs %s twice', to_json(p_name[v_bad.n])));
+	END IF;
+END
+$$;
+
+-- Says which of the needs of this step is wrong.
+CREATE OR REPLACE FUNCTION muster.flow_refuse_need(
+	p_name text[], p_step text, p_needs jsonb)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_need jsonb;
+	v_name text;
+BEGIN
+	FOR v_need IN SELECT jsonb_array_elements(p_needs) LOOP
+		v_name := CASE jsonb_typeof(v_need) WHEN 'object'
+			THEN v_need ->> 'task' WHEN 'string' THEN v_need #>> '{}' END;
+		IF v_name IS NULL OR jsonb_typeof(v_need) NOT IN ('string', 'object')
+				OR (jsonb_typeof(v_need) = 'object'
+				AND v_need - 'task' - 'when' <> '{}') THEN
+			PERFORM muster.flow_refuse(p_step, format('needs %s: must be '
+				'a name or {"task": name, "when": condition}',
+				left(v_need::text, 60)));
+		ELSIF jsonb_typeof(v_need) = 'object' AND v_need ? 'when'
+				AND muster.cond_of(v_need ->> 'when') IS NULL THEN
+			PERFORM muster.flow_refuse(p_step, format('needs %s when %s: '
+				'must be succeeded, finished or failed',
+				to_json(v_name), v_need -> 'when'));
+		ELSIF v_name <> ALL (p_name) THEN
+			PERFORM muster.flow_refuse(p_step, format(
+				'needs %s, which is not in the flow', to_json(v_name)));
+		END IF;
+	END LOOP;
+END
+$$;
+
+-- The lane of each step: how much of the flow's longest path still hangs on it,
+-- in eighths, the most in lane 0. Walks from the last steps back to the first
+-- (Kahn 1962); what is not reached lies on or before a cycle.
+CREATE OR REPLACE FUNCTION muster.flow_lanes(
+	p_name text[], p_dep int[], p_need int[], p_cost float8[])
+RETURNS smallint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_steps int := cardinality(p_name);
+	v_edges int := coalesce(cardinality(p_dep), 0);
+	v_path float8[] := p_cost;
+	v_waits int[] := array_fill(0, ARRAY[v_steps]); -- for so many dependents
+	v_first int[] := array_fill(1, ARRAY[v_steps + 1]); -- edge of each step
+	v_done int[] := array_fill(0, ARRAY[v_steps]);
+	v_count int := 0;
+	v_step int;
+	v_other int;
+	v_longest float8;
+BEGIN
+	FOR i IN 1 .. v_edges LOOP
+		v_waits[p_need[i]] := v_waits[p_need[i]] + 1;
+		v_first[p_dep[i] + 1] := i + 1;
+	END LOOP;
+	FOR i IN 1 .. v_steps LOOP -- steps without needs have no edges
+		v_first[i + 1] := greatest(v_first[i + 1], v_first[i]);
+		IF v_waits[i] = 0 THEN
+			v_count := v_count + 1;
+			v_done[v_count] := i;
+		END IF;
+	END LOOP;
+	FOR i IN 1 .. v_steps LOOP
+		EXIT WHEN i > v_count;
+		v_step := v_done[i];
+		FOR e IN v_first[v_step] .. v_first[v_step + 1] - 1 LOOP
+			v_other := p_need[e];
+			v_path[v_other] := greatest(v_path[v_other],
+				p_cost[v_other] + v_path[v_step]);
+			v_waits[v_other] := v_waits[v_other] - 1;
+			IF v_waits[v_other] = 0 THEN
+				v_count := v_count + 1;
+				v_done[v_count] := v_other;
+			END IF;
+		END LOOP;
+	END LOOP;
+	IF v_count < v_steps THEN
+		PERFORM muster.flow_refuse(NULL,
+			muster.flow_cycle(p_name, p_dep, p_need, v_waits));
+	END IF;
+	SELECT max(u.p) INTO v_longest FROM unnest(v_path) u(p);
+	RETURN ARRAY(SELECT greatest(0, 8 - ceil(8 * u.p / v_longest))::smallint
+		FROM unnest(v_path) WITH ORDINALITY u(p, o) ORDER BY u.o);
+END
+$$;
+
+-- The steps of a cycle, in words. Every step with p_waits > 0 has a dependent
+-- that is one too: following these must lead back.
+CREATE OR REPLACE FUNCTION muster.flow_cycle(
+	p_name text[], p_dep int[], p_need int[], p_waits int[])
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	v_next int[] := array_fill(0, ARRAY[cardinality(p_name)]);
+	v_step int;
+	v_text text;
+BEGIN
+	FOR i IN 1 .. cardinality(p_dep) LOOP
+		IF p_waits[p_dep[i]] > 0 AND p_waits[p_need[i]] > 0 THEN
+			v_next[p_need[i]] := p_dep[i];
+			v_step := p_need[i];
+		END IF;
+	END LOOP;
+	FOR i IN 1 .. cardinality(p_name) LOOP -- now surely on the cycle
+		v_step := v_next[v_step];
+	END LOOP;
+	v_text := to_json(p_name[v_step]);
+	FOR i IN 1 .. 10 LOOP
+		p_waits[v_step] := -1;
+		v_step := v_next[v_step];
+		v_text := format('%s <- %s', v_text, to_json(p_name[v_step]));
+		IF p_waits[v_step] = -1 THEN
+			RETURN 'a cycle of needs: ' || v_text;
+		END IF;
+	END LOOP;
+	RETURN 'a cycle of needs: ' || v_text || ' <- …';
+END
+$$;
+
+-- Stores all of it.
+CREATE OR REPLACE FUNCTION muster.flow_store(p_flow bigint, p_spec jsonb,
+	p_name text[], p_step jsonb[], p_lane smallint[], p_dep int[],
+	p_need int[], p_cond text[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_id bigint[] := ARRAY(SELECT nextval('muster.task_id')
+		FROM generate_series(1, cardinality(p_name)));
+	v_route int[];
+	v_needs int[] := array_fill(0, ARRAY[cardinality(p_name)]);
+	v_feeds boolean[] := array_fill(false, ARRAY[cardinality(p_name)]);
+	v_fast boolean := coalesce(p_spec ->> 'on_failure', '') = 'cancel';
+BEGIN
+	WITH s AS MATERIALIZED (
+		SELECT u.o, coalesce(u.s ->> 'queue', 'default') AS queue,
+			u.s ->> 'kind' AS kind
+		FROM unnest(p_step) WITH ORDINALITY u(s, o)
+	), r AS MATERIALIZED (
+		SELECT d.queue, d.kind, muster.route_of(d.queue, d.kind) AS id
+		FROM (SELECT DISTINCT s.queue, s.kind FROM s) d
+	)
+	SELECT array_agg(r.id ORDER BY s.o) INTO v_route
+	FROM s JOIN r ON r.queue = s.queue AND r.kind = s.kind;
+	FOR i IN 1 .. coalesce(cardinality(p_dep), 0) LOOP
+		v_needs[p_dep[i]] := v_needs[p_dep[i]] + 1;
+		v_feeds[p_need[i]] := true;
+	END LOOP;
+	INSERT INTO muster.flow (id, created_at, total, fail_fast, name)
+	VALUES (p_flow, clock_timestamp(), cardinality(p_name), v_fast,
+		p_spec ->> 'flow');
+	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
+		size, max_attempts, rank, lane, has_needs, has_dependents,
+		fail_fast, name, payload)
+	SELECT u.id, p_flow, clock_timestamp(),
+		muster.flow_ms(u.s ->> 'timeout')::bigint, u.route,
+		octet_length(p.payload), (u.s ->> 'max_attempts')::int,
+		-coalesce((u.s ->> 'priority')::int, 0), u.lane, u.needs > 0,
+		u.feeds, v_fast, u.name, p.payload
+	FROM unnest(v_id, p_name, p_step, v_route, p_lane, v_needs, v_feeds)
+		u(id, name, s, route, lane, needs, feeds)
+	CROSS JOIN LATERAL (SELECT coalesce(u.s -> 'payload', '{}')::text
+		AS payload OFFSET 0) p;
+	IF p_dep IS NOT NULL THEN
+		INSERT INTO muster.edge (need, task_id, cond)
+		SELECT v_id[u.n], v_id[u.d], u.c::"char"
+		FROM unnest(p_need, p_dep, p_cond) u(n, d, c);
+		INSERT INTO muster.needs
+		SELECT v_id[u.d], array_agg(v_id[u.n]), string_agg(u.c, '')
+		FROM unnest(p_need, p_dep, p_cond) u(n, d, c) GROUP BY u.d;
+	END IF;
+	PERFORM muster.flow_place(v_id, v_needs, v_route, p_lane,
+		ARRAY(SELECT (u.s ->> 'run_at')::timestamptz
+			FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o),
+		ARRAY(SELECT -coalesce((u.s ->> 'priority')::int, 0)
+			FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o),
+		ARRAY(SELECT octet_length(coalesce(u.s -> 'payload', '{}')::text)
+			FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o));
+END
+$$;
+
+-- Its steps in their places. The task rows stand: the transaction has its
+-- number before it draws a seq, which the safe mark relies on.
+CREATE OR REPLACE FUNCTION muster.flow_place(p_id bigint[], p_needs int[],
+	p_route int[], p_lane smallint[], p_run_at timestamptz[],
+	p_rank int[], p_size int[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_now timestamptz := clock_timestamp();
+	v_first timestamptz;
+	v_wakes boolean;
+BEGIN
+	PERFORM muster.lane_open(u.route, u.rank, u.lane)
+	FROM (SELECT DISTINCT x.route, x.rank, x.lane
+		FROM unnest(p_route, p_rank, p_lane) x(route, rank, lane)) u;
+	INSERT INTO muster.blocked
+	SELECT u.id, u.run_at, u.needs, 0, u.route, u.size, u.rank, u.lane, 0
+	FROM unnest(p_id, p_needs, p_route, p_lane, p_run_at, p_rank, p_size)
+		u(id, needs, route, lane, run_at, rank, size)
+	WHERE u.needs > 0;
+	SELECT min(u.run_at) INTO v_first
+	FROM unnest(p_needs, p_run_at) u(needs, run_at)
+	WHERE u.needs = 0 AND u.run_at > v_now;
+	v_wakes := v_first IS NOT NULL AND muster.wake_earlier(v_first);
+	INSERT INTO muster.scheduled
+	SELECT u.run_at, u.id, u.route, u.size, u.rank, u.lane, 0,
+		v_wakes AND u.run_at = v_first
+	FROM unnest(p_id, p_needs, p_route, p_lane, p_run_at, p_rank, p_size)
+		u(id, needs, route, lane, run_at, rank, size)
+	WHERE u.needs = 0 AND u.run_at > v_now;
+	INSERT INTO muster.ready
+	SELECT nextval('muster.ready_seq'), u.id, v_now, u.route, u.size,
+		u.rank, u.lane, 0, CASE WHEN u.id = u.first
+			THEN muster.wake_count(u.route, u.n) ELSE false END
+	FROM (SELECT x.*, min(x.id) OVER w AS first,
+			(count(*) OVER w)::int AS n
+		FROM unnest(p_id, p_needs, p_route, p_lane, p_run_at, p_rank,
+			p_size) x(id, needs, route, lane, run_at, rank, size)
+		WHERE x.needs = 0 AND (x.run_at > v_now) IS NOT TRUE
+		WINDOW w AS (PARTITION BY x.route)
+		ORDER BY x.id) u;
+END
+$$;

@@ -1,0 +1,142 @@
+-- Waking sleepers without a storm: NOTIFY takes a global lock at commit, so it
+-- is sent only while somebody sleeps on what became available, and once for a
+-- transaction and queue.
+
+CREATE OR REPLACE FUNCTION muster.sleep_on(
+	p_instance text, p_id bigint, p_queues text[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM muster.sleepers WHERE id = p_id;
+	INSERT INTO muster.sleepers (id, instance, queues)
+	VALUES (p_id, p_instance, p_queues);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.wake_up(p_id bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM muster.sleepers WHERE id = p_id;
+END
+$$;
+
+-- Clients: n more tasks of this route are ready in this transaction. True for
+-- the first: its row is to bear `wakes`, and the trigger below, at commit,
+-- tells the sum.
+CREATE OR REPLACE FUNCTION muster.wake_count(p_route int, p_count int)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	v_name text := 'muster.ready_' || p_route;
+	v_before text := coalesce(current_setting(v_name, true), '');
+BEGIN
+	-- An assignment, since that is a third of the cost of a PERFORM.
+	IF v_before = '' THEN
+		v_name := set_config(v_name, p_count::text, true);
+		RETURN true;
+	END IF;
+	v_name := set_config(v_name, (v_before::bigint + p_count)::text, true);
+	RETURN false;
+END
+$$;
+
+-- Clients: work for a scheduler. True for the first of the transaction.
+CREATE OR REPLACE FUNCTION muster.wake_work()
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_setting('muster.work', true) = 'y' THEN
+		RETURN false;
+	END IF;
+	PERFORM set_config('muster.work', 'y', true);
+	RETURN true;
+END
+$$;
+
+-- A transaction with an old snapshot does not see who sleeps now.
+CREATE OR REPLACE FUNCTION muster.sleeps_on(p_queue text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN current_setting('transaction_isolation') <> 'read committed'
+		OR EXISTS (SELECT FROM muster.sleepers s
+			WHERE p_queue = ANY (s.queues));
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.ready_wakes()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	v_name text := 'muster.ready_' || NEW.route_id;
+	v_count text := current_setting(v_name, true);
+	v_queue text;
+BEGIN
+	PERFORM set_config(v_name, '', true);
+	SELECT r.queue INTO v_queue FROM muster.route r
+	WHERE r.id = NEW.route_id LIMIT 1;
+	IF muster.sleeps_on(v_queue) THEN
+		PERFORM pg_notify('muster', 'ready ' || v_queue || ' '
+			|| coalesce(nullif(v_count, ''), '1'));
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.work_wakes()
+RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM set_config('muster.work', '', true);
+	IF muster.sleeps_on('') THEN
+		PERFORM pg_notify('muster', 'work');
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+-- Deferred: at commit it is known best who sleeps.
+DO $do$
+DECLARE
+	v_table text;
+BEGIN
+	FOREACH v_table IN ARRAY
+			ARRAY['ready', 'scheduled', 'arriving', 'request'] LOOP
+		CONTINUE WHEN EXISTS (SELECT FROM pg_trigger t
+			WHERE t.tgrelid = ('muster.' || v_table)::regclass
+			AND t.tgname = v_table || '_wakes');
+		EXECUTE format('CREATE CONSTRAINT TRIGGER %I AFTER INSERT '
+			'ON muster.%I DEFERRABLE INITIALLY DEFERRED FOR EACH ROW '
+			'WHEN (NEW.wakes) EXECUTE FUNCTION muster.%I()',
+			v_table || '_wakes', v_table,
+			CASE v_table WHEN 'ready' THEN 'ready_wakes'
+				ELSE 'work_wakes' END);
+	END LOOP;
+END
+$do$;
+
+-- The daemon: a task of each of these routes became ready.
+CREATE OR REPLACE FUNCTION muster.announce(p_routes int[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF p_routes IS NULL OR NOT EXISTS (SELECT FROM muster.sleepers) THEN
+		RETURN;
+	END IF;
+	PERFORM pg_notify('muster', 'ready ' || q.queue || ' ' || sum(q.n))
+	FROM (
+		SELECT c.n, (SELECT r.queue FROM muster.route r
+			WHERE r.id = c.route_id LIMIT 1) AS queue
+		FROM (SELECT u.route_id, count(*) AS n
+			FROM unnest(p_routes) u(route_id) GROUP BY 1) c
+	) q
+	WHERE EXISTS (SELECT FROM muster.sleepers s
+		WHERE q.queue = ANY (s.queues))
+	GROUP BY q.queue;
+END
+$$;
+
+-- The daemon: there is work for a scheduler.
+CREATE OR REPLACE FUNCTION muster.announce_work()
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF EXISTS (SELECT FROM muster.sleepers s WHERE '' = ANY (s.queues)) THEN
+		PERFORM pg_notify('muster', 'work');
+	END IF;
+END
+$$;

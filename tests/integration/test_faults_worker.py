@@ -1,0 +1,189 @@
+"""Workers and supervisors that are killed or stopped in the middle of work."""
+
+import os
+import signal
+import time
+
+from support import processes
+from support.wait import wait_until
+
+
+def leases_of(db, worker):
+    return db.one("SELECT count(*) FROM muster.lease WHERE worker_id = %s",
+                  worker)
+
+
+def kill_worker(db, daemon, limit):
+    """kill -9 of the only worker: all it held is handed back within `limit`
+    seconds, and none of its handlers is left."""
+    pid, worker = daemon.workers()[0], daemon.worker_ids()[0]
+    handlers = processes.descendants(pid)
+    begin = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: leases_of(db, worker) == 0, limit,
+               "the dead worker's leases are handed back", every=0.005)
+    wait_until(lambda: not any(map(processes.alive, handlers)), limit,
+               "the dead worker's handlers are gone", every=0.005)
+    return time.monotonic() - begin
+
+
+def test_E2_killed_worker_with_50_running_programs(
+        db, daemon, ledger, folder, patience):
+    """(a): runnable again in a second, nothing lost, no attempt charged."""
+    go = os.path.join(folder, "go")
+    musterd = daemon(workers=1, queues={"default": {"concurrency": 50}},
+                     handlers={"nap": ledger.handler(
+                         then=f"test -e {go} || sleep 300")})
+    musterd.log.allow("worker")
+    tasks = db.enqueue_many("nap", 50)
+    wait_until(lambda: len(ledger.count()) == 50, 30, "all 50 run")
+    open(go, "w", encoding="utf-8").close()
+    kill_worker(db, musterd, 1 * patience)
+    assert db.wait_done() == {"succeeded": 50}
+    assert ledger.count() == {task: 2 for task in tasks}
+    assert {db.task(task).attempt for task in tasks} == {1}
+    musterd.log.wait_for("SIGKILL")
+
+
+def test_E2_killed_worker_right_after_a_claim(db, daemon, patience, is_long):
+    """(b): claimed, perhaps not even started."""
+    musterd = daemon(workers=1, queues={"default": {"concurrency": 200}})
+    musterd.log.allow("worker")
+    rounds = 10 if is_long else 4
+    for number in range(1, rounds + 1):
+        db.enqueue_many("noop", 5000)
+        wait_until(lambda: db.one("SELECT EXISTS (SELECT FROM muster.lease)"),
+                   10, "something is claimed", every=0)
+        kill_worker(db, musterd, 1 * patience)
+        assert db.wait_done(60) == {"succeeded": 5000 * number}
+        musterd.wait_running()
+
+
+def test_G3_poisonous_task_ends_and_takes_nothing_with_it(
+        db, daemon, ledger, patience):
+    """A program that kills its worker every time."""
+    musterd = daemon(workers=1, crash_limit=2, handlers={
+        "poison": {"exec": ["/bin/sh", "-c", "kill -9 $PPID; sleep 300"]},
+        "good": ledger.handler()})
+    musterd.log.allow("worker", "task")
+    poison = db.enqueue("poison")
+    good = db.enqueue_many("good", 5)
+    row = db.wait_state(poison, "failed", 60 * patience)
+    assert "SIGKILL" in row.error
+    for task in good:
+        db.wait_state(task, "succeeded", 30 * patience)
+
+
+def test_E2_stopped_worker_is_replaced(db, daemon, ledger, folder, patience):
+    """SIGSTOP: the watchdog's limit and two seconds more."""
+    go = os.path.join(folder, "go")
+    musterd = daemon(workers=2, watchdog="2s", handlers={
+        "nap": ledger.handler(then=f"test -e {go} || sleep 300")},
+        queues={"default": {"concurrency": 20}})
+    musterd.log.allow("worker")
+    tasks = db.enqueue_many("nap", 20)
+    wait_until(lambda: len(ledger.count()) == 20, 20, "all run")
+    pid, worker = musterd.workers()[0], musterd.worker_ids()[0]
+    held = {int(task["task"]) for row in musterd.status()["workers"]
+            if row["slot"] == 0 for task in row["running"]}
+    handlers = processes.descendants(pid)
+    open(go, "w", encoding="utf-8").close()
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: leases_of(db, worker) == 0, (2 + 2) * patience,
+               "the stopped worker's tasks are handed back")
+    wait_until(lambda: not any(map(processes.alive, handlers + [pid])),
+               2 * patience, "it and its handlers are gone")
+    for task in held:
+        db.wait_state(task)
+        assert ledger.count()[task] == 2
+    musterd.log.wait_for("has not turned")
+    for task in set(tasks) - held:
+        db.request("cancel", task)
+    db.wait_done()
+
+
+def test_I3_frozen_host_is_rescued_and_fenced(
+        db, daemon, ledger, folder, patience):
+    """Worker and supervisor stop; another host's daemon takes over; what
+    thaws writes nothing."""
+    first = daemon(workers=1, watchdog="30s", handlers={
+        "nap": ledger.handler(then="sleep 2; " + ledger.note("end"))})
+    tasks = db.enqueue_many("nap", 4)
+    wait_until(lambda: len(ledger.count()) == 4, 20, "all run")
+    old_worker = first.worker_ids()[0]
+    frozen = [first.pid, first.scheduler(), first.workers()[0]]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    second = daemon(workers=1, handlers={
+        "nap": ledger.handler(then="sleep 20; " + ledger.note("end"))})
+    for made in (first, second):
+        made.log.allow("worker", "fenced", "dead", "redis", "Redis",
+                       "heartbeat", "PostgreSQL", "database", "connection")
+    wait_until(lambda: leases_of(db, old_worker) == 0, 15 * patience,
+               "the frozen host's tasks are handed back")
+    wait_until(lambda: set(ledger.count().values()) == {2}, 10 * patience,
+               "the second host runs them")
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: first.worker_ids().get(0) not in (None, 0, old_worker),
+               20 * patience, "the thawed worker registers anew")
+    assert time.monotonic() - begin < 60 * patience
+    assert db.states(tasks) == {"running": 4}, "nothing thawed was written"
+    new_worker = second.worker_ids()[0]
+    assert db.wait_done(60) == {"succeeded": 4}
+    assert {db.task(task).worker_id for task in tasks} == {new_worker}
+    assert {db.task(task).attempt for task in tasks} == {1}
+    assert set(ledger.count().values()) == {2}
+
+
+def test_E2_killed_supervisor_outside_systemd(db, daemon, ledger, patience):
+    """Children see their socketpair close and drain; the next start waits
+    for them, rescues the rest, and only then is ready."""
+    handlers = {"nap": ledger.handler(then="sleep 1; " + ledger.note("end"))}
+    musterd = daemon(workers=2, handlers=handlers)
+    musterd.log.allow("supervisor", "worker", "scheduler")
+    tasks = db.enqueue_many("nap", 60)
+    wait_until(lambda: len(ledger.count()) >= 10, 20, "some run")
+    children = musterd.children()
+    musterd.kill()
+    musterd.start()
+    assert not [pid for pid in children if processes.alive(pid)], \
+        "READY came before the earlier workers were gone"
+    assert db.wait_done(60 * patience) == {"succeeded": 60}
+    assert set(ledger.count("end")) == set(tasks)
+    assert {db.task(task).attempt for task in tasks} == {1}
+    assert max(ledger.count("end").values()) == 1, "a drain repeats nothing"
+
+
+def test_E2_killed_supervisor_with_endless_handlers(
+        db, daemon, ledger, folder, patience):
+    """A handler that never ends goes with its worker's drain."""
+    go = os.path.join(folder, "go")
+    musterd = daemon(
+        workers=1, shutdown_timeout="2s", defaults={"grace": "500ms"},
+        handlers={"nap": ledger.handler(
+            first="trap '' TERM",
+            then=f"test -e {go} || sleep 300 || sleep 300")})
+    musterd.log.allow("supervisor", "worker", "scheduler", "task")
+    tasks = db.enqueue_many("nap", 10)
+    wait_until(lambda: len(ledger.count()) == 10, 20, "all run")
+    children = musterd.children()
+    open(go, "w", encoding="utf-8").close()
+    musterd.kill()
+    wait_until(lambda: not any(map(processes.alive, children)),
+               (2 + 3) * patience, "workers and handlers are gone")
+    musterd.start()
+    assert db.wait_done(30 * patience) == {"succeeded": 10}
+    assert {db.task(task).attempt for task in tasks} == {1}
+
+
+def test_E2_killed_scheduler_is_replaced(db, daemon, patience):
+    musterd = daemon()
+    musterd.log.allow("scheduler")
+    pid = musterd.scheduler()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: musterd.scheduler() not in (0, pid), 10 * patience,
+               "a new scheduler")
+    task = db.enqueue("noop", depends_on=[db.enqueue("noop")])
+    db.wait_state(task, limit=10 * patience)

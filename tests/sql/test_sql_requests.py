@@ -1,0 +1,460 @@
+"""Cancel, retry, retries, flows that fail, rescue."""
+
+import pytest
+
+
+def ask(db, scheduler, verb, target):
+    """The answer of a request."""
+    number = db.one(f"SELECT muster.{verb}(%s)", target)
+    assert db.one("SELECT * FROM muster.request_status(%s)", number) == (
+        False, None)
+    scheduler.work()
+    done, answer = db.one("SELECT * FROM muster.request_status(%s)", number)
+    assert done
+    return answer
+
+
+# Attempts.
+
+def test_G2_failed_attempt_waits_and_runs_again(db, worker, scheduler):
+    task = db.enqueue("a", max_attempts=3)
+    one = worker()
+    for attempt in (1, 2):
+        assert one.claim(floors=False).tasks[0].attempt == attempt
+        one.finish(task, outcome="r", delay=30, error=f"no {attempt}", ran=5)
+        assert db.state(task) == "scheduled"
+        assert not one.claim(floors=False).tasks
+        db.rows("SELECT pg_sleep(0.04)")
+        db.rows("SELECT * FROM muster.due(10, NULL)")
+    assert one.claim(floors=False).tasks[0].attempt == 3
+    one.finish(task, outcome="f", error="no 3")
+    row = db.task(task)
+    assert (row.state, row.attempt, row.error) == ("failed", 3, "no 3")
+
+
+def test_G1_each_failure_is_kept(db, worker):
+    task = db.enqueue("a")
+    one = worker()
+    for outcome, error in (("r", "one"), ("u", "two"), ("f", "three")):
+        one.claim(floors=False)
+        one.finish(task, outcome=outcome, error=error, ran=9)
+    found = db.attempts(task)
+    assert [(row.attempt, row.outcome, row.error, row.ran_ms, row.worker_id)
+            for row in found] == [
+        (1, "retried", "one", 9, one.id), (2, "put off", "two", 9, one.id),
+        (2, "failed", "three", 9, one.id)]
+
+
+def test_G2_put_off_is_not_charged(db, worker):
+    task = db.enqueue("a")
+    one = worker()
+    for snoozes in range(3):
+        claimed, = one.claim(floors=False).tasks
+        assert (claimed.attempt, claimed.snoozes) == (1, snoozes)
+        one.finish(task, outcome="u", error="not now")
+
+
+def test_given_back_is_ready_at_once_and_leaves_no_trace(db, worker):
+    task = db.enqueue("a")
+    one = worker()
+    one.claim()
+    one.finish(task, outcome="b")
+    assert db.state(task) == "ready" and db.attempts(task) == []
+    assert one.claim().tasks[0].attempt == 1
+
+
+def test_success_keeps_its_place_in_history(db, worker):
+    task = db.enqueue("a")
+    one = worker()
+    one.claim()
+    one.finish(task, outcome="r", error="first")
+    one.claim(floors=False)
+    one.finish(task)
+    row = db.task(task)
+    assert (row.state, row.attempt, row.worker_id) == ("succeeded", 2, one.id)
+
+
+# Cancel.
+
+def test_F2_cancel_in_each_place(db, worker, scheduler):
+    one = worker()
+    running = db.enqueue("a")
+    one.claim()
+    ready = db.enqueue("a")
+    delayed = db.one("SELECT muster.enqueue('a', run_at => now() + "
+                     "interval '1 h')")
+    blocked = db.enqueue("a", depends_on=[running])
+    scheduler.admit()
+    arriving = db.enqueue("a", depends_on=[running])
+    for task in (ready, delayed, blocked, arriving):
+        number = db.one("SELECT muster.cancel(%s)", task)
+        scheduler.carry_out()
+        assert db.one("SELECT answer FROM muster.request_status(%s)",
+                      number) == f"task {task} is cancelled"
+        assert db.state(task) == "cancelled"
+    assert "its worker was told" in ask(db, scheduler, "cancel", running)
+    assert one.turn().cancel == {running}
+    assert one.turn().cancel == {running}  # until it has ended
+    assert one.claim().ids == []  # the row of `ready` is stale
+    assert db.one("SELECT count(*) FROM muster.ready") == 0
+    one.finish(running, outcome="c", error="cancelled")
+    assert db.state(running) == "cancelled" and not one.turn().cancel
+    assert "had ended: cancelled" in ask(db, scheduler, "cancel", running)
+    assert "no task 999" in ask(db, scheduler, "cancel", 999)
+
+
+@pytest.mark.parametrize("outcome, state", [
+    ("s", "succeeded"), ("f", "failed"), ("r", "cancelled"),
+    ("u", "cancelled"), ("b", "cancelled"), ("c", "cancelled")])
+def test_F2_what_ends_while_it_is_being_cancelled(
+        db, worker, scheduler, outcome, state):
+    task, other = db.enqueue_many("a", 2)
+    one = worker()
+    one.claim()
+    ask(db, scheduler, "cancel", task)
+    one.turn([(task, outcome, {"delay": 0}), (other, "s", {})])
+    assert db.state(task) == state
+    assert db.state(other) == "succeeded"
+    assert db.one("SELECT count(*) FROM muster.cancelling") == 0
+
+
+def test_F2_plain_success_of_a_cancelled_task(db, worker, scheduler):
+    task = db.enqueue("a")
+    one = worker()
+    one.claim()
+    ask(db, scheduler, "cancel", task)
+    one.finish(task)
+    assert db.state(task) == "succeeded"
+    assert db.one("SELECT count(*) FROM muster.cancelling") == 0
+
+
+def test_F2_cancelled_running_task_of_a_dead_worker(db, worker, scheduler):
+    task = db.enqueue("a")
+    one = worker()
+    one.claim()
+    ask(db, scheduler, "cancel", task)
+    db.rows("SELECT * FROM muster.rescue(%s, 'killed', NULL, 3)", one.id)
+    assert db.state(task) == "cancelled"
+
+
+def test_F2_cancel_a_flow(db, worker, scheduler):
+    flow = db.flow({
+        "running": {"kind": "a"}, "ready": {"kind": "b"},
+        "later": {"kind": "b", "needs": ["running"]},
+        "delayed": {"kind": "b", "run_at": "2100-01-01T00:00:00Z"},
+        "done": {"kind": "c"}})
+    other = db.enqueue("b")
+    tasks = db.tasks(flow)
+    one = worker()
+    one.claim({"a": 1, "c": 1})
+    one.finish(tasks["done"].id)
+    assert "3 tasks are cancelled, the workers of 1 running" in ask(
+        db, scheduler, "cancel_flow", flow)
+    assert db.flow_status(flow).state == "cancelling"
+    one.finish(tasks["running"].id, outcome="c")
+    scheduler.work()
+    status = db.flow_status(flow)
+    assert (status.state, status.succeeded, status.cancelled) == (
+        "cancelled", 1, 4)
+    assert one.claim().ids == [other]
+    assert "no flow 999" in ask(db, scheduler, "cancel_flow", 999)
+
+
+def test_F2_large_flow_is_cancelled_in_pieces(db, scheduler):
+    flow = db.flow({"root": {"kind": "a"}, **{
+        f"leaf{n}": {"kind": "b", "needs": ["root"]} for n in range(500)}})
+    db.one("SELECT muster.cancel_flow(%s)", flow)
+    for _ in range(20):
+        scheduler.carry_out(50)
+        assert db.invariants() == []
+    scheduler.work()
+    assert db.flow_status(flow).cancelled == 501
+
+
+def test_A4_first_failure_cancels_the_rest(db, worker, scheduler):
+    flow = db.flow({
+        "bad": {"kind": "a"}, "running": {"kind": "a"},
+        "ready": {"kind": "b"},
+        "later": {"kind": "b", "needs": [{"task": "bad",
+                                          "when": "finished"}]}},
+        on_failure="cancel")
+    tasks = db.tasks(flow)
+    one = worker()
+    one.claim({"a": 2})
+    one.finish(tasks["bad"].id, outcome="f", error="broke")
+    scheduler.work()
+    assert one.turn().cancel == {tasks["running"].id}
+    one.finish(tasks["running"].id, outcome="f", error="broke too")
+    scheduler.work()
+    status = db.flow_status(flow)
+    assert (status.state, status.failed, status.cancelled) == ("failed", 2, 2)
+    assert status.error == "bad: broke\nrunning: broke too"
+
+
+def test_A4_continue_lets_independent_branches_end(db, worker, scheduler):
+    flow = db.flow({
+        "bad": {"kind": "a"}, "after": {"kind": "b", "needs": ["bad"]},
+        "good": {"kind": "a"}, "end": {"kind": "b", "needs": ["good"]}},
+        on_failure="continue")
+    tasks = db.tasks(flow)
+    one = worker()
+    one.claim({"a": 2})
+    one.finish(tasks["bad"].id, outcome="f", error="broke")
+    one.finish(tasks["good"].id)
+    scheduler.work()
+    assert one.claim({"b": 2}).ids == [tasks["end"].id]
+    one.finish_all()
+    scheduler.work()
+    status = db.flow_status(flow)
+    assert (status.state, status.succeeded, status.skipped) == (
+        "failed", 2, 1)
+
+
+def test_A4_error_names_the_first_hundred_failures(db, worker, scheduler):
+    flow = db.flow({f"s{n:03}": {"kind": "a"} for n in range(150)})
+    one = worker()
+    one.claim(200)
+    one.finish_all("f")
+    scheduler.work()
+    error = db.flow_status(flow).error
+    assert error.startswith("s000: failed\ns001")
+    assert error.endswith("s099: failed\nand 50 more")
+
+
+# Retry.
+
+def test_G2_retry_brings_a_failed_task_back(db, worker, scheduler):
+    task = db.enqueue("a")
+    one = worker()
+    one.claim()
+    one.finish(task, outcome="f", error="broke")
+    assert ask(db, scheduler, "retry", task) == f"task {task} runs again"
+    claimed, = one.claim(floors=False).tasks
+    assert (claimed.id, claimed.attempt) == (task, 1)
+    one.finish(task)
+    assert db.state(task) == "succeeded"
+    assert [row.error for row in db.attempts(task)] == ["broke"]
+    assert "has succeeded" in ask(db, scheduler, "retry", task)
+    assert "no task 999" in ask(db, scheduler, "retry", 999)
+
+
+def test_G2_open_task_is_not_retried(db, scheduler):
+    task = db.enqueue("a")
+    assert "has not ended: it is ready" in ask(db, scheduler, "retry", task)
+
+
+def test_G2_cancelled_ready_task_comes_back_once(db, worker, scheduler):
+    task = db.enqueue("a")
+    ask(db, scheduler, "cancel", task)
+    ask(db, scheduler, "retry", task)
+    one = worker()
+    assert one.claim().ids == [task]
+    assert one.claim(floors=False).ids == []
+
+
+def test_G2_retry_brings_back_what_was_skipped_for_it(db, worker, scheduler):
+    flow = db.flow({
+        "a": {"kind": "a"}, "b": {"kind": "b", "needs": ["a"]},
+        "c": {"kind": "b", "needs": ["b"]},
+        "d": {"kind": "b", "needs": ["c", {"task": "a",
+                                           "when": "finished"}]}})
+    tasks = db.tasks(flow)
+    one = worker()
+    one.claim({"a": 1})
+    one.finish(tasks["a"].id, outcome="f", error="broke")
+    scheduler.work()
+    assert db.flow_status(flow).state == "failed"
+    assert db.flow_status(flow).skipped == 3
+    assert "it needs task" in ask(db, scheduler, "retry", tasks["b"].id)
+    ask(db, scheduler, "retry", tasks["a"].id)
+    assert db.flow_status(flow).state == "running"
+    assert db.states() == {"ready": 1, "skipped": 3}
+    one.claim({"a": 1}, floors=False)
+    one.finish_all()
+    for name in "bcd":
+        scheduler.work()
+        assert db.invariants() == []
+        assert one.claim(5, floors=False).ids == [tasks[name].id]
+        one.finish_all()
+    scheduler.work()
+    status = db.flow_status(flow)
+    assert (status.state, status.succeeded) == ("succeeded", 4)
+
+
+def test_G2_dependent_that_still_waits_is_told_the_difference(
+        db, worker, scheduler):
+    """Its counters stay right when a need ends twice."""
+    first, second = db.enqueue_many("a", 2)
+    task = db.enqueue("b", depends_on=[first, second],
+                      depends_when="finished")
+    scheduler.work()
+    one = worker()
+    one.claim({"a": 2})
+    one.finish(first, outcome="f", error="broke")
+    assert db.one("SELECT need FROM muster.blocked") == 1
+    ask(db, scheduler, "retry", first)
+    assert db.invariants() == []
+    one.claim({"a": 1}, floors=False)
+    one.finish(first)
+    scheduler.work()
+    assert db.one("SELECT need FROM muster.blocked") == 1
+    one.finish(second)
+    assert db.state(task) == "ready"
+
+
+def test_G2_need_added_in_a_later_life(db, worker, scheduler):
+    first, second = db.enqueue_many("a", 2)
+    old = db.enqueue("b", depends_on=[first, second],
+                     depends_when="finished")
+    scheduler.work()
+    one = worker()
+    one.claim({"a": 2})
+    one.finish(first, outcome="f", error="broke")
+    ask(db, scheduler, "retry", first)
+    new = db.enqueue("b", depends_on=[first, second])
+    scheduler.work()
+    assert db.invariants() == []
+    assert dict(db.rows("SELECT task_id, need FROM muster.blocked")) == {
+        old: 1, new: 2}
+    one.claim({"a": 1}, floors=False)
+    one.finish(first)
+    scheduler.work()
+    assert dict(db.rows("SELECT task_id, need FROM muster.blocked")) == {
+        old: 1, new: 1}
+    one.finish(second)
+    scheduler.work()
+    assert db.state(old) == db.state(new) == "ready"
+
+
+def test_G2_retried_task_that_fails_again_changes_nothing(
+        db, worker, scheduler):
+    flow = db.flow({"a": {"kind": "a"},
+                    "b": {"kind": "b", "needs": ["a"]}})
+    tasks = db.tasks(flow)
+    one = worker()
+    for _ in range(3):
+        one.claim({"a": 1}, floors=False)
+        one.finish(tasks["a"].id, outcome="f", error="broke")
+        scheduler.work()
+        assert db.states() == {"failed": 1, "skipped": 1}
+        assert db.flow_status(flow).state == "failed"
+        ask(db, scheduler, "retry", tasks["a"].id)
+        assert db.invariants() == []
+
+
+def test_G2_skipped_task_whose_need_runs_again_waits_for_it(
+        db, worker, scheduler):
+    flow = db.flow({"a": {"kind": "a"}, "b": {"kind": "b", "needs": ["a"]}},
+                   on_failure="cancel")
+    tasks = db.tasks(flow)
+    one = worker()
+    one.claim({"a": 1})
+    one.finish(tasks["a"].id, outcome="f", error="broke")
+    scheduler.work()
+    ask(db, scheduler, "retry", tasks["a"].id)
+    answer = ask(db, scheduler, "retry", tasks["b"].id)
+    assert "comes back when task" in answer
+    assert db.invariants() == []
+    one.claim({"a": 1}, floors=False)
+    one.finish(tasks["a"].id)
+    scheduler.work()
+    assert db.state(tasks["b"].id) == "ready"
+    assert db.flow_status(flow).state == "running"
+
+
+def test_G2_retry_waits_for_the_remainder(db, worker, scheduler):
+    flow = db.flow({"root": {"kind": "a"}, **{
+        f"leaf{n}": {"kind": "b", "needs": ["root"]} for n in range(2500)}})
+    root = db.tasks(flow)["root"].id
+    one = worker()
+    one.claim({"a": 1})
+    one.finish(root, outcome="f", error="broke")
+    number = db.one("SELECT muster.retry(%s)", root)
+    assert scheduler.carry_out() == 0
+    assert not db.one("SELECT done FROM muster.request_status(%s)", number)
+    scheduler.work()
+    assert db.one("SELECT done FROM muster.request_status(%s)", number)
+    one.claim({"a": 1}, floors=False)
+    one.finish(root)
+    while scheduler.unlock(400):
+        assert db.invariants() == []
+    assert db.states() == {"succeeded": 1, "ready": 2500}
+
+
+# Rescue.
+
+def test_E2_rescued_tasks_run_again(db, worker):
+    ids = db.enqueue_many("a", 5)
+    one = worker()
+    one.claim()
+    started = ids[:2]
+    back, failed = db.one("SELECT * FROM muster.rescue(%s, 'signal 9', %s, 3)",
+                          one.id, started)
+    assert (back, failed) == (5, 0)
+    assert db.states() == {"ready": 5}
+    assert [db.attempts(task)[0].outcome for task in started] == ["lost"] * 2
+    assert db.attempts(ids[4]) == []
+    assert dict(db.rows("SELECT id, rescues FROM muster.task"))[ids[0]] == 1
+    again = db.one("SELECT * FROM muster.rescue(%s, 'signal 9', %s, 3)",
+                   one.id, started)
+    assert tuple(again) == (0, 0)
+    assert one.turn().dead and one.claim().dead
+    assert sorted(worker().claim().ids) == ids
+
+
+def test_G3_task_that_kills_its_worker_fails_in_the_end(
+        db, worker, scheduler):
+    task, other = db.enqueue("a"), db.enqueue("b")
+    waits = []
+    for _ in range(4):
+        one = worker()
+        assert task in one.claim(floors=False).ids
+        db.rows("SELECT * FROM muster.rescue(%s, 'signal 11', %s, 3)",
+                one.id, [task])
+        waits.append(db.task(task).run_at is not None)
+        db.rows("UPDATE muster.scheduled SET run_at = now()")
+        scheduler.work()
+    assert waits == [False, True, True, False]
+    row = db.task(task)
+    assert row.state == "failed"
+    assert row.error == "lost with its worker 4 times, at last: signal 11"
+    assert [each.outcome for each in db.attempts(task)] == [
+        "lost", "lost", "lost", "failed"]
+    assert db.state(other) == "ready"
+
+
+def test_G3_its_dependents_are_skipped(db, worker, scheduler):
+    task = db.enqueue("a")
+    after = db.enqueue("b", depends_on=[task])
+    scheduler.work()
+    one = worker()
+    one.claim()
+    db.rows("SELECT * FROM muster.rescue(%s, 'signal 11', NULL, 0)", one.id)
+    scheduler.work()
+    assert db.state(after) == "skipped"
+
+
+def test_worker_that_leaves_gives_back_and_is_gone(db, worker):
+    db.enqueue_many("a", 3)
+    one = worker()
+    one.claim()
+    db.rows("SELECT muster.sleep_on('host-1', %s, '{default}')", one.id)
+    db.rows("SELECT muster.worker_leave(%s)", one.id)
+    assert db.states() == {"ready": 3}
+    assert db.one("SELECT count(*) FROM muster.worker") == 0
+    assert db.one("SELECT count(*) FROM muster.sleepers") == 0
+    assert db.one("SELECT count(*) FROM muster.attempt") == 0
+
+
+def test_worker_signs_show_who_lives(db, worker):
+    one, other = worker(), worker()
+    db.enqueue_many("a", 3)
+    one.claim()
+    db.rows("SELECT * FROM muster.rescue(%s, 'gone', NULL, 3)", other.id)
+    sign, = db.rows("SELECT * FROM muster.worker_signs()")
+    assert (sign.worker, sign.leased, sign.host) == (one.id, 3, "host")
+    before = sign.beats
+    assert db.one("SELECT muster.beat(%s)", one.id)
+    assert not db.one("SELECT muster.beat(%s)", other.id)
+    assert db.rows("SELECT beats FROM muster.worker_signs()") == [
+        (before + 1,)]

@@ -1,0 +1,327 @@
+/* Flow files: what is read, what is refused and where, and the JSON. */
+#include <string.h>
+
+#include "ctl/flow.h"
+#include "ctl/tree.h"
+#include "tests/unit/unit.h"
+
+static struct flow_errors errors;
+
+static struct flow *
+parse(const char *text)
+{
+	return flow_parse("f.yaml", text, strlen(text), &errors);
+}
+
+/* The document that a right flow gives. */
+static void
+expect_json(const char *yaml, const char *json)
+{
+	struct flow *flow = parse(yaml);
+	struct text text = TEXT_EMPTY;
+
+	ck_assert_ptr_nonnull(flow);
+	ck_assert_uint_eq(errors.count, 0);
+	flow_json(flow, &text);
+	ck_assert_str_eq(text_string(&text), json);
+	text_free(&text);
+	flow_free(flow);
+}
+
+/* The first error of a wrong one: its place and words in it. */
+static void
+expect_error(const char *yaml, int line, int column, const char *words)
+{
+	const struct error *error = &errors.items[0];
+
+	ck_assert_ptr_null(parse(yaml));
+	ck_assert_uint_ge(errors.count, 1);
+	ck_assert_msg(strstr(error->text, words) != NULL, "'%s' lacks '%s'",
+	    error->text, words);
+	ck_assert_str_eq(error->file, "f.yaml");
+	ck_assert_int_eq(error->line, line);
+	ck_assert_int_eq(error->column, column);
+	flow_errors_free(&errors);
+}
+
+#define ONE(task) "flow: x\ntasks:\n  a: " task "\n"
+#define ONE_JSON(task)                                                         \
+	"{\"flow\":\"x\",\"tasks\":{\"a\":" task "}"                           \
+	"}"
+/* Of one payload. */
+#define PAYLOAD(value)                                                         \
+	ONE("{kind: k, payload: " value "}"),                                  \
+	    ONE_JSON("{\"kind\":\"k\",\"payload\":"
+
+START_TEST(test_minimal)
+{
+	expect_json(ONE("{kind: k}"), ONE_JSON("{\"kind\":\"k\"}"));
+}
+END_TEST
+
+START_TEST(test_every_key)
+{
+	expect_json("flow: all\non_failure: continue\ntasks:\n"
+		    "  b:\n"
+		    "    kind: k\n    queue: q\n    timeout: 30s\n"
+		    "    expect: 1h30m\n    run_at: tomorrow\n"
+		    "    priority: -5\n    max_attempts: 3\n"
+		    "    payload: {n: 1}\n"
+		    "    needs: [a, {task: c, when: finished}]\n"
+		    "  a: {kind: '7'}\n"
+		    "  c: {kind: k, needs: [{task: a, when: failed}]}\n",
+	    "{\"flow\":\"all\",\"on_failure\":\"continue\",\"tasks\":{"
+	    "\"b\":{\"kind\":\"k\",\"queue\":\"q\",\"timeout\":\"30000ms\","
+	    "\"expect\":\"5400000ms\",\"run_at\":\"tomorrow\",\"priority\":-5,"
+	    "\"max_attempts\":3,\"payload\":{\"n\":1},\"needs\":["
+	    "{\"task\":\"a\",\"when\":\"succeeded\"},"
+	    "{\"task\":\"c\",\"when\":\"finished\"}]},"
+	    "\"a\":{\"kind\":\"7\"},"
+	    "\"c\":{\"kind\":\"k\",\"needs\":["
+	    "{\"task\":\"a\",\"when\":\"failed\"}]}}}");
+}
+END_TEST
+
+/* Numbers keep every digit; what is no number of JSON is text. */
+static const struct {
+	const char *yaml, *json;
+} values[] = {
+    {PAYLOAD("12345678901234567890") "12345678901234567890}")},
+    {PAYLOAD("0.10") "0.10}")},
+    {PAYLOAD("-0") "-0}")},
+    {PAYLOAD("1e400") "1e400}")},
+    {PAYLOAD("1E+2") "1E+2}")},
+    {PAYLOAD("0777") "\"0777\"}")},
+    {PAYLOAD("0x1f") "\"0x1f\"}")},
+    {PAYLOAD("1_000") "\"1_000\"}")},
+    {PAYLOAD("+5") "\"+5\"}")},
+    {PAYLOAD(".5") "\".5\"}")},
+    {PAYLOAD("5.") "\"5.\"}")},
+    {PAYLOAD("1e") "\"1e\"}")},
+    {PAYLOAD("-") "\"-\"}")},
+    {PAYLOAD(".inf") "\".inf\"}")},
+    {PAYLOAD("12:30") "\"12:30\"}")},
+    {PAYLOAD("\"12\"") "\"12\"}")},
+    {PAYLOAD("'true'") "\"true\"}")},
+    {PAYLOAD("true") "true}")},
+    {PAYLOAD("false") "false}")},
+    {PAYLOAD("True") "\"True\"}")},
+    {PAYLOAD("yes") "\"yes\"}")},
+    {PAYLOAD("no") "\"no\"}")},
+    {PAYLOAD("null") "null}")},
+    {PAYLOAD("") "null}")},
+    {PAYLOAD("~") "\"~\"}")},
+    {PAYLOAD("''") "\"\"}")},
+    {PAYLOAD("[1, [], {b: {}, a: x y}]") "[1,[],{\"a\":\"x y\",\"b\":{}}]}")},
+    {PAYLOAD("\"\\e[31m\\n\\\"\\\\\"") "\"\\u001b[31m\\n\\\"\\\\\"}")},
+    {PAYLOAD("\"é→\\U0001F600\"") "\"é→😀\"}")},
+};
+
+START_TEST(test_H4_values)
+{
+	expect_json(values[_i].yaml, values[_i].json);
+}
+END_TEST
+
+static const struct {
+	const char *yaml;
+	int line, column;
+	const char *words;
+} wrong[] = {
+    {"", 1, 1, "'flow' is missing"},
+    {"- a\n", 1, 1, "must be a map"},
+    {"flow: x\n", 1, 1, "'tasks' is missing"},
+    {"flow: x\ntasks: {}\n", 2, 8, "one task at least"},
+    {"flow: x\ntasks: [a]\n", 2, 8, "one task at least"},
+    {"flow: x\ntask: {}\n", 2, 1, "did you mean 'tasks'?"},
+    {"flow: [x]\ntasks: {a: {kind: k}}\n", 1, 7, "flow must be a word"},
+    {"flow: x\non_failure: stop\ntasks: {a: {kind: k}}\n", 2, 13,
+	"cancel or continue"},
+    {ONE("{}"), 3, 3, "task 'a' has no kind"},
+    {ONE("k"), 3, 6, "must be a map"},
+    {ONE("{kind: k, prioriti: 3}"), 3, 16, "did you mean 'priority'?"},
+    {ONE("{kind: k, zzzzzz: 3}"), 3, 16, "unknown key 'zzzzzz'"},
+    {ONE("{kind: k, map: {from: b}}"), 3, 16, "not in this build"},
+    {ONE("{kind: k, priority: 1001}"), 3, 26, "-1000 … 1000"},
+    {ONE("{kind: k, priority: high}"), 3, 26, "whole number"},
+    {ONE("{kind: k, priority: '5'}"), 3, 26, "whole number"},
+    {ONE("{kind: k, max_attempts: 0}"), 3, 30, "whole number"},
+    {ONE("{kind: k, timeout: 30}"), 3, 25, "a duration"},
+    {ONE("{kind: k, kind: l}"), 3, 16, "duplicate key 'kind'"},
+    {ONE("{kind: k, needs: b}"), 3, 23, "must be a list"},
+    {ONE("{kind: k, needs: [b]}"), 3, 24, "needs 'b', which is no task"},
+    {ONE("{kind: k, needs: [[b]]}"), 3, 24, "a need must be"},
+    {ONE("{kind: k, needs: [{when: failed}]}"), 3, 24, "'task' is missing"},
+    {ONE("{kind: k, needs: [a]}"), 3, 3, "in a circle: a → a"},
+    {ONE("{kind: k}\n  b: {kind: k, needs: [a, a]}"), 4, 23, "needs 'a' twice"},
+    {ONE("{kind: k}\n  b: {kind: k, needs: [{task: a, when: ok}]}"), 4, 40,
+	"succeeded, finished or failed"},
+    {ONE("{kind: k}\n  b: {kind: k, needs: [{task: a, whem: ok}]}"), 4, 34,
+	"did you mean 'when'?"},
+    {ONE("{kind: k}\n  a: {kind: k}"), 4, 3,
+	"duplicate key 'a', first on "
+	"line 3"},
+    {ONE("{kind: k}\n  compile: {kind: k, needs: [a]}\n"
+	 "  b: {kind: k, needs: [comple]}"),
+	5, 24, "did you mean 'compile'?"},
+    {ONE("{kind: k, needs: [c]}\n  b: {kind: k, needs: [a]}\n"
+	 "  c: {kind: k, needs: [b]}"),
+	3, 3, "in a circle: a → c → b → a"},
+    {ONE("{kind: &x k}"), 3, 13, "anchors"},
+    {ONE("{kind: k"), 4, 1, "did not find expected"},
+    {"flow: x\ntasks:\n\ta: {kind: k}\n", 3, 1, "cannot start any token"},
+};
+
+START_TEST(test_H4_wrong)
+{
+	expect_error(
+	    wrong[_i].yaml, wrong[_i].line, wrong[_i].column, wrong[_i].words);
+}
+END_TEST
+
+START_TEST(test_all_errors_at_once)
+{
+	ck_assert_ptr_null(parse("flow: x\nfoo: 1\ntasks:\n"
+				 "  a: {kind: k, needs: [nobody]}\n"
+				 "  b: {}\n"));
+	ck_assert_uint_eq(errors.count, 3);
+	ck_assert_str_eq(errors.carets[0], "foo: 1\n^");
+	flow_errors_free(&errors);
+}
+END_TEST
+
+START_TEST(test_errors_are_bounded)
+{
+	struct text text = TEXT_EMPTY;
+
+	text_add_string(&text, "flow: x\ntasks:\n");
+	for (int i = 0; i < 100000; i++)
+		text_addf(&text, "  t%d: {kind: k, needs: [u%d]}\n", i, i);
+	ck_assert_ptr_null(parse(text_string(&text)));
+	ck_assert_uint_eq(errors.count, FLOW_ERRORS);
+	ck_assert_uint_eq(errors.dropped, 100000 - FLOW_ERRORS);
+	flow_errors_free(&errors);
+	text_free(&text);
+}
+END_TEST
+
+/* A chain, where each task also needs the first one. */
+static void
+write_chain(struct text *text, int count, bool closed)
+{
+	text_add_string(text, "flow: chain\ntasks:\n");
+	for (int i = 0; i < count; i++) {
+		text_addf(text, "  t%06d: {kind: k, payload: {i: %d}", i, i);
+		if (i > 1)
+			text_addf(text, ", needs: [t%06d, t000000]}\n", i - 1);
+		else if (i == 1)
+			text_add_string(text, ", needs: [t000000]}\n");
+		else if (closed)
+			text_addf(text, ", needs: [t%06d]}\n", count - 1);
+		else
+			text_add_string(text, "}\n");
+	}
+}
+
+START_TEST(test_100000_tasks)
+{
+	struct text text = TEXT_EMPTY, json = TEXT_EMPTY;
+	struct flow *flow;
+	struct tree tree;
+
+	write_chain(&text, 100000, false);
+	flow = parse(text_string(&text));
+	ck_assert_ptr_nonnull(flow);
+	ck_assert_uint_eq(flow->count, 100000);
+	ck_assert_str_eq(flow->tasks[99999].name, "t099999");
+	ck_assert_uint_eq(flow->tasks[99999].needs[0].task, 99998);
+	flow_json(flow, &json);
+	ck_assert_uint_gt(json.length, 5000000);
+	tree_lay_out(&tree, flow);
+	ck_assert_uint_eq(tree.count, 100000);
+	tree_free(&tree);
+	flow_free(flow);
+	text_free(&json);
+	text_free(&text);
+}
+END_TEST
+
+START_TEST(test_cycle_of_100000)
+{
+	struct text text = TEXT_EMPTY;
+
+	write_chain(&text, 100000, true);
+	ck_assert_ptr_null(parse(text_string(&text)));
+	ck_assert_uint_eq(errors.count, 1);
+	ck_assert_ptr_nonnull(strstr(errors.items[0].text, "in a circle"));
+	flow_errors_free(&errors);
+	text_free(&text);
+}
+END_TEST
+
+START_TEST(test_missing_file)
+{
+	ck_assert_ptr_null(flow_read("/nowhere/f.yaml", &errors));
+	ck_assert_str_eq(errors.items[0].file, "/nowhere/f.yaml");
+	ck_assert_ptr_nonnull(strstr(errors.items[0].text, "No such file"));
+	flow_errors_free(&errors);
+}
+END_TEST
+
+/* A fan-in stands beside its fan, under what all of it comes from. */
+START_TEST(test_H4_tree)
+{
+	static const char *const shown[] = {
+	    "start", "├─ c1", "├─ c2", "└─ link", "   └─ run", "other"};
+	struct flow *flow = parse("flow: x\ntasks:\n"
+				  "  run: {kind: k, needs: [link]}\n"
+				  "  start: {kind: k}\n"
+				  "  other: {kind: k}\n"
+				  "  c1: {kind: k, needs: [start]}\n"
+				  "  c2: {kind: k, needs: [start]}\n"
+				  "  link: {kind: k, needs: [c1, c2]}\n");
+	struct tree tree;
+
+	ck_assert_ptr_nonnull(flow);
+	tree_lay_out(&tree, flow);
+	ck_assert_uint_eq(tree.count, 6);
+	for (size_t row = 0; row < tree.count; row++) {
+		struct text line = TEXT_EMPTY;
+
+		tree_add_branches(&line, &tree, row);
+		text_add_string(&line, flow->tasks[tree.rows[row].task].name);
+		ck_assert_str_eq(text_string(&line), shown[row]);
+		text_free(&line);
+	}
+	tree_free(&tree);
+	flow_free(flow);
+}
+END_TEST
+
+static Suite *
+flow_suite(void)
+{
+	Suite *suite = suite_create("flow");
+	TCase *tests = unit_case(suite, "flow");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_test(tests, test_minimal);
+	tcase_add_test(tests, test_every_key);
+	tcase_add_loop_test(tests, test_H4_values, 0,
+	    (int)(sizeof(values) / sizeof(values[0])));
+	tcase_add_loop_test(
+	    tests, test_H4_wrong, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
+	tcase_add_test(tests, test_all_errors_at_once);
+	tcase_add_test(tests, test_errors_are_bounded);
+	tcase_add_test(tests, test_100000_tasks);
+	tcase_add_test(tests, test_cycle_of_100000);
+	tcase_add_test(tests, test_missing_file);
+	tcase_add_test(tests, test_H4_tree);
+	return suite;
+}
+
+int
+main(void)
+{
+	return unit_run(flow_suite());
+}

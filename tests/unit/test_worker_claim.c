@@ -1,0 +1,180 @@
+#include "daemon/worker/claim.h"
+
+#include "tests/unit/unit.h"
+
+/* Two queues of 10 and 4 slots with two kinds each, the routes 1 to 4. */
+static struct share_list queues, kinds;
+static struct route_list routes;
+static struct floors floors;
+static struct claim claim;
+static const struct binding bound;
+
+static void
+add_route(int id, const char *queue, const char *kind)
+{
+	struct route *route = route_get(&routes, id,
+	    share_list_get(&queues, queue), share_list_get(&kinds, kind));
+
+	route->binding = &bound;
+}
+
+static void
+setup(void)
+{
+	add_route(1, "a", "x");
+	add_route(2, "a", "y");
+	add_route(3, "b", "x");
+	add_route(4, "b", "y");
+	share_list_get(&queues, "a")->limit = 10;
+	share_list_get(&queues, "b")->limit = 4;
+	share_list_get(&kinds, "x")->limit = SHARE_NO_LIMIT;
+	share_list_get(&kinds, "y")->limit = 3;
+}
+
+static void
+teardown(void)
+{
+	claim_free(&claim);
+	floors_forget(&floors);
+	route_list_free(&routes);
+	share_list_free(&queues);
+	share_list_free(&kinds);
+}
+
+static void
+plan(size_t held_bytes, int64_t now_us)
+{
+	struct claim_facts facts = {.routes = &routes,
+	    .queues = &queues,
+	    .floors = &floors,
+	    .held_bytes = held_bytes,
+	    .turn_us = 1000,
+	    .now = {.us = now_us}};
+
+	claim_plan(&claim, &facts);
+}
+
+START_TEST(each_route_gets_the_least_room_of_its_shares)
+{
+	plan(0, 1);
+	ck_assert_str_eq(text_string(&claim.routes), "{1,2,3,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{10,3,4,3}");
+	ck_assert_int_eq(claim.max, 14);
+	ck_assert_int_eq(claim.eager, 14);
+}
+END_TEST
+
+START_TEST(what_is_full_or_unknown_is_not_asked_for)
+{
+	for (int i = 0; i < 4; i++)
+		share_claimed(share_list_get(&queues, "b"));
+	route_find(&routes, 2)->binding = NULL;
+	plan(0, 1);
+	ck_assert_str_eq(text_string(&claim.routes), "{1}");
+	ck_assert_int_eq(claim.max, 10);
+}
+END_TEST
+
+START_TEST(floors_of_the_routes_asked_for_go_along)
+{
+	floors_set(&floors, &(struct floor){.route = 1, .lane = 8, .seq = 70});
+	floors_set(&floors,
+	    &(struct floor){.route = 3, .rank = -2, .lane = 8, .seq = 9});
+	floors_set(&floors, &(struct floor){.route = 9, .lane = 8, .seq = 1});
+	plan(0, 1);
+	ck_assert_str_eq(text_string(&claim.floor_routes), "{1,3}");
+	ck_assert_str_eq(text_string(&claim.floor_ranks), "{0,-2}");
+	ck_assert_str_eq(text_string(&claim.floor_lanes), "{8,8}");
+	ck_assert_str_eq(text_string(&claim.floor_seqs), "{70,9}");
+}
+END_TEST
+
+START_TEST(bytes_bound_what_is_claimed)
+{
+	plan(0, 1);
+	ck_assert_int_eq(claim.max_bytes, CLAIM_BYTES);
+	plan(CLAIM_HELD - CLAIM_LEAST, 1);
+	ck_assert_int_eq(claim.max_bytes, CLAIM_LEAST);
+	ck_assert_int_gt(claim.max, 0);
+	plan(CLAIM_HELD - CLAIM_LEAST + 1, 1);
+	ck_assert_int_eq(claim.max, 0);
+	ck_assert_str_eq(text_string(&claim.routes), "{}");
+}
+END_TEST
+
+/* The turn brought so many of route 1. */
+static void
+bring(int got, int total, bool cut)
+{
+	route_find(&routes, 1)->got = got;
+	claim_learn(&claim, &routes, total, cut);
+	plan(0, 1);
+}
+
+START_TEST(a_route_that_gave_all_may_have_more)
+{
+	plan(0, 1);
+	bring(10, 10, false);
+	ck_assert_int_eq(claim.eager, 10);
+	bring(4, 4, false);
+	ck_assert_int_eq(claim.eager, 0);
+	ck_assert_int_eq(claim.max, 14);
+}
+END_TEST
+
+START_TEST(a_turn_that_was_cut_short_says_nothing)
+{
+	plan(0, 1);
+	bring(4, 4, true);
+	ck_assert_int_eq(claim.eager, 14);
+	bring(4, 14, false);
+	ck_assert_int_eq(claim.eager, 14);
+}
+END_TEST
+
+START_TEST(a_route_whose_tasks_got_stuck_pauses_longer_each_time)
+{
+	struct route *route = route_find(&routes, 1);
+
+	claim_pause(route, (struct mono){.us = 1000});
+	plan(0, 2000);
+	ck_assert_str_eq(text_string(&claim.routes), "{2,3,4}");
+	plan(0, 1000 + CLAIM_PAUSE_MS * 1000);
+	ck_assert_str_eq(text_string(&claim.routes), "{1,2,3,4}");
+	for (int i = 0; i < 20; i++)
+		claim_pause(route, (struct mono){.us = 1000});
+	ck_assert_int_eq(route->pause_ms, CLAIM_PAUSE_MAX_MS);
+	claim_resume(route);
+	claim_pause(route, (struct mono){.us = 1000});
+	ck_assert_int_eq(route->pause_ms, CLAIM_PAUSE_MS);
+}
+END_TEST
+
+START_TEST(nothing_is_nothing)
+{
+	plan(0, 1);
+	claim_nothing(&claim, &routes);
+	ck_assert_str_eq(text_string(&claim.wants), "{}");
+	ck_assert_int_eq(claim.max, 0);
+	ck_assert_int_eq(claim.eager, 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("worker_claim");
+	TCase *tests = unit_case(suite, "claim");
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, each_route_gets_the_least_room_of_its_shares);
+	tcase_add_test(tests, what_is_full_or_unknown_is_not_asked_for);
+	tcase_add_test(tests, floors_of_the_routes_asked_for_go_along);
+	tcase_add_test(tests, bytes_bound_what_is_claimed);
+	tcase_add_test(tests, a_route_that_gave_all_may_have_more);
+	tcase_add_test(tests, a_turn_that_was_cut_short_says_nothing);
+	tcase_add_test(
+	    tests, a_route_whose_tasks_got_stuck_pauses_longer_each_time);
+	tcase_add_test(tests, nothing_is_nothing);
+	return unit_run(suite);
+}

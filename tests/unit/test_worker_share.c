@@ -1,0 +1,148 @@
+#include "daemon/worker/share.h"
+
+#include "tests/unit/unit.h"
+
+START_TEST(a3_parts_add_up_to_the_whole)
+{
+	for (int total = 0; total < 60; total++)
+		for (int workers = 1; workers < 9; workers++) {
+			int sum = 0;
+
+			for (int slot = 0; slot < workers; slot++)
+				sum += share_part(total, workers, slot);
+			ck_assert_int_eq(sum, total);
+		}
+	ck_assert_int_eq(share_part(5, 2, 0), 3);
+	ck_assert_int_eq(share_part(5, 2, 1), 2);
+	ck_assert_int_eq(share_part(1, 4, 3), 0);
+	ck_assert_int_eq(share_part(5, 2, 2), 0);
+}
+END_TEST
+
+START_TEST(a3_what_runs_elsewhere_counts)
+{
+	struct share share = {.limit = 3, .elsewhere = 2};
+	struct mono now = {.us = 1};
+
+	ck_assert(share_can_start(&share));
+	ck_assert_int_eq(share_room(&share, 1000, now), 1);
+	share_claimed(&share);
+	share_started(&share, now);
+	ck_assert(!share_can_start(&share));
+	ck_assert_int_eq(share_room(&share, 1000, now), 0);
+	share.elsewhere = 3;
+	share_ended(&share, now, now);
+	share_released(&share);
+	ck_assert_int_eq(share_room(&share, 1000000, now), 0);
+}
+END_TEST
+
+/* Run `count` tasks of `us` one after the other. */
+static struct mono
+run(struct share *share, int count, int64_t us, struct mono at)
+{
+	for (int i = 0; i < count; i++) {
+		struct mono end = {.us = at.us + us};
+
+		share_started(share, at);
+		share_ended(share, at, end);
+		at = end;
+	}
+	return at;
+}
+
+START_TEST(nothing_is_claimed_ahead_before_it_was_measured)
+{
+	struct share share = {.limit = 25};
+
+	ck_assert_int_eq(share_room(&share, 2000, (struct mono){.us = 5}), 25);
+}
+END_TEST
+
+START_TEST(quick_tasks_are_claimed_by_hundreds)
+{
+	struct share share = {.limit = 25};
+	struct mono now = run(&share, 25, 1, (struct mono){.us = 1000});
+
+	ck_assert_int_eq(share_room(&share, 2000, now), 25 + SHARE_AHEAD_MAX);
+}
+END_TEST
+
+START_TEST(medium_tasks_are_claimed_as_far_as_a_turn_lasts)
+{
+	struct share share = {.limit = 20};
+	struct mono now = run(&share, 20, 10000, (struct mono){.us = 1000});
+
+	ck_assert_int_eq(share_ahead(&share, 2000, now), 6);
+}
+END_TEST
+
+START_TEST(slow_tasks_get_exactly_the_free_slots)
+{
+	struct share share = {.limit = 25};
+	struct mono now = run(&share, 40, 2000000, (struct mono){.us = 1000});
+
+	ck_assert_int_eq(share_room(&share, 3000, now), 25);
+}
+END_TEST
+
+START_TEST(quick_tasks_that_became_slow_stop_the_prefetch)
+{
+	struct share share = {.limit = 5};
+	struct mono now = run(&share, 100, 10, (struct mono){.us = 1000});
+
+	ck_assert_int_eq(share_ahead(&share, 2000, now), SHARE_AHEAD_MAX);
+	for (int i = 0; i < 5; i++) {
+		share_claimed(&share);
+		share_started(&share, now);
+	}
+	now.us += 500000;
+	ck_assert_int_eq(share_room(&share, 2000, now), 0);
+}
+END_TEST
+
+START_TEST(a_few_long_tasks_do_not_slow_the_quick_ones)
+{
+	struct share share = {.limit = 25};
+	struct mono now = run(&share, 100, 10, (struct mono){.us = 1000});
+
+	for (int i = 0; i < 5; i++) {
+		share_claimed(&share);
+		share_started(&share, now);
+	}
+	now.us += 500000;
+	ck_assert_int_eq(share_room(&share, 2000, now), 20 + SHARE_AHEAD_MAX);
+}
+END_TEST
+
+START_TEST(lists_find_by_name)
+{
+	struct share_list list = {0};
+	struct share *one = share_list_get(&list, "one");
+
+	ck_assert_ptr_ne(share_list_get(&list, "two"), one);
+	ck_assert_ptr_eq(share_list_get(&list, "one"), one);
+	ck_assert_int_eq(list.count, 2);
+	ck_assert_int_eq(one->limit, 0);
+	share_list_free(&list);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("worker_share");
+	TCase *tests = unit_case(suite, "slots");
+
+	tcase_add_test(tests, a3_parts_add_up_to_the_whole);
+	tcase_add_test(tests, a3_what_runs_elsewhere_counts);
+	tcase_add_test(tests, lists_find_by_name);
+	tests = unit_case(suite, "ahead");
+	tcase_add_test(tests, nothing_is_claimed_ahead_before_it_was_measured);
+	tcase_add_test(tests, quick_tasks_are_claimed_by_hundreds);
+	tcase_add_test(tests, medium_tasks_are_claimed_as_far_as_a_turn_lasts);
+	tcase_add_test(tests, slow_tasks_get_exactly_the_free_slots);
+	tcase_add_test(tests, quick_tasks_that_became_slow_stop_the_prefetch);
+	tcase_add_test(tests, a_few_long_tasks_do_not_slow_the_quick_ones);
+	return unit_run(suite);
+}
