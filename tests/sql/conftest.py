@@ -96,7 +96,7 @@ def drop_leftovers(server):
 def postgres(session_folder):
     given = os.environ.get("MUSTER_TEST_PG")
     server = GivenPostgres(given) if given else Postgres(
-        os.path.join(session_folder, "pg")).create(
+        os.path.join(session_folder, "pg-sql")).create(
             "max_prepared_transactions = 5\n").start()
     try:
         drop_leftovers(server)
