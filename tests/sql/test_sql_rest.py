@@ -272,6 +272,43 @@ def test_B1_mark_of_scheduled_passes_no_open_transaction(db):
     assert db.one("SELECT count(*) FROM muster.scheduled_mark") == 1
 
 
+def mark_writes(db):
+    """Calls mark(); whether it wrote anything."""
+    session = db.session()
+    session.begin()
+    session.run("SELECT muster.mark()")
+    wrote = session.one("SELECT pg_current_xact_id_if_assigned()")
+    session.commit()
+    session.close()
+    return wrote is not None
+
+
+def test_E1_mark_writes_nothing_while_nothing_is_drawn(db, worker):
+    assert mark_writes(db), "the first probe"
+    assert mark_writes(db), "the mark of scheduled begins"
+    assert not mark_writes(db)
+    db.enqueue_many("a", 3000)
+    assert mark_writes(db), "a sequence has moved"
+    assert not mark_writes(db)
+    one = worker()
+    while one.claim(1000).tasks:
+        one.finish_all()
+    assert mark_writes(db), "a line was emptied: its mark moves"
+    assert marks(db) == {8: 3000}
+    assert not mark_writes(db)
+
+
+def test_E1_mark_writes_nothing_while_its_probe_is_not_settled(db):
+    client = db.session("app")
+    client.begin()
+    client.run("SELECT muster.enqueue('a')")
+    assert mark_writes(db)
+    db.enqueue("a")
+    assert not mark_writes(db)
+    client.commit()
+    assert mark_writes(db)
+
+
 def test_doubles_of_routes_and_lanes_are_folded(db, worker, scheduler):
     """Two clients that don't see each other make the same ones."""
     first, second = db.session("app"), db.session("app")
