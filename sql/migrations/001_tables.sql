@@ -251,9 +251,10 @@ CREATE TABLE muster.cancelling (
 	PRIMARY KEY (worker_id, task_id)
 );
 
+-- A worker under its id, a scheduler under a negative one.
 CREATE TABLE muster.sleepers (
 	id bigint PRIMARY KEY,
-	since timestamptz NOT NULL DEFAULT now(),
+	listed_at timestamptz NOT NULL DEFAULT now(),
 	instance text NOT NULL,
 	queues text[] NOT NULL
 );
