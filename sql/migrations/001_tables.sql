@@ -237,6 +237,7 @@ CREATE TABLE muster.worker (
 	beats bigint NOT NULL DEFAULT 0,
 	pid int NOT NULL,
 	backend_pid int NOT NULL,
+	locked boolean NOT NULL DEFAULT false, -- its session locks its id
 	instance text NOT NULL,
 	host text NOT NULL,
 	version text NOT NULL,
