@@ -264,6 +264,32 @@ def test_E2_killed_supervisor_with_endless_handlers(
     assert {db.task(task).attempt for task in tasks} == {1}
 
 
+def test_E2_killed_supervisor_with_a_hung_worker(
+        db, daemon, ledger, folder, patience):
+    """It does not see that its supervisor is gone: the next start kills it
+    and its handlers, and only then is ready."""
+    go = os.path.join(folder, "go")
+    musterd = daemon(workers=2, watchdog="2s", shutdown_timeout="60s",
+                     handlers={"nap": ledger.handler(
+                         then=f"test -e {go} || (setsid sleep 300; true)")})
+    musterd.log.allow("supervisor", "worker", "scheduler", "earlier musterd")
+    tasks = db.enqueue_many("nap", 10)
+    wait_until(lambda: len(ledger.count()) == 10, 20, "all run")
+    children = musterd.children()
+    open(go, "w", encoding="utf-8").close()
+    for pid in [*musterd.workers().values(), musterd.scheduler()]:
+        os.kill(pid, signal.SIGSTOP)
+    musterd.kill()
+    begin = time.monotonic()
+    musterd.start()
+    assert time.monotonic() - begin < 10 * patience
+    assert not [pid for pid in children if processes.alive(pid)], \
+        "READY came before those who hung were gone"
+    assert db.wait_done(30 * patience) == {"succeeded": 10}
+    assert ledger.count() == {task: 2 for task in tasks}
+    assert {db.task(task).attempt for task in tasks} == {1}
+
+
 def test_E2_killed_scheduler_is_replaced(db, daemon, patience):
     musterd = daemon()
     musterd.log.allow("scheduler")
