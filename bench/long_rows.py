@@ -3,7 +3,7 @@ wide fan-out."""
 
 import re
 
-from rows import NOOP, enqueue_paced, floor, latencies_ms, of_queue
+from rows import BATCH, NOOP, enqueue_paced, floor, latencies_ms, of_queue
 from table import median, percentile
 
 
@@ -49,7 +49,7 @@ def old_snapshot(bench, step=50000, steps=6):
     """A transaction that sees the tables as they were, all the while."""
     bench.forget()
     rates = []
-    queues = {"noop": {"concurrency": 400 * bench.workers}}
+    queues = {"noop": {"concurrency": BATCH * bench.workers}}
     with bench.daemon(queues, NOOP) as daemon:
         bench.fill(WARM_UP, "noop")
         daemon.wait_done(WARM_UP)
@@ -81,7 +81,7 @@ def fan_out(bench, width=1000000, chunk=20000):
     bench.sql("ALTER SYSTEM SET log_min_duration_statement = 1000")
     bench.sql("SELECT pg_reload_conf()")
     queues = {"gate": {"concurrency": 1}, "side": {"concurrency": 20},
-              "wide": {"concurrency": 400 * bench.workers}}
+              "wide": {"concurrency": BATCH * bench.workers}}
     with bench.daemon(queues, NOOP) as daemon:
         with bench.paused("gate"):
             root = bench.value("SELECT muster.enqueue('noop',"

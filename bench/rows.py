@@ -11,6 +11,8 @@ from table import median, percentile
 
 NOOP = {"noop": {"noop": True}}
 
+BATCH = 1000  # tasks in a turn: as many as a worker takes at most
+
 
 class Bench:
     """What the measurements share: servers, programs, the table."""
@@ -95,7 +97,7 @@ def deletes(bench, rows=200000, batch=200):
         rows))
 
 
-def floor(bench, tasks, batch=300, before=lambda: None):
+def floor(bench, tasks, batch=BATCH, before=lambda: None):
     bench.forget()
     before()
     bench.fill(tasks, "floor")
@@ -106,7 +108,7 @@ def floor(bench, tasks, batch=300, before=lambda: None):
 
 def daemon_noop(bench, tasks):
     bench.forget()
-    queues = {"noop": {"concurrency": 400 * bench.workers}}
+    queues = {"noop": {"concurrency": BATCH * bench.workers}}
     bench.fill(tasks, "noop")
     with bench.daemon(queues, NOOP) as daemon:
         daemon.wait_done(tasks)
@@ -193,7 +195,7 @@ def flows(bench, count=2000):
                         ' "needs": ["a"]}' for i in range(8)) + "}}")
     bench.sql(f"SELECT count(muster.submit_flow('{flow}'))"
               f" FROM generate_series(1, {count})")
-    queues = {"flow": {"concurrency": 400 * bench.workers}}
+    queues = {"flow": {"concurrency": BATCH * bench.workers}}
     with bench.daemon(queues, NOOP) as daemon:
         daemon.wait_done(10 * count)
     bench.table.add("flows of 1 → 8 → 1, no-op tasks",
