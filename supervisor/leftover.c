@@ -88,10 +88,11 @@ kill_below(pid_t pid)
 	return lived;
 }
 
+/* Stopped first: it is to start nothing more, and to report no end. */
 static void
 kill_whole(pid_t pid, const struct pinned *pinned)
 {
-	signal_pinned(pinned, SIGSTOP); /* it is to start nothing, and report nothing */
+	signal_pinned(pinned, SIGSTOP);
 	if (kill_below(pid) > 0)
 		return;
 	log_write(LOG_LEVEL_WARNING, LOG_CHILD_HUNG, NULL,
