@@ -27,9 +27,12 @@ const struct pg_statement scheduler_purge = {
     "purge", "SELECT muster.purge($1, $2, $3)", 3};
 
 const struct pg_statement scheduler_signs = {"signs",
-    "SELECT worker, instance, host, pid, backend_pid, beats"
+    "SELECT worker, instance, host, pid, backend_pid, beats, locked"
     " FROM muster.worker_signs()",
     0};
+
+const struct pg_statement scheduler_ended = {
+    "ended", "SELECT muster.sessions_ended($1, $2)", 2};
 
 /* The number of a session may be another session's by now. A conninfo that
  * sets application_name gives the same one to all of us. */

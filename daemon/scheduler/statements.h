@@ -25,7 +25,10 @@ enum signs_column {
 	SIGNS_PID,
 	SIGNS_BACKEND_PID,
 	SIGNS_BEATS,
+	SIGNS_LOCKED,
 };
+/* workers, least time that the server is up, ms → those of ended sessions */
+extern const struct pg_statement scheduler_ended;
 
 /* Backend pid → whether a session of a worker's was ended. */
 extern const struct pg_statement scheduler_terminate;

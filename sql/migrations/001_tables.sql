@@ -237,6 +237,7 @@ CREATE TABLE muster.worker (
 	beats bigint NOT NULL DEFAULT 0,
 	pid int NOT NULL,
 	backend_pid int NOT NULL,
+	locked boolean NOT NULL DEFAULT false, -- its session locks its id
 	instance text NOT NULL,
 	host text NOT NULL,
 	version text NOT NULL,
@@ -251,9 +252,10 @@ CREATE TABLE muster.cancelling (
 	PRIMARY KEY (worker_id, task_id)
 );
 
+-- A worker under its id, a scheduler under a negative one.
 CREATE TABLE muster.sleepers (
 	id bigint PRIMARY KEY,
-	since timestamptz NOT NULL DEFAULT now(),
+	listed_at timestamptz NOT NULL DEFAULT now(),
 	instance text NOT NULL,
 	queues text[] NOT NULL
 );

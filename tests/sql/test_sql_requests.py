@@ -2,6 +2,8 @@
 
 import pytest
 
+from support.wait import wait_until
+
 
 def ask(db, scheduler, verb, target):
     """The answer of a request."""
@@ -458,3 +460,60 @@ def test_worker_signs_show_who_lives(db, worker):
     assert not db.one("SELECT muster.beat(%s)", other.id)
     assert db.rows("SELECT beats FROM muster.worker_signs()") == [
         (before + 1,)]
+
+
+def register_with_lock(session, number):
+    session.run("SELECT * FROM muster.worker_register(%s, 'i', 'host', 42, "
+                "'0.1', '{default}', '{a}', true)", number)
+
+
+def ended(db, *workers, up_ms=0):
+    return {row[0] for row in db.rows(
+        "SELECT muster.sessions_ended(%s, %s)", list(workers), up_ms)}
+
+
+def locked(db, number):
+    return db.one("SELECT locked FROM muster.worker_signs() "
+                  "WHERE worker = %s", number)
+
+
+def test_I3_end_of_a_session_that_had_locked_its_worker_is_known(db, worker):
+    large, small, other = 2 ** 62 + 2 ** 31 + 1, 7, worker()
+    sessions = {number: db.session("musterd") for number in (large, small)}
+    for number, session in sessions.items():
+        register_with_lock(session, number)
+        assert locked(db, number)
+    everyone = (large, small, other.id)
+    assert not locked(db, other.id), "one that took no lock"
+    assert ended(db, *everyone) == set()
+    for number, session in sessions.items():
+        session.close()
+        wait_until(lambda: number in ended(db, *everyone), 5)
+    assert ended(db, *everyone, up_ms=10 ** 9) == set(), \
+        "the server is up for less long"
+    register_with_lock(db.session("musterd"), large)
+    assert ended(db, *everyone) == {small}
+    db.rows("SELECT * FROM muster.rescue(%s, 'gone', NULL, 3)", small)
+    assert ended(db, *everyone) == set(), "it is dead already"
+
+
+def test_I3_session_that_came_too_early_for_the_lock_does_without(db):
+    """The server has not noticed yet that the former one is gone."""
+    former, session = db.session("musterd"), db.session("musterd")
+    register_with_lock(former, 7)
+    register_with_lock(session, 7)
+    assert not locked(db, 7)
+    former.close()
+    assert ended(db, 7) == set()
+    register_with_lock(session, 7)
+    assert locked(db, 7)
+
+
+def test_I3_lock_counts_for_nothing_behind_a_pooler(db):
+    """It hands out another session than the one that registered."""
+    session = db.session("musterd")
+    register_with_lock(session, 7)
+    assert session.one("SELECT muster.beat(7)")
+    assert locked(db, 7)
+    assert db.one("SELECT muster.beat(7)")
+    assert not locked(db, 7)

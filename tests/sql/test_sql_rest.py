@@ -136,6 +136,42 @@ def test_only_an_earlier_due_time_is_told(db, listener):
         assert listener.heard() == told
 
 
+def sleepers(db):
+    return {row.id for row in db.rows("SELECT id FROM muster.sleepers")}
+
+
+def test_E1_sleepers_that_never_wake_are_taken_off_the_list(db, worker):
+    one, left, dead, late = (worker() for _ in range(4))
+    for each in (one, left, dead):
+        sleep_on(db, "default", number=each.id)
+    db.rows("SELECT muster.worker_leave(%s)", left.id)
+    db.rows("SELECT * FROM muster.rescue(%s, 'gone', NULL, 3)", dead.id)
+    assert sleepers(db) == {one.id}, "they went with their worker"
+    db.rows("SELECT * FROM muster.rescue(%s, 'gone', NULL, 3)", late.id)
+    for number in (late.id, 7, -1, -2):
+        sleep_on(db, "default", number=number)
+    db.rows("UPDATE muster.sleepers SET listed_at = now() - CASE id "
+            "WHEN -1 THEN interval '4 min' ELSE interval '2 min' END "
+            "WHERE id IN (-1, -2, %s)", one.id)
+    db.rows("SELECT muster.purge(100, '{}', '{}')")
+    assert sleepers(db) == {one.id, -2}
+
+
+def test_E1_saying_again_that_one_sleeps_writes_only_now_and_then(db):
+    said = "SELECT muster.sleep_on('test', -3, '{\"\"}')"
+    row = "SELECT xmin::text, queues FROM muster.sleepers"
+    assert db.one(said) is True
+    before = db.one(row)
+    assert db.one(said) is False
+    assert db.one(row) == before
+    db.rows("UPDATE muster.sleepers SET listed_at = now() - interval '2 min'")
+    assert db.one(said) is False
+    assert db.one("SELECT now() - listed_at < interval '1 min' "
+                  "FROM muster.sleepers")
+    assert db.one("SELECT muster.sleep_on('test', -3, '{a}')") is False
+    assert db.one(row).queues == ["a"]
+
+
 def test_daemon_wakes_sleepers_too(db, listener, worker, scheduler):
     """Unlocked, due, given back, rescued, resumed."""
     need = db.enqueue("a")
@@ -270,6 +306,43 @@ def test_B1_mark_of_scheduled_passes_no_open_transaction(db):
     for _ in range(3):
         db.rows("SELECT muster.mark()")
     assert db.one("SELECT count(*) FROM muster.scheduled_mark") == 1
+
+
+def mark_writes(db):
+    """Calls mark(); whether it wrote anything."""
+    session = db.session()
+    session.begin()
+    session.run("SELECT muster.mark()")
+    wrote = session.one("SELECT pg_current_xact_id_if_assigned()")
+    session.commit()
+    session.close()
+    return wrote is not None
+
+
+def test_E1_mark_writes_nothing_while_nothing_is_drawn(db, worker):
+    assert mark_writes(db), "the first probe"
+    assert mark_writes(db), "the mark of scheduled begins"
+    assert not mark_writes(db)
+    db.enqueue_many("a", 3000)
+    assert mark_writes(db), "a sequence has moved"
+    assert not mark_writes(db)
+    one = worker()
+    while one.claim(1000).tasks:
+        one.finish_all()
+    assert mark_writes(db), "a line was emptied: its mark moves"
+    assert marks(db) == {8: 3000}
+    assert not mark_writes(db)
+
+
+def test_E1_mark_writes_nothing_while_its_probe_is_not_settled(db):
+    client = db.session("app")
+    client.begin()
+    client.run("SELECT muster.enqueue('a')")
+    assert mark_writes(db)
+    db.enqueue("a")
+    assert not mark_writes(db)
+    client.commit()
+    assert mark_writes(db)
 
 
 def test_doubles_of_routes_and_lanes_are_folded(db, worker, scheduler):
