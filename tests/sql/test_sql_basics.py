@@ -162,8 +162,9 @@ def test_paused_queue_gives_nothing_and_resumed_all(db, worker, scheduler):
     one = worker(queues=("default", "q2"))
     request = db.one("SELECT muster.pause('default')")
     scheduler.work()
-    done, answer = db.one("SELECT * FROM muster.request_status(%s)", request)
-    assert done and "is paused" in answer
+    _, answer, verdict = db.one(
+        "SELECT * FROM muster.request_status(%s)", request)
+    assert verdict == "done" and "is paused" in answer
     other = db.enqueue("a", queue="q2")
     assert one.claim().ids == [other]
     assert "paused" in db.why(task)[0].reason
