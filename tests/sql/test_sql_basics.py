@@ -84,6 +84,7 @@ def test_B5_condition_of_needs_must_be_known(db):
 
 def test_B5_max_payload_is_a_setting(db):
     db.rows("SELECT muster.set_setting('max_payload', '100')")
+    assert db.session("app").one("SELECT muster.max_payload()") == 100
     db.enqueue("a", "x" * 98)
     with pytest.raises(psycopg2.Error, match="payload of 101 bytes"):
         db.enqueue("a", "x" * 99)
