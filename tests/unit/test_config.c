@@ -2,7 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/config.h"
+#include "common/config_load.h"
 #include "tests/unit/config_fixture.h"
 #include "tests/unit/unit.h"
 
@@ -192,6 +192,38 @@ START_TEST(i1_the_credentials_directory_is_expanded)
 	    "passfile=/run/credentials/x/pass dbname=x");
 	ck_assert_str_eq(
 	    config_handler(fixture_config, "a")->argv[2], "echo ${HOME}");
+}
+END_TEST
+
+static void
+check_unit(const char *name, const char *wanted)
+{
+	struct text path = TEXT_EMPTY, unit = TEXT_EMPTY;
+
+	text_addf(&path, "%s/conf.d/../%s", fixture_folder, name);
+	ck_assert_int_eq(
+	    config_unit_of(text_string(&path), fixture_folder, &unit),
+	    wanted != NULL);
+	ck_assert_str_eq(text_string(&unit), wanted == NULL ? "" : wanted);
+	text_free(&path);
+	text_free(&unit);
+}
+
+START_TEST(i1_the_unit_of_a_configuration)
+{
+	struct text unit = TEXT_EMPTY;
+
+	check_unit("musterd.yaml", "musterd.service");
+	check_unit("two.yaml", "musterd@two.service");
+	check_unit("a.b.yaml", "musterd@a.b.service");
+	check_unit("musterd", NULL);
+	check_unit(".yaml", NULL);
+	check_unit("conf.d/10.yaml", NULL);
+	ck_assert(!config_unit_of("musterd.yaml", fixture_folder, &unit));
+	ck_assert(!config_unit_of(fixture_file, "/nowhere", &unit));
+	ck_assert_int_eq(chdir(fixture_folder), 0);
+	ck_assert(config_unit_of("musterd.yaml", fixture_folder, &unit));
+	text_free(&unit);
 }
 END_TEST
 
@@ -428,6 +460,7 @@ main(void)
 	tcase_add_test(tests, i1_handlers_take_over_the_defaults);
 	tcase_add_test(tests, i1_conf_d_merges_in_name_order);
 	tcase_add_test(tests, i1_the_credentials_directory_is_expanded);
+	tcase_add_test(tests, i1_the_unit_of_a_configuration);
 	tcase_add_test(tests, i1_concurrency_is_shared_by_the_workers);
 	tests = unit_case(suite, "errors");
 	tcase_add_checked_fixture(tests, fixture_setup, fixture_teardown);
