@@ -6,22 +6,29 @@
 #include "tests/unit/config_fixture.h"
 #include "tests/unit/unit.h"
 
-/* Loads `database: dbname=x`, a line feed and `text`. */
 static void
-check_refused(const char *text, const char *wanted)
+check_whole_refused(const char *text, const char *wanted)
 {
-	struct text whole = TEXT_EMPTY;
 	char *found;
 
-	text_addf(&whole, "database: dbname=x\n%s", text);
-	fixture_write("musterd.yaml", text_string(&whole));
+	fixture_write("musterd.yaml", text);
 	fixture_config = config_load(fixture_file, &fixture_errors);
 	found = fixture_all_errors();
 	ck_assert_ptr_null(fixture_config);
 	ck_assert_str_eq(found, wanted);
 	free(found);
-	text_free(&whole);
 	config_errors_free(&fixture_errors);
+}
+
+/* Loads `database: dbname=x`, a line feed and `text`. */
+static void
+check_refused(const char *text, const char *wanted)
+{
+	struct text whole = TEXT_EMPTY;
+
+	text_addf(&whole, "database: dbname=x\n%s", text);
+	check_whole_refused(text_string(&whole), wanted);
+	text_free(&whole);
 }
 
 #define AT(place) "musterd.yaml:" place " "
@@ -273,6 +280,10 @@ START_TEST(i1_carets_show_no_password)
 }
 END_TEST
 
+#define BAD_REDIS "redis: not an address of Redis: "
+#define WRITE_REDIS "; write unix:///path or redis://host:port/database\n"
+#define BAD_DATABASE AT("1:11") "database: not a connection string"
+
 struct refusal {
 	const char *text, *wanted;
 };
@@ -306,7 +317,18 @@ static const struct refusal refusals[] = {
     {"runtime_dir: run\n",
 	AT("2:14") "runtime_dir: 'run' is not an absolute path\n"},
     {"redis: localhost\n",
-	AT("2:8") "redis: not unix:///path or redis://host:port/db\n"},
+	AT("2:8") BAD_REDIS "it begins with neither redis:// nor "
+			    "unix://" WRITE_REDIS},
+    {"redis: redis://host:port/db\n",
+	AT("2:8") BAD_REDIS "the port is not from 1 to 65535" WRITE_REDIS},
+    {"redis: redis://host/1x\n",
+	AT("2:8") BAD_REDIS "the database is no number" WRITE_REDIS},
+    {"redis: redis://:geheim@/1\n",
+	AT("2:8") BAD_REDIS "the host is missing" WRITE_REDIS},
+    {"redis: rediss://host\n",
+	AT("2:8") BAD_REDIS "rediss:// is not in this build" WRITE_REDIS},
+    {"redis: unix:///run/redis.sock?x=1\n",
+	AT("2:8") BAD_REDIS "only db= may follow the ?" WRITE_REDIS},
     {"redis: {sentinels: []}\n", AT("2:8") "redis: not a text\n"},
     {"admin_group: ''\n", AT("2:14") "admin_group: must not be empty\n"},
     {"database: dbname=y\n",
@@ -404,6 +426,32 @@ START_TEST(i1_queues_times_handlers_have_a_limit)
 }
 END_TEST
 
+/* What only pg_conninfo or libpq's connecting would have found. */
+START_TEST(i1_wrong_database_is_an_error)
+{
+	static const struct refusal wrong[] = {
+	    {"dbname=x host=a,b port=1,2,3",
+		BAD_DATABASE ": host, hostaddr and port name different numbers "
+			     "of servers: 2, 0 and 3\n"},
+	    {"dbname=x port=54322x",
+		BAD_DATABASE ": port '54322x' is not from 1 to 65535\n"},
+	    {"dbname=x port=0",
+		BAD_DATABASE ": port '0' is not from 1 to 65535\n"},
+	    {"dbname=x sslmode=requre passfile=/x",
+		BAD_DATABASE ": invalid sslmode value: \"requre\"\n"},
+	    {"postgresql://h/x?target_session_attrs=write",
+		BAD_DATABASE ": invalid target_session_attrs value: "
+			     "\"write\"\n"},
+	    {"dbname=x password=geheim sslmode=geheim", BAD_DATABASE "\n"},
+	};
+	struct text text = TEXT_EMPTY;
+
+	text_addf(&text, "database: %s\n", wrong[_i].text);
+	check_whole_refused(text_string(&text), wrong[_i].wanted);
+	text_free(&text);
+}
+END_TEST
+
 START_TEST(i1_no_database_is_an_error)
 {
 	char *found;
@@ -470,6 +518,7 @@ main(void)
 	tcase_add_test(tests, i1_errors_have_a_caret);
 	tcase_add_test(tests, i1_carets_show_no_password);
 	tcase_add_test(tests, i1_queues_times_handlers_have_a_limit);
+	tcase_add_loop_test(tests, i1_wrong_database_is_an_error, 0, 6);
 	tcase_add_test(tests, i1_no_database_is_an_error);
 	tcase_add_test(tests, i1_a_missing_file_is_an_error);
 	tcase_add_test(tests, i1_errors_end_at_a_hundred);
