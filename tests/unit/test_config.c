@@ -2,23 +2,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/config_load.h"
+#include "common/config.h"
 #include "tests/unit/config_fixture.h"
 #include "tests/unit/unit.h"
-
-static void
-check_whole_refused(const char *text, const char *wanted)
-{
-	char *found;
-
-	fixture_write("musterd.yaml", text);
-	fixture_config = config_load(fixture_file, &fixture_errors);
-	found = fixture_all_errors();
-	ck_assert_ptr_null(fixture_config);
-	ck_assert_str_eq(found, wanted);
-	free(found);
-	config_errors_free(&fixture_errors);
-}
 
 /* Loads `database: dbname=x`, a line feed and `text`. */
 static void
@@ -27,11 +13,9 @@ check_refused(const char *text, const char *wanted)
 	struct text whole = TEXT_EMPTY;
 
 	text_addf(&whole, "database: dbname=x\n%s", text);
-	check_whole_refused(text_string(&whole), wanted);
+	fixture_refuse(text_string(&whole), wanted);
 	text_free(&whole);
 }
-
-#define AT(place) "musterd.yaml:" place " "
 
 START_TEST(i1_defaults)
 {
@@ -189,51 +173,6 @@ START_TEST(i1_conf_d_merges_in_name_order)
 }
 END_TEST
 
-START_TEST(i1_the_credentials_directory_is_expanded)
-{
-	setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x", 1);
-	fixture_load(
-	    "database: passfile=${CREDENTIALS_DIRECTORY}/pass dbname=x\n"
-	    "handlers: {a: {exec: [/bin/sh, -c, 'echo ${HOME}']}}\n");
-	ck_assert_str_eq(fixture_config->database,
-	    "passfile=/run/credentials/x/pass dbname=x");
-	ck_assert_str_eq(
-	    config_handler(fixture_config, "a")->argv[2], "echo ${HOME}");
-}
-END_TEST
-
-static void
-check_unit(const char *name, const char *wanted)
-{
-	struct text path = TEXT_EMPTY, unit = TEXT_EMPTY;
-
-	text_addf(&path, "%s/conf.d/../%s", fixture_folder, name);
-	ck_assert_int_eq(
-	    config_unit_of(text_string(&path), fixture_folder, &unit),
-	    wanted != NULL);
-	ck_assert_str_eq(text_string(&unit), wanted == NULL ? "" : wanted);
-	text_free(&path);
-	text_free(&unit);
-}
-
-START_TEST(i1_the_unit_of_a_configuration)
-{
-	struct text unit = TEXT_EMPTY;
-
-	check_unit("musterd.yaml", "musterd.service");
-	check_unit("two.yaml", "musterd@two.service");
-	check_unit("a.b.yaml", "musterd@a.b.service");
-	check_unit("musterd", NULL);
-	check_unit(".yaml", NULL);
-	check_unit("conf.d/10.yaml", NULL);
-	ck_assert(!config_unit_of("musterd.yaml", fixture_folder, &unit));
-	ck_assert(!config_unit_of(fixture_file, "/nowhere", &unit));
-	ck_assert_int_eq(chdir(fixture_folder), 0);
-	ck_assert(config_unit_of("musterd.yaml", fixture_folder, &unit));
-	text_free(&unit);
-}
-END_TEST
-
 START_TEST(i1_all_errors_of_all_files_in_order)
 {
 	fixture_write("conf.d/10.yaml", "a: 1\na: 2\n");
@@ -280,10 +219,6 @@ START_TEST(i1_carets_show_no_password)
 }
 END_TEST
 
-#define BAD_REDIS "redis: not an address of Redis: "
-#define WRITE_REDIS "; write unix:///path or redis://host:port/database\n"
-#define BAD_DATABASE AT("1:11") "database: not a connection string"
-
 struct refusal {
 	const char *text, *wanted;
 };
@@ -316,19 +251,6 @@ static const struct refusal refusals[] = {
 				  "letters, digits and _ - . : /\n"},
     {"runtime_dir: run\n",
 	AT("2:14") "runtime_dir: 'run' is not an absolute path\n"},
-    {"redis: localhost\n",
-	AT("2:8") BAD_REDIS "it begins with neither redis:// nor "
-			    "unix://" WRITE_REDIS},
-    {"redis: redis://host:port/db\n",
-	AT("2:8") BAD_REDIS "the port is not from 1 to 65535" WRITE_REDIS},
-    {"redis: redis://host/1x\n",
-	AT("2:8") BAD_REDIS "the database is no number" WRITE_REDIS},
-    {"redis: redis://:geheim@/1\n",
-	AT("2:8") BAD_REDIS "the host is missing" WRITE_REDIS},
-    {"redis: rediss://host\n",
-	AT("2:8") BAD_REDIS "rediss:// is not in this build" WRITE_REDIS},
-    {"redis: unix:///run/redis.sock?x=1\n",
-	AT("2:8") BAD_REDIS "only db= may follow the ?" WRITE_REDIS},
     {"redis: {sentinels: []}\n", AT("2:8") "redis: not a text\n"},
     {"admin_group: ''\n", AT("2:14") "admin_group: must not be empty\n"},
     {"database: dbname=y\n",
@@ -426,32 +348,6 @@ START_TEST(i1_queues_times_handlers_have_a_limit)
 }
 END_TEST
 
-/* What only pg_conninfo or libpq's connecting would have found. */
-START_TEST(i1_wrong_database_is_an_error)
-{
-	static const struct refusal wrong[] = {
-	    {"dbname=x host=a,b port=1,2,3",
-		BAD_DATABASE ": host, hostaddr and port name different numbers "
-			     "of servers: 2, 0 and 3\n"},
-	    {"dbname=x port=54322x",
-		BAD_DATABASE ": port '54322x' is not from 1 to 65535\n"},
-	    {"dbname=x port=0",
-		BAD_DATABASE ": port '0' is not from 1 to 65535\n"},
-	    {"dbname=x sslmode=requre passfile=/x",
-		BAD_DATABASE ": invalid sslmode value: \"requre\"\n"},
-	    {"postgresql://h/x?target_session_attrs=write",
-		BAD_DATABASE ": invalid target_session_attrs value: "
-			     "\"write\"\n"},
-	    {"dbname=x password=geheim sslmode=geheim", BAD_DATABASE "\n"},
-	};
-	struct text text = TEXT_EMPTY;
-
-	text_addf(&text, "database: %s\n", wrong[_i].text);
-	check_whole_refused(text_string(&text), wrong[_i].wanted);
-	text_free(&text);
-}
-END_TEST
-
 START_TEST(i1_no_database_is_an_error)
 {
 	char *found;
@@ -507,8 +403,6 @@ main(void)
 	tcase_add_test(tests, i1_handlers_of_each_type);
 	tcase_add_test(tests, i1_handlers_take_over_the_defaults);
 	tcase_add_test(tests, i1_conf_d_merges_in_name_order);
-	tcase_add_test(tests, i1_the_credentials_directory_is_expanded);
-	tcase_add_test(tests, i1_the_unit_of_a_configuration);
 	tcase_add_test(tests, i1_concurrency_is_shared_by_the_workers);
 	tests = unit_case(suite, "errors");
 	tcase_add_checked_fixture(tests, fixture_setup, fixture_teardown);
@@ -518,7 +412,6 @@ main(void)
 	tcase_add_test(tests, i1_errors_have_a_caret);
 	tcase_add_test(tests, i1_carets_show_no_password);
 	tcase_add_test(tests, i1_queues_times_handlers_have_a_limit);
-	tcase_add_loop_test(tests, i1_wrong_database_is_an_error, 0, 6);
 	tcase_add_test(tests, i1_no_database_is_an_error);
 	tcase_add_test(tests, i1_a_missing_file_is_an_error);
 	tcase_add_test(tests, i1_errors_end_at_a_hundred);
