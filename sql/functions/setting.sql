@@ -1,5 +1,15 @@
 -- Settings that the SQL itself obeys.
 
+-- How many bytes of JSON, as jsonb is written, a payload may have.
+CREATE OR REPLACE FUNCTION muster.max_payload()
+RETURNS bigint LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN (SELECT s.value::bigint FROM muster.setting s
+		WHERE s.name = 'max_payload');
+END
+$$;
+
 CREATE OR REPLACE FUNCTION muster.set_setting(name text, value text)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

@@ -223,6 +223,7 @@ CREATE TABLE muster.request (
 	asked_by text NOT NULL DEFAULT session_user,
 	done_at timestamptz,
 	answer text,
+	verdict text, -- done or refused; null while it waits
 	wakes boolean NOT NULL DEFAULT false
 );
 CREATE INDEX request_open ON muster.request (id) WHERE done_at IS NULL;

@@ -5,15 +5,55 @@ import pytest
 from support.wait import wait_until
 
 
-def ask(db, scheduler, verb, target):
-    """The answer of a request."""
+def ask_for_verdict(db, scheduler, verb, target):
+    """What becomes of a request: verdict and answer."""
     number = db.one(f"SELECT muster.{verb}(%s)", target)
     assert db.one("SELECT * FROM muster.request_status(%s)", number) == (
-        False, None)
+        False, None, None)
     scheduler.work()
-    done, answer = db.one("SELECT * FROM muster.request_status(%s)", number)
+    done, answer, verdict = db.one(
+        "SELECT * FROM muster.request_status(%s)", number)
     assert done
-    return answer
+    return verdict, answer
+
+
+def ask(db, scheduler, verb, target):
+    return ask_for_verdict(db, scheduler, verb, target)[1]
+
+
+def test_each_answer_has_a_verdict(db, worker, scheduler):
+    flow = db.flow({"bad": {"kind": "b"}, "after": {"kind": "b",
+                                                    "needs": ["bad"]}})
+    tasks = db.tasks(flow)
+    ready, done = db.enqueue("c"), db.enqueue("a")
+    one = worker()
+    one.claim({"a": 1, "b": 1})
+    one.finish(done)
+    one.finish(tasks["bad"].id, outcome="f")
+    scheduler.work()
+    running = db.enqueue("a")
+    one.claim({"a": 1})
+    other = db.flow({"a": {"kind": "c"}})
+    for verb, target, verdict, words in [
+            ("cancel", 999, "refused", "there is no task"),
+            ("cancel", done, "refused", "had ended"),
+            ("cancel", running, "done", "was told"),
+            ("cancel_flow", 999, "refused", "there is no flow"),
+            ("cancel_flow", other, "done", "tasks are cancelled"),
+            ("retry", 999, "refused", "there is no task"),
+            ("retry", ready, "refused", "has not ended"),
+            ("retry", done, "refused", "has succeeded"),
+            ("retry", tasks["after"].id, "refused", "stays skipped"),
+            ("retry", tasks["bad"].id, "done", "runs again"),
+            ("cancel", ready, "done", "is cancelled"),
+            ("pause", "q", "done", "is paused"),
+            ("pause", "q", "done", "was paused already"),
+            ("resume", "q", "done", "goes on"),
+            ("resume", "q", "done", "was not paused")]:
+        got, answer = ask_for_verdict(db, scheduler, verb, target)
+        assert words in answer and got == verdict, answer
+    assert db.one("SELECT verdict FROM muster.request_status(999)") is None
+    one.finish(running)
 
 
 # Attempts.

@@ -1,10 +1,12 @@
 """Waking, marks, retention, why, roles, bad values, sql tasks, invariants."""
 
+import os
 import re
 
 import psycopg2
 import pytest
 
+from support import build
 from support.wait import wait_until
 
 
@@ -552,6 +554,26 @@ def test_G1_one_bad_result_of_300_is_refused_and_the_rest_goes_singly(
     write(ended)
     assert db.states() == {"succeeded": 299, "failed": 1}
     assert re.match("22|54", db.task(ids[123]).error)
+
+
+def test_G1_B2_jsonb_takes_and_refuses_what_workers_think_it_does(db):
+    """tests/corpus/json, by which the workers' validator is tested."""
+    folder = os.path.join(build.TOP, "tests", "corpus", "json")
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            text = file.read()
+        try:
+            db.rows("SELECT jsonb_typeof(%s)", text)
+            taken = True
+        except psycopg2.Error as error:
+            assert error.pgcode[:2] == "22", name
+            taken = False
+        assert taken == name.startswith("fit-"), name
+    db.rows("SELECT jsonb_typeof((repeat('9', 131072) || '.' || "
+            "repeat('0', 16383))::jsonb)")
+    for text in ("repeat('9', 131073)", "'0.' || repeat('0', 16384)"):
+        with pytest.raises(psycopg2.Error, match="overflows numeric"):
+            db.rows(f"SELECT jsonb_typeof(({text})::jsonb)")
 
 
 def test_G1_bytes_that_are_no_utf8_are_refused_by_the_server(db, worker):
