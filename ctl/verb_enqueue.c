@@ -104,9 +104,8 @@ too_large(size_t size, int64_t limit)
 {
 	return ctl_fail(CTL_FAILED,
 	    "a payload of %s%zu bytes is over max_payload (%lld); store the "
-	    "data elsewhere and name its place, or let the owner of the schema "
-	    "raise the limit with muster.set_setting('max_payload', BYTES); "
-	    "nothing was enqueued",
+	    "data elsewhere and name its place, or raise max_payload in "
+	    "musterd.yaml; nothing was enqueued",
 	    size > INPUT_LIMIT ? "more than " : "",
 	    size > INPUT_LIMIT ? INPUT_LIMIT : size, (long long)limit);
 }

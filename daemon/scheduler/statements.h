@@ -7,6 +7,7 @@
 extern const struct pg_statement scheduler_schema;   /* version, compatible */
 extern const struct pg_statement scheduler_sleep_on; /* instance, id */
 extern const struct pg_statement scheduler_wake_up;  /* id */
+extern const struct pg_statement scheduler_set_max_payload; /* bytes */
 
 /* Chores: limit → rows. */
 extern const struct pg_statement scheduler_carry_out, scheduler_admit,

@@ -31,8 +31,7 @@ BEGIN
 		RAISE EXCEPTION 'a payload of % bytes is over max_payload (%)',
 			p_bytes, v_max USING ERRCODE = 'MU003',
 			HINT = 'Store the data elsewhere and name its place, or '
-				'let the owner of the schema raise the limit with '
-				'muster.set_setting(''max_payload'', BYTES).';
+				'raise max_payload in musterd.yaml.';
 	END IF;
 END
 $$;

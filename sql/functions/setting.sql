@@ -10,8 +10,10 @@ BEGIN
 END
 $$;
 
+-- Called by a scheduler, which brings what its configuration says. Whether that
+-- was a change.
 CREATE OR REPLACE FUNCTION muster.set_setting(name text, value text)
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
 	IF name IS DISTINCT FROM 'max_payload' THEN
 		RAISE EXCEPTION 'there is no setting %',
@@ -24,5 +26,6 @@ BEGIN
 	END IF;
 	UPDATE muster.setting s SET value = set_setting.value
 	WHERE s.name = set_setting.name AND s.value <> set_setting.value;
+	RETURN FOUND;
 END
 $$;

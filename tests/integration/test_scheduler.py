@@ -318,3 +318,11 @@ def test_C4_scheduler_leaves_no_sleeper_behind(db, daemon):
     musterd.stop()
     assert db.one("SELECT count(*) FROM muster.sleepers") == 0
     assert not processes.strangers()
+
+
+def test_I1_max_payload_of_the_configuration_holds_in_the_database(db, daemon):
+    musterd = daemon(max_payload="2k")
+    wait_until(lambda: db.one("SELECT muster.max_payload()") == 2048)
+    musterd.reload(max_payload="4k")
+    wait_until(lambda: db.one("SELECT muster.max_payload()") == 4096)
+    musterd.log.wait_for("max_payload in the database is now 4096 bytes")
