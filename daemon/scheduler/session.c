@@ -73,8 +73,8 @@ session_bring_settings(struct scheduler *scheduler)
 	snprintf(bytes, sizeof bytes, "%" PRId64,
 	    scheduler->config->max_payload_bytes);
 	if (scheduler->session.state == SESSION_SERVING)
-		(void)session_send(scheduler, &scheduler_set_max_payload,
-		    values, on_settings);
+		(void)session_send(
+		    scheduler, &scheduler_set_max_payload, values, on_settings);
 }
 
 static void

@@ -6,8 +6,8 @@ const struct pg_statement scheduler_sleep_on = {
 const struct pg_statement scheduler_wake_up = {
     "wake_up", "SELECT muster.wake_up($1)", 1};
 
-const struct pg_statement scheduler_set_max_payload = {"set_max_payload",
-    "SELECT muster.set_setting('max_payload', $1)", 1};
+const struct pg_statement scheduler_set_max_payload = {
+    "set_max_payload", "SELECT muster.set_setting('max_payload', $1)", 1};
 
 const struct pg_statement scheduler_carry_out = {
     "carry_out", "SELECT muster.carry_out($1)", 1};
