@@ -213,6 +213,7 @@ spawn_of(struct run *run)
 	    .directory = config->working_directory != NULL
 			     ? config->working_directory
 			     : "/",
+	    .socket = -1,
 	    .limits = &handler->limits,
 	};
 }

@@ -89,6 +89,15 @@ struct handler_database {
 	void (*cancel)(void *argument, struct task *task, int64_t grace_ms);
 };
 
+/* While a task runs: how far it is (0 to 1) with a note for people ("" if none,
+ * valid UTF-8), and pieces of its result as they come (valid JSON each). They
+ * go to whoever is looking, and to nobody otherwise; the strings are valid
+ * during the call. */
+typedef void handler_progress_cb(struct task *task, double fraction,
+    const char *note, size_t note_size, void *argument);
+typedef void handler_chunk_cb(
+    struct task *task, const char *data, size_t size, void *argument);
+
 /* What a handler may use of its worker. */
 struct handler_host {
 	struct event_base *base;
@@ -96,6 +105,8 @@ struct handler_host {
 	const struct handler_database *database;
 	const struct config *config; /* of the handler's generation */
 	handler_done_cb *on_done;
+	handler_progress_cb *on_progress;
+	handler_chunk_cb *on_chunk;
 	void *argument;
 };
 

@@ -78,7 +78,11 @@ set_up(const struct shared *shared)
 		return -1;
 	}
 	if (dup2(spawn->input, 0) < 0 || dup2(spawn->output, 1) < 0 ||
-	    dup2(spawn->errors, 2) < 0 || close_range(3, ~0U, 0) < 0)
+	    dup2(spawn->errors, 2) < 0)
+		return -1;
+	if (spawn->socket >= 0 && dup2(spawn->socket, 3) < 0)
+		return -1;
+	if (close_range(spawn->socket >= 0 ? 4 : 3, ~0U, 0) < 0)
 		return -1;
 	adjust_oom_score(spawn->limits->oom_score_adj);
 	return setrlimit(RLIMIT_NOFILE, &spawn->limits->files);

@@ -3,7 +3,7 @@
  * this one's memory. The caller is suspended until the program runs or could
  * not be run, so an error of execve is known when the call returns.
  *
- * What starts has a clean slate: the three descriptors it was given and no
+ * What starts has a clean slate: the descriptors it was given and no
  * other, all signals as by default and none blocked, a process group of its
  * own, and SIGKILL when the thread that started it ends.
  *
@@ -27,6 +27,7 @@ struct spawn {
 	char *const *envp;	   /* NULL at the end */
 	const char *directory;	   /* to start in */
 	int input, output, errors; /* its 0, 1, 2; each above 2 */
+	int socket;		   /* its 3; above 3; -1: it gets none */
 	const struct spawn_limits *limits;
 };
 

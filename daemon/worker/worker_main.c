@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "daemon/worker/programs.h"
 #include "daemon/worker/sql_pool.h"
+#include "daemon/worker/stream.h"
 #include "daemon/worker/worker.h"
 
 enum { EXIT_NO_LOOP = 1 };
@@ -66,6 +67,8 @@ worker_configure(struct worker *worker, struct config *config)
 	    .scoreboard = worker->board,
 	    .database = sql_pool_interface(),
 	    .on_done = run_done,
+	    .on_progress = stream_progress,
+	    .on_chunk = stream_chunk,
 	    .argument = worker};
 
 	worker->config = config;
