@@ -39,12 +39,19 @@ struct queue_config {
 
 enum handler_type { HANDLER_EXEC, HANDLER_SQL, HANDLER_NOOP };
 
+/* The extra connections of each worker for sql tasks. */
+struct sql_connections_config {
+	int size, overflow;
+	int64_t max_age_ms, check_after_ms;
+};
+
 struct handler_config {
 	char *kind;
 	enum handler_type type;
-	char **argv;	 /* exec: program and arguments, NULL at the end */
-	char *function;	 /* sql: schema.name */
-	char *role;	 /* sql: role to call it as, NULL: the daemon's own */
+	char **argv;	/* exec: program and arguments, NULL at the end */
+	char *function; /* sql: schema.name */
+	char *role;	/* sql: role to call it as, NULL: the daemon's own */
+	int share_transaction; /* sql: so many calls; 0: SQL_COMPANY_MAX */
 	int concurrency; /* at a time in this instance; 0: as the queue says */
 	struct task_defaults limits; /* resolved against `defaults` */
 	char *working_directory;     /* exec; NULL: / */
@@ -65,6 +72,7 @@ struct config {
 	int64_t max_payload_bytes, max_result_bytes;
 	int crash_limit;
 	char *admin_group; /* NULL: none */
+	struct sql_connections_config sql_connections;
 	struct task_defaults defaults;
 	struct queue_config *queues; /* by name */
 	size_t queue_count;

@@ -110,6 +110,8 @@ check_handler(struct config_loader *loader,
 		    handler->kind);
 	check_only_for(
 	    loader, place, "role", "sql", handler->role != NULL && !sql);
+	check_only_for(loader, place, "share_transaction", "sql",
+	    handler->share_transaction > 0 && !sql);
 	check_only_for(loader, place, "working_directory", "exec",
 	    handler->working_directory != NULL && !exec);
 	check_only_for(loader, place, "environment", "exec",
@@ -125,6 +127,8 @@ settle_handler(struct config_loader *loader, struct handler_config *handler)
 
 	if (handler->concurrency < 0)
 		handler->concurrency = 0;
+	if (handler->share_transaction < 0)
+		handler->share_transaction = 0;
 	take_over(&config_section_limits, &handler->limits,
 	    &loader->config->defaults);
 	if (!is_broken(loader, handlers, handler->kind))

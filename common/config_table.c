@@ -8,6 +8,8 @@
 #define KILO 1024.0
 #define MEGA (KILO * KILO)
 
+enum { SHARE_TRANSACTION_LIMIT = 200 };
+
 #define KEYS(list) list, sizeof(list) / sizeof((list)[0])
 #define AT(member) .offset = offsetof(struct OWNER, member)
 /* clang-format off */
@@ -148,6 +150,16 @@ static const struct config_key handler_keys[] = {
 	.max = 63,
 	IN_PLACE,
 	.help = "sql: the role that calls the function; else the daemon's."},
+    {.name = "share_transaction",
+	.type = &config_type_integer,
+	AT(share_transaction),
+	.min = 1,
+	.max = SHARE_TRANSACTION_LIMIT,
+	IN_PLACE,
+	.help = "sql: while many tasks wait whose function takes less than "
+		"2 ms, at most so many of them share a transaction (else 200); "
+		"one that fails there is undone and called again alone. 1: "
+		"each has its own, always."},
     {.name = "concurrency",
 	.type = &config_type_integer,
 	AT(concurrency),
@@ -187,6 +199,44 @@ static const struct config_key handler_keys[] = {
 };
 static const struct config_section section_handler = {
     KEYS(handler_keys), sizeof(struct handler_config)};
+#undef OWNER
+
+#define OWNER sql_connections_config
+static const struct config_key sql_connections_keys[] = {
+    {.name = "size",
+	.type = &config_type_integer,
+	AT(size),
+	.min = 1,
+	.max = 100,
+	.fallback = "2",
+	IN_PLACE,
+	.help = "So many stay open once they were needed."},
+    {.name = "overflow",
+	.type = &config_type_integer,
+	AT(overflow),
+	.max = 100,
+	.fallback = "2",
+	IN_PLACE,
+	.help = "So many more are opened while all are busy, and closed when "
+		"they rest."},
+    {.name = "max_age",
+	.type = &config_type_duration,
+	AT(max_age_ms),
+	.min = SECOND,
+	.max = 365 * DAY,
+	.fallback = "1h",
+	IN_PLACE,
+	.help = "An older one is replaced before its next call."},
+    {.name = "check_after",
+	.type = &config_type_duration,
+	AT(check_after_ms),
+	.max = DAY,
+	.fallback = "30s",
+	IN_PLACE,
+	.help = "One that rested for so long is tried before it is used."},
+};
+static const struct config_section section_sql_connections = {
+    KEYS(sql_connections_keys), sizeof(struct sql_connections_config)};
 #undef OWNER
 
 #define OWNER config
@@ -328,6 +378,13 @@ static const struct config_key top_keys[] = {
 	IN_PLACE,
 	.help = "A task whose worker died so often, and once more, has failed "
 		"for good."},
+    {.name = "sql_connections",
+	.type = &config_type_section,
+	AT(sql_connections),
+	.section = &section_sql_connections,
+	IN_PLACE,
+	.help = "The connections that each worker has beside its own, on which "
+		"the functions of sql tasks are called."},
     {.name = "defaults",
 	.type = &config_type_section,
 	AT(defaults),

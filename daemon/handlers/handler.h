@@ -40,6 +40,8 @@ enum outcome_kind {
 	OUTCOME_TRY_LATER,   /* retried, the attempt is not charged */
 	OUTCOME_CANNOT_RUN,  /* as before; shown in status (126, 127) */
 	OUTCOME_CANCELLED,   /* ended as worker asked by handler_cancel */
+	OUTCOME_NOT_BEGUN,   /* it had to wait: handed back, as if never
+				claimed */
 	OUTCOME_RECORDED,    /* already finished in PostgreSQL by the handler's
 				own transaction (sql) */
 };
@@ -69,7 +71,9 @@ typedef void handler_done_cb(
 enum call_end {
 	CALL_RECORDED,	/* done, and the task is finished with it */
 	CALL_FAILED,	/* it raised: nothing of it took effect */
+	CALL_REFUSED,	/* as before, and would each time: for good */
 	CALL_CANCELLED, /* as asked */
+	CALL_NOT_BEGUN, /* no connection was free for too long */
 	CALL_LOST,	/* no connection, or it broke: perhaps done */
 };
 

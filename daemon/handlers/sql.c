@@ -34,7 +34,9 @@ on_called(
 	static const enum outcome_kind kinds[] = {
 	    [CALL_RECORDED] = OUTCOME_RECORDED,
 	    [CALL_FAILED] = OUTCOME_FAILED,
+	    [CALL_REFUSED] = OUTCOME_FAILED_HARD,
 	    [CALL_CANCELLED] = OUTCOME_CANCELLED,
+	    [CALL_NOT_BEGUN] = OUTCOME_NOT_BEGUN,
 	    [CALL_LOST] = OUTCOME_TRY_LATER,
 	};
 	struct handler *handler = argument;

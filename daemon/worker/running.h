@@ -54,6 +54,7 @@ struct running {
 	int64_t own_timeout_ms; /* 0: the handler's */
 	bool has_needs;
 	bool no_payload; /* it did not come along: fetch it if needed */
+	bool large;	 /* its payload is more than turns carry */
 	struct mono claimed, slot_at;
 	char *payload, *inputs; /* owned */
 	struct event *timer;	/* its time limit; NULL: not armed */

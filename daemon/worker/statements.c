@@ -40,10 +40,12 @@ const struct pg_statement statement_cancel_backend = {
     "cancel_backend", "SELECT pg_cancel_backend($1)", 1};
 
 const struct pg_statement statement_sql_setup = {"sql_setup",
-    "SELECT"
-    " set_config('statement_timeout', $1, false),"
-    " set_config('client_connection_check_interval', $2, false)",
+    "SELECT set_config('statement_timeout', $1, false),"
+    " (SELECT set_config(s.name, $2, false) FROM pg_settings s"
+    " WHERE s.name = 'client_connection_check_interval')",
     2};
 
-const struct pg_statement statement_sql_task = {
-    "sql_task", "SELECT muster.sql_task($1, $2, $3, $4, $5)", 5};
+const struct pg_statement statement_sql_check = {"sql_check", "SELECT", 0};
+
+const struct pg_statement statement_sql_tasks = {"sql_tasks",
+    "SELECT failed, ran_us FROM muster.sql_tasks($1, $2, $3, $4, $5, $6)", 6};

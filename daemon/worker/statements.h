@@ -19,7 +19,8 @@ extern const struct pg_statement statement_leave;
 extern const struct pg_statement statement_cancel_backend;
 /* On the connections of sql tasks. */
 extern const struct pg_statement statement_sql_setup;
-extern const struct pg_statement statement_sql_task;
+extern const struct pg_statement statement_sql_check;
+extern const struct pg_statement statement_sql_tasks; /* failed, ran_us */
 
 enum register_column { REGISTER_ROUTE, REGISTER_QUEUE, REGISTER_KIND };
 

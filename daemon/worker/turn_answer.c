@@ -69,7 +69,8 @@ keep_payload(struct worker *worker, struct running *running,
 	size_t size;
 
 	running->no_payload = true;
-	if (PQgetisnull(result, row, TURN_PAYLOAD))
+	running->large = PQgetisnull(result, row, TURN_PAYLOAD);
+	if (running->large)
 		return;
 	if (binding != NULL && binding->ops->ignores_data)
 		return;

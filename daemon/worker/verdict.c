@@ -155,6 +155,9 @@ ended_by_itself(const struct verdict_case *what, const struct outcome *outcome,
 	case OUTCOME_CANNOT_RUN:
 		put_off(what, outcome, finish);
 		break;
+	case OUTCOME_NOT_BEGUN:
+		finish->outcome = 'b';
+		break;
 	case OUTCOME_FAILED_HARD:
 		keep_error(finish, "", outcome);
 		finish->outcome = 'f';

@@ -42,7 +42,8 @@ struct worker {
 	struct config *config; /* in force; belongs to its generation */
 	struct generation_list generations; /* the first is in force */
 	struct share_list queues, kinds;
-	struct share sql_share; /* extra connections for sql tasks */
+	struct share sql_share;	     /* extra connections for sql tasks */
+	struct share sql_fast_share; /* those that may wait for one */
 	struct route_list routes;
 
 	struct running_table table;

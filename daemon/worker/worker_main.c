@@ -18,7 +18,8 @@ share_route(struct worker *worker, struct route *route)
 	route->shares.pool = NULL;
 	if (route->binding != NULL &&
 	    route->binding->config->type == HANDLER_SQL)
-		route->shares.pool = &worker->sql_share;
+		route->shares.pool =
+		    sql_pool_share(worker, route->binding->config);
 }
 
 static int
@@ -49,6 +50,7 @@ kind_limit(const struct worker *worker, const char *kind)
 void
 worker_share_out(struct worker *worker)
 {
+	sql_pool_set_limits(worker);
 	for (int i = 0; i < worker->queues.count; i++)
 		worker->queues.items[i]->limit =
 		    queue_limit(worker, worker->queues.items[i]->name);
@@ -158,7 +160,6 @@ open_parts(struct worker *worker, struct child_start *start)
 	TAILQ_INIT(&worker->started);
 	TAILQ_INIT(&worker->finished);
 	TAILQ_INIT(&worker->sent);
-	worker->sql_share.limit = SQL_POOL_SIZE;
 	worker_configure(worker, start->config);
 	run_open(worker);
 	turn_open(worker);

@@ -2,7 +2,7 @@
 
 -- Takes what is in the worker's leases, gives back the rest as fenced.
 -- Locks: lease, then task, each in order; then as settle(). Called by turn
--- and sql_task, which hold the worker's row.
+-- and sql_tasks, which hold the worker's row.
 CREATE OR REPLACE FUNCTION muster.finish(p_worker bigint, p_lease bigint[],
 	p_task bigint[], p_outcome text, p_ran_ms int[], p_delay_ms bigint[],
 	p_result text[], p_error text[],

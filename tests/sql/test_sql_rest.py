@@ -668,8 +668,8 @@ def function(db):
 
 
 def run_sql(one, task, role, name="public.work"):
-    one.session.run("SELECT muster.sql_task(%s, %s, %s, %s, %s)", one.id,
-                    one.held[task], task, name, role)
+    one.session.run("SELECT * FROM muster.sql_tasks(%s, %s, %s, %s, %s, 1000)",
+                    one.id, [one.held[task]], [task], name, role)
 
 
 def test_sql_task_is_its_effect_and_its_finish(db, worker, function):
@@ -712,8 +712,8 @@ def test_sql_task_fenced_while_it_runs(db, worker, function):
     one.claim()
     gate = db.session()
     gate.run("SELECT pg_advisory_lock(77)")
-    one.session.send("SELECT muster.sql_task(%s, %s, %s, 'public.slow', %s)",
-                     one.id, one.held[task], task, function)
+    one.session.send("SELECT muster.sql_tasks(%s, %s, %s, 'public.slow', %s,"
+                     " 1000)", one.id, [one.held[task]], [task], function)
     one.session.wait_blocked()
     db.rows("SET lock_timeout = '1 s'")  # the rescue waits for nobody
     db.rows("SELECT * FROM muster.rescue(%s, 'x', NULL, 3)", one.id)
