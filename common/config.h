@@ -37,7 +37,7 @@ struct queue_config {
 	int64_t retention_ms; /* how long finished tasks are kept */
 };
 
-enum handler_type { HANDLER_EXEC, HANDLER_SQL, HANDLER_NOOP };
+enum handler_type { HANDLER_EXEC, HANDLER_SQL, HANDLER_PLUGIN, HANDLER_NOOP };
 
 /* The extra connections of each worker for sql tasks. */
 struct sql_connections_config {
@@ -48,9 +48,12 @@ struct sql_connections_config {
 struct handler_config {
 	char *kind;
 	enum handler_type type;
-	char **argv;	/* exec: program and arguments, NULL at the end */
-	char *function; /* sql: schema.name */
-	char *role;	/* sql: role to call it as, NULL: the daemon's own */
+	char **argv;	 /* exec: program and arguments, NULL at the end */
+	char *function;	 /* sql: schema.name */
+	char *role;	 /* sql: role to call it as, NULL: the daemon's own */
+	char *plugin;	 /* plugin: path of the shared object */
+	int threads;	 /* plugin: of each worker */
+	int queue_limit; /* plugin: tasks that may wait for a thread */
 	int share_transaction; /* sql: so many calls; 0: SQL_COMPANY_MAX */
 	int concurrency; /* at a time in this instance; 0: as the queue says */
 	struct task_defaults limits; /* resolved against `defaults` */

@@ -8,7 +8,7 @@
 #include "common/config_load.h"
 #include "common/scoreboard.h"
 
-enum { ROUTES_LIMIT = 10000 };
+enum { ROUTES_LIMIT = 10000, PLUGIN_THREADS = 4 };
 
 /* Whether anything in a queue or handler was reported already. */
 static bool
@@ -74,17 +74,19 @@ check_backoff(struct config_loader *loader,
 		    "backoff: first is longer than max");
 }
 
-/* How many of exec, sql and noop it has; sets its type. */
+/* How many of exec, sql, plugin and noop it has; sets its type. */
 static int
 count_types(struct handler_config *handler)
 {
 	int count = (handler->argv != NULL) + (handler->function != NULL) +
-		    (handler->type == HANDLER_NOOP);
+		    (handler->plugin != NULL) + (handler->type == HANDLER_NOOP);
 
 	if (handler->function != NULL)
 		handler->type = HANDLER_SQL;
 	else if (handler->argv != NULL)
 		handler->type = HANDLER_EXEC;
+	else if (handler->plugin != NULL)
+		handler->type = HANDLER_PLUGIN;
 	return count;
 }
 
@@ -103,15 +105,21 @@ check_handler(struct config_loader *loader,
     const struct yaml_node *place)
 {
 	bool exec = handler->argv != NULL, sql = handler->function != NULL;
+	bool plugin = handler->plugin != NULL;
 
 	if (types != 1)
 		config_complain_key(loader, place,
-		    "handler '%s' needs exactly one of exec, sql and noop",
+		    "handler '%s' needs exactly one of exec, sql, plugin and "
+		    "noop",
 		    handler->kind);
 	check_only_for(
 	    loader, place, "role", "sql", handler->role != NULL && !sql);
 	check_only_for(loader, place, "share_transaction", "sql",
 	    handler->share_transaction > 0 && !sql);
+	check_only_for(loader, place, "threads", "plugin",
+	    handler->threads > 0 && !plugin);
+	check_only_for(loader, place, "queue_limit", "plugin",
+	    handler->queue_limit >= 0 && !plugin);
 	check_only_for(loader, place, "working_directory", "exec",
 	    handler->working_directory != NULL && !exec);
 	check_only_for(loader, place, "environment", "exec",
@@ -134,6 +142,10 @@ settle_handler(struct config_loader *loader, struct handler_config *handler)
 	if (!is_broken(loader, handlers, handler->kind))
 		check_handler(loader, handler, types,
 		    place_of(loader, handlers, handler->kind));
+	if (handler->type == HANDLER_PLUGIN && handler->threads < 1)
+		handler->threads = PLUGIN_THREADS;
+	if (handler->type == HANDLER_PLUGIN && handler->queue_limit < 0)
+		handler->queue_limit = 0;
 }
 
 static void

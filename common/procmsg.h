@@ -59,7 +59,9 @@ struct procmsg_death {
 	int32_t pid, signal, status;
 	int32_t started_known; /* 0: the scoreboard could not be read */
 	uint32_t started;      /* ids that follow: int64 each */
-	char cause[128];       /* in words: "killed by signal 9 (SIGKILL)" */
+	uint32_t inside; /* of them, the first so many ran in the worker's own
+			    process, and may have killed it */
+	char cause[128]; /* in words: "killed by signal 9 (SIGKILL)" */
 };
 
 struct procmsg_drained {

@@ -15,7 +15,7 @@
 
 enum {
 	SCOREBOARD_MAGIC = 0x6d736272, /* "msbr" */
-	SCOREBOARD_VERSION = 1,
+	SCOREBOARD_VERSION = 2,
 	READ_ATTEMPTS = 64,  /* of a slot that changes under the reader */
 	PID_LIMIT = 1 << 22, /* the kernel's own */
 	BITS = 64,
@@ -230,6 +230,7 @@ scoreboard_task_begin(
 		STORE(memory->high, (uint32_t)index + 1);
 	STORE(slot->group, 0);
 	STORE(slot->group_start, UINT64_C(0));
+	STORE(slot->inside, UINT32_C(0));
 	STORE(slot->queue, scoreboard_hash(queue));
 	STORE(slot->kind, scoreboard_hash(kind));
 	STORE(slot->started_us, mono_now().us);
@@ -248,6 +249,13 @@ scoreboard_set_group(
 	STORE(slot->group, group);
 	STORE(slot->group_start, group_start);
 	slot_close(slot);
+}
+
+void
+scoreboard_set_inside(struct scoreboard *board, int index, bool inside)
+{
+	assert(index >= 0 && index < SCOREBOARD_SLOTS);
+	STORE(board->memory->slots[index].inside, (uint32_t)inside);
 }
 
 void
@@ -322,6 +330,7 @@ slot_copy(const struct scoreboard_slot *slot, struct scoreboard_slot *copy)
 	if (copy->sequence & 1)
 		return false;
 	copy->group = LOAD(slot->group);
+	copy->inside = LOAD(slot->inside);
 	copy->task = LOAD(slot->task);
 	copy->started_us = LOAD(slot->started_us);
 	copy->queue = LOAD(slot->queue);

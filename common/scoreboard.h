@@ -26,6 +26,7 @@ struct scoreboard_slot {
 	int64_t started_us;   /* monotonic */
 	uint32_t queue, kind; /* scoreboard_hash of their names: a worker of a
 				 new generation counts its predecessor's */
+	uint32_t inside;      /* it runs in the worker's own process, now */
 	uint64_t group_start; /* start time of the group's leader, in clock
 				 ticks since boot (/proc/PID/stat field 22) */
 };
@@ -78,6 +79,8 @@ int scoreboard_task_begin(struct scoreboard *board, int64_t task,
     const char *queue, const char *kind);
 void scoreboard_set_group(
     struct scoreboard *board, int slot, pid_t group, uint64_t group_start);
+/* A thread of the child may call it too, while the task has its slot. */
+void scoreboard_set_inside(struct scoreboard *board, int slot, bool inside);
 void scoreboard_task_end(struct scoreboard *board, int slot);
 
 /* Reader's side (the supervisor). */

@@ -123,6 +123,7 @@ void
 child_drain(struct child *child, int64_t cancel_ms, int64_t gone_ms)
 {
 	int64_t limits[] = {cancel_ms, gone_ms};
+	child->asked = true;
 	if (child->state > CHILD_DRAINING)
 		return;
 	state_set(child, CHILD_DRAINING);

@@ -55,6 +55,7 @@ struct child {
 	int key;		  /* worker: its number for the scheduler */
 	int64_t worker_id;	  /* 0: not registered */
 	struct mono started;
+	bool asked;   /* was told to drain */
 	bool worked;  /* was READY once */
 	bool drained; /* said so */
 	uint32_t unrecorded;

@@ -50,16 +50,18 @@ deaths_free(struct deaths *deaths)
 	return NULL;
 }
 
-/* Adds the ids that `board` shows; false when a slot could not be read, and
- * so may hide one. */
+/* Adds the ids that `board` shows of those that ran inside the child, or of the
+ * others; false when a slot could not be read, and so may hide one. */
 static bool
-started_add(struct text *ids, uint32_t *count, const struct scoreboard *board)
+started_add(struct text *ids, uint32_t *count, const struct scoreboard *board,
+    bool inside)
 {
 	bool known = true;
 	for (int i = 0; i < SCOREBOARD_SLOTS; i++) {
 		struct scoreboard_slot slot;
 		bool torn;
-		if (scoreboard_slot(board, i, &slot, &torn)) {
+		if (scoreboard_slot(board, i, &slot, &torn) &&
+		    (slot.inside != 0) == inside) {
 			text_add(ids, &slot.task, sizeof slot.task);
 			(*count)++;
 		}
@@ -79,7 +81,9 @@ deaths_add(struct deaths *deaths, const struct procmsg_death *death,
 	struct text ids = TEXT_EMPTY;
 	report->number = head.number = deaths->next_number++;
 	head.started = 0;
-	head.started_known = started_add(&ids, &head.started, board);
+	(void)started_add(&ids, &head.started, board, true);
+	head.inside = head.started;
+	head.started_known = started_add(&ids, &head.started, board, false);
 	text_add(&report->body, &head, sizeof head);
 	text_add(&report->body, text_string(&ids), ids.length);
 	text_free(&ids);

@@ -235,7 +235,8 @@ place_child_gone(
 		reload_failed(supervisor, place->last);
 	} else {
 		place->serving = NULL;
-		if (child->drained)
+		/* One that drained unasked wants to be replaced. */
+		if (child->drained && child->asked)
 			say_left(place);
 		else if (is_fatal(place, info))
 			cannot_start(place);

@@ -10,6 +10,8 @@ handler_ops_of(enum handler_type type)
 		return &handler_exec;
 	case HANDLER_SQL:
 		return &handler_sql;
+	case HANDLER_PLUGIN:
+		return &handler_plugin;
 	case HANDLER_NOOP:
 		return &handler_noop;
 	}

@@ -22,6 +22,7 @@ struct handler;
 struct task {
 	int64_t id, flow, lease, worker;
 	int attempt;
+	int rescues; /* workers that died while it ran, or may have */
 	const char *kind, *queue;
 	const char *payload; /* JSON text as PostgreSQL gave it */
 	size_t payload_size;
@@ -102,6 +103,10 @@ typedef void handler_progress_cb(struct task *task, double fraction,
 typedef void handler_chunk_cb(
     struct task *task, const char *data, size_t size, void *argument);
 
+/* For status and log. `replace`: this process is of no use for the handler any
+ * more, the worker is to end and another one to start. */
+typedef void handler_trouble_cb(const char *text, bool replace, void *argument);
+
 /* What a handler may use of its worker. */
 struct handler_host {
 	struct event_base *base;
@@ -111,6 +116,7 @@ struct handler_host {
 	handler_done_cb *on_done;
 	handler_progress_cb *on_progress;
 	handler_chunk_cb *on_chunk;
+	handler_trouble_cb *on_trouble;
 	void *argument;
 };
 
@@ -120,6 +126,8 @@ struct handler_ops {
 			      fetched for it, and NULL */
 	struct handler *(*open)(const struct handler_host *host,
 	    const struct handler_config *config);
+	/* Why it can run nothing now; NULL: it can. NULL: always. */
+	const char *(*trouble)(struct handler *handler);
 	/* Starts; the outcome may be reported before it returns. */
 	void (*start)(struct handler *handler, struct task *task);
 	/* Tells, waits `grace_ms`, then kills. Harmless when repeated; a
@@ -130,7 +138,8 @@ struct handler_ops {
 	void (*close)(struct handler *handler);
 };
 
-extern const struct handler_ops handler_exec, handler_sql, handler_noop;
+extern const struct handler_ops handler_exec, handler_sql, handler_plugin,
+    handler_noop;
 
 const struct handler_ops *handler_ops_of(enum handler_type type);
 

@@ -22,6 +22,7 @@ report_free(struct rescue_report *report)
 {
 	free(report->cause);
 	free(report->started);
+	free(report->inside);
 	free(report);
 }
 
@@ -114,7 +115,8 @@ send_rescue(struct scheduler *scheduler, const struct rescue_report *report)
 	char worker[24], limit[16];
 	snprintf(worker, sizeof worker, "%" PRId64, report->worker);
 	snprintf(limit, sizeof limit, "%d", scheduler->config->crash_limit);
-	const char *values[] = {worker, report->cause, report->started, limit};
+	const char *values[] = {
+	    worker, report->cause, report->started, limit, report->inside};
 	if (report->backend_pid != 0)
 		terminate(scheduler, report->backend_pid);
 	scheduler->rescue.busy =
@@ -214,7 +216,8 @@ rescue_reported(struct scheduler *scheduler, const struct procmsg *message)
 	}
 	memcpy(&death, message->body, sizeof death);
 	death.cause[sizeof death.cause - 1] = '\0';
-	if ((message->size - sizeof death) / sizeof(int64_t) < death.started) {
+	if ((message->size - sizeof death) / sizeof(int64_t) < death.started ||
+	    death.inside > death.started) {
 		log_error("a death report is cut short, ignoring");
 		return;
 	}
@@ -222,8 +225,10 @@ rescue_reported(struct scheduler *scheduler, const struct procmsg *message)
 		return;
 	struct rescue_report *report =
 	    add(scheduler, death.number, death.worker_id, death.cause);
-	if (death.started_known != 0)
+	if (death.started_known != 0) {
 		report->started = started_array(message, death.started);
+		report->inside = started_array(message, death.inside);
+	}
 	rescue_next(scheduler);
 }
 

@@ -22,6 +22,7 @@ struct rescue_report {
 	int backend_pid; /* to be terminated first; 0: none */
 	char *cause;	 /* owned */
 	char *started;	 /* owned; array of ids, NULL: not known */
+	char *inside;	 /* owned; of them, those that ran in the worker */
 };
 
 struct rescue {

@@ -47,4 +47,6 @@ const struct pg_statement scheduler_terminate = {"terminate",
     1};
 
 const struct pg_statement scheduler_rescue = {"rescue",
-    "SELECT handed_back, failed FROM muster.rescue($1, $2, $3, $4)", 4};
+    "SELECT handed_back, failed FROM muster.rescue($1, $2, $3, $4,"
+    " $5)",
+    5};

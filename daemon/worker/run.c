@@ -7,6 +7,7 @@
 #include "common/busy.h"
 #include "common/log.h"
 #include "daemon/worker/claim.h"
+#include "daemon/worker/verdict.h"
 #include "daemon/worker/worker.h"
 
 static void on_stuck(evutil_socket_t fd, short what, void *argument);
@@ -140,6 +141,29 @@ leave_for_slot(struct worker *worker, struct running *running)
 	}
 }
 
+/* Its last attempt was charged when it killed the worker that ran it. */
+static bool
+is_used_up(const struct running *running)
+{
+	int most = running->max_attempts > 0
+		       ? running->max_attempts
+		       : running->route->binding->config->limits.max_attempts;
+
+	return running->task.rescues > 0 && running->task.attempt > most;
+}
+
+static void
+refuse_used_up(struct worker *worker, struct running *running)
+{
+	struct finish failed = {0};
+
+	verdict_fail(&failed, "its last attempt ended with its worker");
+	log_warning("task %" PRId64 " failed: its last attempt ended with "
+		    "its worker",
+	    running->task.id);
+	run_refuse(worker, running, &failed);
+}
+
 /* False: the time for starts is over, or the scoreboard is full. */
 static bool
 start_route(struct worker *worker, struct route *route, struct mono began)
@@ -150,6 +174,10 @@ start_route(struct worker *worker, struct route *route, struct mono began)
 	       share_set_can_start(&running->shares)) {
 		if (route->binding == NULL) {
 			run_give_back_one(worker, running);
+			continue;
+		}
+		if (is_used_up(running)) {
+			refuse_used_up(worker, running);
 			continue;
 		}
 		if (worker->run.slots >= SCOREBOARD_SLOTS)

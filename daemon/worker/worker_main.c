@@ -38,13 +38,17 @@ kind_limit(const struct worker *worker, const char *kind)
 {
 	const struct handler_config *handler =
 	    config_handler(worker->config, kind);
+	int part = SHARE_NO_LIMIT, limit;
 
 	if (handler == NULL)
 		return 0;
-	if (handler->concurrency == 0)
-		return SHARE_NO_LIMIT;
-	return share_part(
-	    handler->concurrency, worker->config->workers, worker->slot);
+	limit = handler->type == HANDLER_PLUGIN
+		    ? handler->threads + handler->queue_limit
+		    : SHARE_NO_LIMIT;
+	if (handler->concurrency > 0)
+		part = share_part(handler->concurrency, worker->config->workers,
+		    worker->slot);
+	return part < limit ? part : limit;
 }
 
 void
@@ -62,6 +66,18 @@ worker_share_out(struct worker *worker)
 	predecessor_look(worker);
 }
 
+/* A handler that has lost this process: what else runs may end first. */
+static void
+on_trouble(const char *text, bool replace, void *argument)
+{
+	struct worker *worker = argument;
+
+	loop_status(worker->loop, "%s", text);
+	log_warning("%s%s", text, replace ? "; this worker is replaced" : "");
+	if (replace)
+		worker_drain_orphaned(worker);
+}
+
 void
 worker_configure(struct worker *worker, struct config *config)
 {
@@ -71,6 +87,7 @@ worker_configure(struct worker *worker, struct config *config)
 	    .on_done = run_done,
 	    .on_progress = stream_progress,
 	    .on_chunk = stream_chunk,
+	    .on_trouble = on_trouble,
 	    .argument = worker};
 
 	worker->config = config;

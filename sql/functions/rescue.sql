@@ -4,13 +4,16 @@
 -- handed back as if it had never been claimed. What had counts in `rescues`:
 -- the first time it is ready at once, then after about 2^n s, each at a moment
 -- of its own, so that it does not meet the same poisonous neighbour again, and
--- beyond p_crash_limit it fails with p_cause. Idempotent; the worker stays marked dead, so that what
+-- beyond p_crash_limit it fails with p_cause. p_inside: those of them that ran in
+-- the worker's own process. One alone must have killed it: its attempt is
+-- charged, and it fails if that was its last one. Of several nobody knows: none
+-- is charged, and each, having a rescue, runs alone the next time. Idempotent; the worker stays marked dead, so that what
 -- thaws learns it at its next turn.
 -- Locks: worker for update, first and alone: a turn under way ends before, one
 -- that comes later sees the mark; only a later statement sees the leases of the
 -- former. Then lease, task, and as settle().
 CREATE OR REPLACE FUNCTION muster.rescue(p_worker bigint, p_cause text,
-	p_started bigint[], p_crash_limit int)
+	p_started bigint[], p_crash_limit int, p_inside bigint[])
 RETURNS TABLE (handed_back int, failed int) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
@@ -19,6 +22,8 @@ DECLARE
 	v_started bigint[];
 	v_cancelled bigint[];
 	v_out text;
+	v_guilty bigint := CASE WHEN cardinality(p_inside) = 1
+		THEN p_inside[1] END;
 BEGIN
 	PERFORM muster.check_isolation();
 	handed_back := 0;
@@ -40,9 +45,12 @@ BEGIN
 	v_started := coalesce(p_started, v_ids);
 	SELECT string_agg(CASE WHEN t.id <> ALL (v_started) THEN 'b'
 			WHEN t.rescues >= p_crash_limit THEN 'f'
+			WHEN t.id = v_guilty AND t.attempts + 1 >= t.max_attempts
+				THEN 'f'
 			WHEN t.rescues = 0 THEN 'b' ELSE 'w' END, '')
 	INTO v_out
-	FROM (SELECT x.id, x.rescues FROM muster.task x
+	FROM (SELECT x.id, x.rescues, x.attempts, x.max_attempts
+		FROM muster.task x
 		WHERE x.id = ANY (v_ids) ORDER BY x.id FOR NO KEY UPDATE) t;
 	WITH gone AS (
 		DELETE FROM muster.cancelling c WHERE c.worker_id = p_worker
@@ -56,6 +64,8 @@ BEGIN
 		FROM unnest(v_ids, string_to_array(v_out, NULL)) u(id, c);
 	END IF;
 	PERFORM muster.rescue_tasks(p_worker, p_cause, v_ids, v_out, v_started);
+	UPDATE muster.task t SET attempts = t.attempts + 1
+	WHERE t.id = v_guilty AND t.id = ANY (v_ids);
 	failed := length(v_out) - length(replace(v_out, 'f', ''));
 	handed_back := length(v_out) - length(translate(v_out, 'bw', ''));
 	IF v_out ~ '[fc]' THEN
@@ -66,6 +76,14 @@ BEGIN
 	DELETE FROM muster.lease l WHERE l.worker_id = p_worker;
 	RETURN NEXT;
 END
+$$;
+
+-- The same where nobody knows what ran in the worker's own process.
+CREATE OR REPLACE FUNCTION muster.rescue(p_worker bigint, p_cause text,
+	p_started bigint[], p_crash_limit int)
+RETURNS TABLE (handed_back int, failed int) LANGUAGE sql AS $$
+	SELECT * FROM muster.rescue(p_worker, p_cause, p_started, p_crash_limit,
+		NULL)
 $$;
 
 -- The history, the new states and the new places. p_ids is in order and locked.

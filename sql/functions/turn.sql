@@ -4,14 +4,18 @@
 -- The parameters and rows are told in README.md. Locks: worker for key share
 -- (a rescue that has marked it dead wins; one that comes later waits), then
 -- as finish() and claim().
-CREATE OR REPLACE FUNCTION muster.turn(p_worker bigint, p_lease bigint[],
+DROP FUNCTION IF EXISTS muster.turn(bigint, bigint[], bigint[], text, int[],
+	bigint[], text[], text[], int[], int[], int, bigint, int[], int[], int[],
+	bigint[]);
+CREATE FUNCTION muster.turn(p_worker bigint, p_lease bigint[],
 	p_task bigint[], p_outcome text, p_ran_ms int[], p_delay_ms bigint[],
 	p_result text[], p_error text[], p_route int[], p_want int[],
 	p_max int, p_max_bytes bigint, p_floor_route int[],
 	p_floor_rank int[], p_floor_lane int[], p_floor_seq bigint[])
 RETURNS TABLE (what text, lease bigint, task bigint, route int, rank int,
 	lane int, seq bigint, flow bigint, attempt int, snoozes int,
-	max_attempts int, timeout_ms bigint, has_needs boolean, payload text)
+	max_attempts int, timeout_ms bigint, has_needs boolean, payload text,
+	rescues int)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
@@ -78,10 +82,11 @@ BEGIN
 	SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
 		v_hit.l_route[v_hit.o_line[t.p]], NULL::int, NULL::int,
 		NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
-		t.max_attempts, t.timeout_ms, t.has_needs, t.payload
+		t.max_attempts, t.timeout_ms, t.has_needs, t.payload,
+		t.rescues::int
 	FROM (SELECT width_bucket(x.id, v_hit.o_task) AS p, x.id, x.flow_id,
 			x.attempts, x.snoozes, x.max_attempts, x.timeout_ms,
-			x.has_needs, x.ticket, x.state,
+			x.has_needs, x.ticket, x.state, x.rescues,
 			CASE WHEN x.size <= 65536 THEN x.payload END AS payload
 		FROM muster.task x WHERE x.id = ANY (v_hit.o_task)
 		FOR KEY SHARE) t

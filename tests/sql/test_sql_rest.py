@@ -822,3 +822,50 @@ def reads(db):
     return dict(db.rows(
         "SELECT relname::text, seq_tup_read + coalesce(idx_tup_fetch, 0) "
         "FROM pg_stat_user_tables WHERE schemaname = 'muster'"))
+
+
+# Whose attempt a worker's death was.
+
+def _rescue_inside(db, one, started, inside, limit=3):
+    return db.rows("SELECT * FROM muster.rescue(%s, 'crash', %s, %s, %s)",
+                   one.id, started, limit, inside)
+
+
+def test_rescue_charges_the_only_task_inside_the_worker(db, worker):
+    inside, beside, waiting = (db.enqueue("a") for _ in range(3))
+    one = worker()
+    one.claim()
+    _rescue_inside(db, one, [inside, beside], [inside])
+    rows = db.rows("SELECT id, attempts, rescues FROM muster.task ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        (inside, 1, 1), (beside, 0, 1), (waiting, 0, 0)]
+    assert db.states() == {"ready": 3}
+
+
+def test_rescue_charges_nobody_when_several_were_inside(db, worker):
+    tasks = [db.enqueue("a") for _ in range(3)]
+    one = worker()
+    one.claim()
+    _rescue_inside(db, one, tasks, tasks[:2])
+    assert db.one("SELECT sum(attempts) FROM muster.task") == 0
+    assert db.states() == {"ready": 3}
+
+
+def test_rescue_fails_a_guilty_task_after_its_last_attempt(db, worker):
+    task = db.enqueue("a", max_attempts=1)
+    one = worker()
+    one.claim()
+    assert [tuple(row) for row in _rescue_inside(db, one, [task], [task])] \
+        == [(0, 1)]
+    assert db.state(task) == "failed"
+    assert db.task(task).attempt == 1
+
+
+def test_claim_tells_how_often_a_task_was_rescued(db, worker):
+    task = db.enqueue("a")
+    one = worker()
+    assert [claimed.rescues for claimed in one.claim().claimed] == [0]
+    db.rows("SELECT * FROM muster.rescue(%s, 'x', NULL, 3)", one.id)
+    two = worker()
+    assert [(claimed.id, claimed.rescues) for claimed in two.claim().claimed] \
+        == [(task, 1)]

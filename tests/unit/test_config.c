@@ -269,9 +269,16 @@ static const struct refusal refusals[] = {
     {"queues: {a: {concurency: 1}}\n",
 	AT("2:14") "unknown key 'concurency', did you mean 'concurrency'?\n"},
     {"handlers: {a: {}}\n", AT("2:12") "handler 'a' needs exactly one of "
-				       "exec, sql and noop\n"},
+				       "exec, sql, plugin and noop\n"},
+    {"handlers: {a: {noop: true, threads: 2}}\n",
+	AT("2:28") "threads: only a handler with plugin has it\n"},
+    {"handlers: {a: {noop: true, share_transaction: 2}}\n",
+	AT("2:28") "share_transaction: only a handler with sql has it\n"},
+    {"handlers: {a: {plugin: a.so}}\n",
+	AT("2:24") "plugin: 'a.so' is not an absolute path\n"},
     {"handlers: {a: {noop: true, sql: x.y}}\n",
-	AT("2:12") "handler 'a' needs exactly one of exec, sql and noop\n"},
+	AT("2:12") "handler 'a' needs exactly one of exec, sql, plugin and "
+		   "noop\n"},
     {"handlers: {a: {noop: false}}\n", AT("2:22") "noop: 'false' is not "
 						  "true\n"},
     {"handlers: {a: {exec: []}}\n", AT("2:22") "exec: is empty\n"},

@@ -72,6 +72,29 @@ turn(void)
 static const struct procmsg_death death = {
     .worker_id = 77, .pid = 123, .signal = 9, .cause = "killed"};
 
+START_TEST(e2_those_inside_the_worker_come_first)
+{
+	scoreboard_task_begin(writer, 41, "q", "k");
+	int slot = scoreboard_task_begin(writer, 42, "q", "k");
+	int other = scoreboard_task_begin(writer, 43, "q", "k");
+	scoreboard_set_inside(writer, slot, true);
+	scoreboard_set_inside(writer, other, true);
+	scoreboard_set_inside(writer, other, false);
+	deaths_send(deaths, deaths_add(deaths, &death, board), supervisor);
+	turn();
+	ck_assert_int_eq(reports, 1);
+	ck_assert_uint_eq(last.started, 3);
+	ck_assert_uint_eq(last.inside, 1);
+	ck_assert_int_eq(ids[0], 42);
+	/* The next task in its slot is not inside. */
+	scoreboard_task_end(writer, slot);
+	scoreboard_task_begin(writer, 44, "q", "k");
+	deaths_send(deaths, deaths_add(deaths, &death, board), supervisor);
+	turn();
+	ck_assert_uint_eq(last.inside, 0);
+}
+END_TEST
+
 START_TEST(e2_report_says_what_was_running)
 {
 	scoreboard_task_begin(writer, 41, "q", "k");
@@ -145,6 +168,7 @@ main(void)
 	TCase *tests = unit_case(suite, "deaths");
 
 	tcase_add_checked_fixture(tests, open_all, close_all);
+	tcase_add_test(tests, e2_those_inside_the_worker_come_first);
 	tcase_add_test(tests, e2_report_says_what_was_running);
 	tcase_add_test(tests, e2_report_of_a_torn_board_says_so);
 	tcase_add_test(tests, e2_reports_are_kept_until_acknowledged);
