@@ -13,7 +13,7 @@ AS 'SELECT NULL::jsonb'
 
 def daemon_sql(bench, tasks):
     bench.forget()
-    queues = {"sql": {"concurrency": 200 * bench.workers}}
+    queues = {"sql": {"concurrency": rows.BATCH * bench.workers}}
     bench.fill(tasks, "sql", "trivial")
     with bench.daemon(queues, {"trivial": {"sql": "bench.trivial"}}) as daemon:
         daemon.wait_done(tasks)

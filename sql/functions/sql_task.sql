@@ -114,18 +114,31 @@ CREATE OR REPLACE FUNCTION muster.sql_calls(p_lease bigint[], p_task bigint[],
 LANGUAGE plpgsql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+	v_route int;
+	v_kind text;
+	v_queue text;
 BEGIN
-	SELECT array_agg(t.payload::jsonb ORDER BY t.o),
+	-- Nearly always all are of one route, which is looked up once.
+	SELECT x.route_id INTO v_route FROM muster.task x WHERE x.id = p_task[1];
+	SELECT r.kind, r.queue INTO v_kind, v_queue FROM muster.route r
+	WHERE r.id = v_route LIMIT 1;
+	SELECT array_agg(t.payload::jsonb),
 		array_agg(CASE WHEN t.has_needs THEN muster.inputs(t.id)::jsonb
-			ELSE '{}' END ORDER BY t.o),
-		array_agg(ROW(t.id, t.flow_id, r.kind, r.queue, t.name,
-			t.attempts + 1, p_lease[t.o] || '-' || t.id
-			)::muster.task_context ORDER BY t.o)
+			ELSE '{}' END),
+		array_agg(ROW(t.id, t.flow_id,
+			CASE WHEN t.route_id = v_route THEN v_kind
+				ELSE (SELECT r.kind FROM muster.route r
+					WHERE r.id = t.route_id LIMIT 1) END,
+			CASE WHEN t.route_id = v_route THEN v_queue
+				ELSE (SELECT r.queue FROM muster.route r
+					WHERE r.id = t.route_id LIMIT 1) END,
+			t.name, t.attempts + 1, p_lease[t.o] || '-' || t.id
+			)::muster.task_context)
 	INTO payloads, inputs, contexts
-	FROM (SELECT x.*, array_position(p_task, x.id) AS o
-		FROM muster.task x WHERE x.id = ANY (p_task)) t
-	CROSS JOIN LATERAL (SELECT x.kind, x.queue FROM muster.route x
-		WHERE x.id = t.route_id LIMIT 1) r;
+	FROM (SELECT x.id, x.flow_id, x.route_id, x.name, x.attempts, x.payload,
+			x.has_needs, array_position(p_task, x.id) AS o
+		FROM muster.task x WHERE x.id = ANY (p_task) ORDER BY 8) t;
 END
 $$;
 

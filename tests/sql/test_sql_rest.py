@@ -864,8 +864,8 @@ def test_rescue_fails_a_guilty_task_after_its_last_attempt(db, worker):
 def test_claim_tells_how_often_a_task_was_rescued(db, worker):
     task = db.enqueue("a")
     one = worker()
-    assert [claimed.rescues for claimed in one.claim().claimed] == [0]
+    assert [claimed.rescues for claimed in one.claim().tasks] == [0]
     db.rows("SELECT * FROM muster.rescue(%s, 'x', NULL, 3)", one.id)
     two = worker()
-    assert [(claimed.id, claimed.rescues) for claimed in two.claim().claimed] \
+    assert [(claimed.id, claimed.rescues) for claimed in two.claim().tasks] \
         == [(task, 1)]
