@@ -2,7 +2,9 @@
 -- reconnect.
 
 -- Records the worker, or its new lists and connection; interns every pair of
--- queue and kind, and gives their routes. MU001 if that worker is dead.
+-- queue and kind, and gives their routes. MU001 if that worker is dead. After a
+-- reconnect a turn of the lost session may still be under way: the lock waits
+-- for it, so that worker_leases() sees what it has claimed.
 CREATE OR REPLACE FUNCTION muster.worker_register(p_worker bigint,
 	p_instance text, p_host text, p_pid int, p_version text,
 	p_queues text[], p_kinds text[])
@@ -16,7 +18,7 @@ DECLARE
 BEGIN
 	PERFORM muster.check_isolation();
 	SELECT w.dead_at INTO v_dead FROM muster.worker w
-	WHERE w.id = p_worker FOR NO KEY UPDATE;
+	WHERE w.id = p_worker FOR UPDATE;
 	IF v_dead IS NOT NULL THEN
 		RAISE EXCEPTION 'worker % is dead since %', p_worker, v_dead
 			USING ERRCODE = 'MU001';
