@@ -200,6 +200,15 @@ static const struct config_key top_keys[] = {
 	NEW_WORKERS,
 	.help = "How to reach PostgreSQL: a libpq connection string or URI; "
 		"several hosts for fail-over. It must be given."},
+    {.name = "direct_database",
+	.type = &config_type_text,
+	AT(direct_database),
+	.min = 1,
+	.max = 4095,
+	.check = config_is_conninfo,
+	NEW_WORKERS,
+	.help = "PostgreSQL itself, where database leads to a transaction "
+		"pooler: for wake-ups and sql tasks, which need a session."},
     {.name = "redis",
 	.type = &config_type_text,
 	AT(redis),
@@ -293,7 +302,8 @@ static const struct config_key top_keys[] = {
 	.max = 1,
 	.fallback = "true",
 	NEW_WORKERS,
-	.help = "false behind a transaction pooler that does not know them."},
+	.help = "false behind a transaction pooler that does not keep them for "
+		"each client."},
     {.name = "max_payload",
 	.type = &config_type_size,
 	AT(max_payload_bytes),
