@@ -235,7 +235,7 @@ static const struct config_key top_keys[] = {
 	.min = 1,
 	.max = CONFIG_WORKERS_LIMIT,
 	.fallback = "auto",
-	IN_PLACE,
+	NEW_WORKERS,
 	.help = "How many worker processes; auto: one a usable processor."},
     {.name = "runtime_dir",
 	.type = &config_type_text,

@@ -52,10 +52,22 @@ share_list_free(struct share_list *list)
 	*list = (struct share_list){0};
 }
 
+void
+share_set_limit(struct share *share, int total, int workers, int slot)
+{
+	if (total >= SHARE_NO_LIMIT)
+		share->limit = SHARE_NO_LIMIT;
+	else if (total <= share->elsewhere)
+		share->limit = 0;
+	else
+		share->limit =
+		    share_part(total - share->elsewhere, workers, slot);
+}
+
 bool
 share_can_start(const struct share *share)
 {
-	return share->running + share->elsewhere < share->limit;
+	return share->running < share->limit;
 }
 
 void
@@ -107,11 +119,10 @@ expected_us(const struct share *share, struct mono now)
 int
 share_ahead(const struct share *share, int64_t turn_us, struct mono now)
 {
-	int slots = share->limit - share->elsewhere;
-	int free_slots = slots - share->running;
+	int free_slots = share->limit - share->running;
 	double each_us = 0, ahead;
 
-	if (share->mean_us == 0 || slots <= 0)
+	if (share->mean_us == 0 || share->limit <= 0)
 		return 0;
 	if (free_slots > 0)
 		each_us += free_slots / share->mean_us;
@@ -124,9 +135,9 @@ share_ahead(const struct share *share, int64_t turn_us, struct mono now)
 int
 share_room(const struct share *share, int64_t turn_us, struct mono now)
 {
-	int room = share->limit - share->elsewhere - share->claimed;
+	int room = share->limit - share->claimed;
 
-	if (share->limit <= share->elsewhere)
+	if (share->limit <= 0)
 		return 0;
 	room += share_ahead(share, turn_us, now);
 	return room < 0 ? 0 : room;

@@ -1,7 +1,8 @@
 /*
  * Concurrency: how many tasks of a queue or of a kind this worker may run at a
  * time, how many it holds, and how many more it may claim. A concurrency holds
- * for the instance; each of its workers has a part of it.
+ * for the instance; each of its workers has a part of what the workers leave
+ * that are being replaced.
  *
  * A worker may claim a little beyond its free slots, but only what its own
  * measured rate will start before the next turn brings more (share_ahead): a
@@ -23,8 +24,8 @@ enum {
 struct share {
 	char *name;	   /* owned */
 	uint32_t hash;	   /* scoreboard_hash of the name */
+	int elsewhere;	   /* tasks that run in workers that leave */
 	int limit;	   /* this worker's slots */
-	int elsewhere;	   /* of them taken by the predecessor's tasks */
 	int claimed;	   /* held and not finished, running ones included */
 	int running;	   /* have a slot */
 	int64_t began_sum; /* sum of their starts, us */
@@ -56,6 +57,14 @@ void share_set_ended(
     const struct share_set *set, struct mono began, struct mono ended);
 
 bool share_can_start(const struct share *share);
+
+/*
+ * Gives slot `slot` of `workers` its part of what of `total` is not taken
+ * elsewhere (SHARE_NO_LIMIT: no limit). The workers count at different times,
+ * but what runs elsewhere only gets less, and a part only grows with the whole:
+ * together with it they never run more than `total`.
+ */
+void share_set_limit(struct share *share, int total, int workers, int slot);
 
 /* A task of it was claimed, or is no longer held. */
 void share_claimed(struct share *share);

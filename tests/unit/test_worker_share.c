@@ -19,21 +19,48 @@ START_TEST(a3_parts_add_up_to_the_whole)
 }
 END_TEST
 
-START_TEST(a3_what_runs_elsewhere_counts)
+/* Old tasks end one by one; each worker has counted them at a time of its own.
+ * What it then takes beside them is never too much, and in the end all. */
+START_TEST(a3_old_tasks_and_the_parts_beside_them_are_never_too_many)
 {
-	struct share share = {.limit = 3, .elsewhere = 2};
+	for (int total = 0; total < 20; total++)
+		for (int workers = 1; workers < 6; workers++)
+			for (int old = 0; old <= total; old++) {
+				int sum = 0;
+
+				for (int slot = 0; slot < workers; slot++) {
+					struct share share = {
+					    .elsewhere = old + slot % 3};
+
+					share_set_limit(
+					    &share, total, workers, slot);
+					sum += share.limit;
+				}
+				ck_assert_int_le(old + sum, total);
+				ck_assert(workers > 1 || old + sum == total);
+			}
+}
+END_TEST
+
+START_TEST(a3_what_runs_elsewhere_takes_slots)
+{
+	struct share share = {.elsewhere = 2};
 	struct mono now = {.us = 1};
 
+	share_set_limit(&share, 3, 1, 0);
 	ck_assert(share_can_start(&share));
 	ck_assert_int_eq(share_room(&share, 1000, now), 1);
 	share_claimed(&share);
 	share_started(&share, now);
 	ck_assert(!share_can_start(&share));
 	ck_assert_int_eq(share_room(&share, 1000, now), 0);
-	share.elsewhere = 3;
 	share_ended(&share, now, now);
 	share_released(&share);
+	share.elsewhere = 4;
+	share_set_limit(&share, 3, 1, 0);
 	ck_assert_int_eq(share_room(&share, 1000000, now), 0);
+	share_set_limit(&share, SHARE_NO_LIMIT, 4, 3);
+	ck_assert_int_eq(share.limit, SHARE_NO_LIMIT);
 }
 END_TEST
 
@@ -135,7 +162,9 @@ main(void)
 	TCase *tests = unit_case(suite, "slots");
 
 	tcase_add_test(tests, a3_parts_add_up_to_the_whole);
-	tcase_add_test(tests, a3_what_runs_elsewhere_counts);
+	tcase_add_test(
+	    tests, a3_old_tasks_and_the_parts_beside_them_are_never_too_many);
+	tcase_add_test(tests, a3_what_runs_elsewhere_takes_slots);
 	tcase_add_test(tests, lists_find_by_name);
 	tests = unit_case(suite, "ahead");
 	tcase_add_test(tests, nothing_is_claimed_ahead_before_it_was_measured);
