@@ -70,6 +70,25 @@ def test_inputs_without_needs_are_empty(db):
     assert db.one("SELECT muster.inputs(%s)", db.enqueue("a")) == "{}"
 
 
+def test_inputs_of_many_are_limited_by_bytes(db, worker, scheduler):
+    """Whole ones, in the order asked for, and one in any case."""
+    need = db.enqueue("a")
+    one = worker()
+    one.claim()
+    one.finish(need, result='"' + "x" * 1000 + '"')
+    tasks = [db.enqueue("b", depends_on=[need]) for _ in range(6)]
+    scheduler.work()
+
+    def given(limit):
+        rows = db.rows("SELECT * FROM muster.inputs_of(%s, %s)",
+                       tasks[::-1], limit)
+        assert all(json.loads(row.inputs) for row in rows)
+        return [row.task for row in rows]
+    assert given(10 ** 6) == tasks[::-1]
+    assert given(2500) == tasks[:2:-1]
+    assert given(0) == given(-1) == tasks[:4:-1]
+
+
 def test_A2_needs_settled_at_admission_stay_known(db, worker, scheduler):
     need = db.enqueue("a")
     one = worker()
