@@ -43,7 +43,7 @@ learn_routes(struct worker *worker, const PGresult *result)
 
 		(void)route_get(&worker->routes,
 		    (int)row_int(result, row, REGISTER_ROUTE),
-		    share_list_get(&worker->queues, queue),
+		    share_list_get_queue(&worker->queues, queue),
 		    share_list_get(&worker->kinds, kind));
 	}
 	worker_share_out(worker);

@@ -56,6 +56,34 @@ def test_A1_slow_tasks_are_not_parked_in_a_busy_worker(db, daemon, ledger):
     assert _most_at_once(ledger) == 8
 
 
+def test_A1_slow_tasks_beside_quick_ones_keep_their_order(
+        db, daemon, ledger, patience):
+    """Two slow kinds and a stream of quick tasks share a queue on two
+    workers, while another queue is idle: no worker claims a slow task that
+    it has to give back, so they start in the order of their line."""
+    host = daemon(workers=2, queues={"default": {"concurrency": 8},
+                                     "idle": {"concurrency": 20}},
+                  handlers={"noop": {"noop": True},
+                            "a": _counted(ledger, 0.4),
+                            "b": _counted(ledger, 0.4)})
+    for kind, number in {"noop": 2000, "a": 8, "b": 8}.items():
+        db.enqueue_many(kind, number)  # it learns how long each takes
+        db.wait_done()
+    released = host.total("released")
+    slow = [db.enqueue("ab"[number % 2]) for number in range(64)]
+    while db.states(slow)["succeeded"] < len(slow):
+        db.enqueue_many("noop", 100)
+        assert db.one(
+            "SELECT count(*) FROM muster.task_status WHERE state = 'running' "
+            "AND kind <> 'noop'") <= 8
+    db.wait_done(30 * patience)
+    assert host.total("released") == released
+    began = [task for task, _, word in ledger.lines()
+             if word == "ran" and task in slow]
+    assert max(abs(began.index(task) - at)
+               for at, task in enumerate(slow)) <= 8
+
+
 def test_A3_slots_follow_a_reload(db, daemon, ledger):
     """More slots are used at once; fewer as tasks end. A running task keeps
     the limits it was started with."""
