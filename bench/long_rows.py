@@ -3,8 +3,8 @@ wide fan-out."""
 
 import re
 
-from rows import NOOP, enqueue_paced, floor, latencies_ms, of_queue
-from table import median, percentile
+from rows import BATCH, NOOP, enqueue_paced, floor, latencies_ms, of_queue
+from table import median, percentile, ratio
 
 
 WARM_UP = 10000  # tasks
@@ -15,9 +15,9 @@ def neighbours(bench, tasks=100000, each=500000, rounds=3):
     while the tables were empty."""
     bench.sql("ALTER SYSTEM SET autovacuum = off")
     bench.sql("SELECT pg_reload_conf()")
-    alone = [floor(bench, tasks) for _ in range(rounds)]
-    crowded = []
+    alone, crowded = [], []
     for _ in range(rounds):
+        alone.append(floor(bench, tasks))
         crowded.append(floor(
             bench, tasks, before=lambda: add_neighbours(bench, each)))
     bench.sql("ALTER SYSTEM RESET autovacuum")
@@ -26,7 +26,7 @@ def neighbours(bench, tasks=100000, each=500000, rounds=3):
                     "tasks/s")
     bench.table.add(f"bare turns beside {2 * each:,} waiting tasks",
                     median(crowded), "tasks/s")
-    bench.table.add("  times the cost alone", median(alone) / median(crowded),
+    bench.table.add("  times the cost alone", ratio(alone, crowded),
                     at_most=1.2)
 
 
@@ -45,11 +45,24 @@ def add_neighbours(bench, each):
         bench.sql(f"SELECT muster.submit_flow({flow})")
 
 
-def old_snapshot(bench, step=50000, steps=6):
+def old_snapshot(bench, step=50000, steps=6, rounds=5):
     """A transaction that sees the tables as they were, all the while."""
+    firsts, lasts = [], []
+    for _ in range(rounds):
+        rates = beside_old_snapshot(bench, step, steps)
+        firsts.append(rates[0])
+        lasts.append(rates[-1])
+    bench.table.add(f"no-ops, first {step:,} with an old snapshot",
+                    median(firsts), "tasks/s")
+    bench.table.add(f"no-ops, last {step:,} of {step * steps:,}",
+                    median(lasts), "tasks/s")
+    bench.table.add("  last of first", ratio(lasts, firsts), at_least=0.8)
+
+
+def beside_old_snapshot(bench, step, steps):
+    """The rates of so many tasks each."""
     bench.forget()
-    rates = []
-    queues = {"noop": {"concurrency": 400 * bench.workers}}
+    queues = {"noop": {"concurrency": BATCH * bench.workers}}
     with bench.daemon(queues, NOOP) as daemon:
         bench.fill(WARM_UP, "noop")
         daemon.wait_done(WARM_UP)
@@ -58,13 +71,8 @@ def old_snapshot(bench, step=50000, steps=6):
                                 " SELECT count(*) FROM muster.task;\n")
             session.stdin.flush()
             session.stdout.readline()
-            for number in range(steps):
-                rates.append(one_step(bench, daemon, step, number))
-    bench.table.add(f"no-ops, first {step:,} with an old snapshot",
-                    rates[0], "tasks/s")
-    bench.table.add(f"no-ops, last {step:,} of {step * steps:,}",
-                    rates[-1], "tasks/s")
-    bench.table.add("  last of first", rates[-1] / rates[0], at_least=0.8)
+            return [one_step(bench, daemon, step, number)
+                    for number in range(steps)]
 
 
 def one_step(bench, daemon, step, number):
@@ -81,7 +89,7 @@ def fan_out(bench, width=1000000, chunk=20000):
     bench.sql("ALTER SYSTEM SET log_min_duration_statement = 1000")
     bench.sql("SELECT pg_reload_conf()")
     queues = {"gate": {"concurrency": 1}, "side": {"concurrency": 20},
-              "wide": {"concurrency": 400 * bench.workers}}
+              "wide": {"concurrency": BATCH * bench.workers}}
     with bench.daemon(queues, NOOP) as daemon:
         with bench.paused("gate"):
             root = bench.value("SELECT muster.enqueue('noop',"

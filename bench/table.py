@@ -54,6 +54,12 @@ def _number(value):
     return f"{value:.2f}"
 
 
+def ratio(above, below):
+    """Of two sides measured in turns: the median of the ratios, since what
+    else the machine does hits neighbours in time alike."""
+    return median([a / b for a, b in zip(above, below)])
+
+
 def percentile(values, share):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -198,7 +198,7 @@ load(struct config_loader *loader, const char *file,
 struct config *
 config_load(const char *file, struct config_errors *ret_errors)
 {
-	struct config_loader loader = {0};
+	struct config_loader loader = {.file = file};
 
 	*ret_errors = (struct config_errors){0};
 	loader.config = calloc(1, sizeof(*loader.config));

@@ -18,6 +18,7 @@ struct config_place {
 
 struct config_loader {
 	struct config *config;
+	const char *file; /* the first, which the others stand beside */
 	struct config_collector collector;
 	const struct yaml_node *root; /* of the file being read */
 	struct config_place *places;  /* owned; in order of appearance */
@@ -44,6 +45,12 @@ const struct config_key *config_find_key(const struct config_section *section,
 /* The known name nearest to a wrong one; NULL: none is near. */
 const char *config_nearest_key(
     const struct config_section *section, const char *name);
+
+/* The unit that runs with this file if `folder` is where units look for theirs:
+ * musterd.service with musterd.yaml, musterd@NAME.service with NAME.yaml.
+ * False: none does. */
+bool config_unit_of(
+    const char *file, const char *folder, struct text *ret_unit);
 
 /* Once all files are read: resolves what follows from other keys, and checks
  * what no single value shows. */

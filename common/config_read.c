@@ -1,10 +1,13 @@
 /* Maps of YAML into the structs of sections, by the table. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/config_load.h"
 
 #define VARIABLE "${CREDENTIALS_DIRECTORY}"
+#define UNITS_FOLDER SYSCONFDIR "/musterd"
 
 const struct config_key *
 config_find_key(const struct config_section *section, const char *name,
@@ -28,25 +31,53 @@ config_find_key(const struct config_section *section, const char *name,
 	return NULL;
 }
 
-/* Replaces the variable; false when it is needed and not set. */
+/* Adds what the variable stands for. A unit's own file may be read outside it,
+ * where only systemd's place for its credentials tells. */
+static bool
+add_credentials(struct config_loader *loader, const struct config_key *key,
+    const struct yaml_node *node, struct text *ret_text)
+{
+	const char *told = getenv("CREDENTIALS_DIRECTORY");
+	struct text folder = TEXT_EMPTY;
+	bool found;
+
+	if (told != NULL) {
+		text_add_string(ret_text, told);
+		return true;
+	}
+	text_add_string(&folder, "/run/credentials/");
+	found = config_unit_of(loader->file, UNITS_FOLDER, &folder);
+	if (!found)
+		config_complain(loader, node,
+		    "%s: " VARIABLE " is not set; the service has it with "
+		    "LoadCredential=, elsewhere name the folder in the "
+		    "environment",
+		    key->name);
+	else if (access(text_string(&folder), X_OK) < 0) {
+		config_complain(loader, node,
+		    "%s: " VARIABLE " is not set, and %s: %s; it is there for "
+		    "root while the service runs with LoadCredential=, "
+		    "elsewhere name the folder in the environment",
+		    key->name, text_string(&folder), strerror(errno));
+		found = false;
+	}
+	if (found)
+		text_add_string(ret_text, text_string(&folder));
+	text_free(&folder);
+	return found;
+}
+
+/* Replaces the variable; false when it is needed and not known. */
 static bool
 expand(struct config_loader *loader, const struct config_key *key,
     const struct yaml_node *node, struct text *ret_text)
 {
-	const char *directory = getenv("CREDENTIALS_DIRECTORY");
 	const char *at = node->value, *found;
 
 	while ((found = strstr(at, VARIABLE)) != NULL) {
-		if (directory == NULL) {
-			config_complain(loader, node,
-			    "%s: " VARIABLE " is not set; the service "
-			    "has it with LoadCredential=, elsewhere name "
-			    "the folder in the environment",
-			    key->name);
-			return false;
-		}
 		text_add(ret_text, at, (size_t)(found - at));
-		text_add_string(ret_text, directory);
+		if (!add_credentials(loader, key, node, ret_text))
+			return false;
 		at = found + strlen(VARIABLE);
 	}
 	text_add_string(ret_text, at);

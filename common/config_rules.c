@@ -1,9 +1,11 @@
 #include "common/config_rules.h"
 
-#include <libpq-fe.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/un.h>
+
+#include "common/pg_conninfo.h"
+#include "common/redis.h"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
@@ -47,37 +49,40 @@ config_is_runtime_dir(const char *value, struct error *error)
 	return false;
 }
 
+static bool
+may_hold_password(const char *conninfo)
+{
+	const char *at = conninfo;
+
+	while ((at = strstr(at, "pass")) != NULL)
+		if (strncmp(at++, "passfile=", 9) != 0)
+			return true;
+	return strchr(conninfo, '@') != NULL;
+}
+
 /* libpq's own words, unless they might quote a password. */
 bool
 config_is_conninfo(const char *value, struct error *error)
 {
-	char *problem = NULL;
-	PQconninfoOption *options = PQconninfoParse(value, &problem);
-	bool secret = strstr(value, "pass") != NULL || strchr(value, '@');
+	bool secret = may_hold_password(value);
+	struct error problem;
 
-	if (options == NULL)
-		error_set(error, "not a connection string%s%.*s",
-		    secret || problem == NULL ? "" : ": ",
-		    secret || problem == NULL ? 0 : (int)strcspn(problem, "\n"),
-		    problem == NULL ? "" : problem);
-	PQfreemem(problem);
-	if (options == NULL)
-		return false;
-	PQconninfoFree(options);
-	return true;
+	if (pg_conninfo_check(value, &problem))
+		return true;
+	error_set(error, "not a connection string%s%s", secret ? "" : ": ",
+	    secret ? "" : problem.text);
+	return false;
 }
 
 bool
 config_is_redis(const char *value, struct error *error)
 {
-	if (strncmp(value, "rediss://", 9) == 0)
-		error_set(error, "rediss:// is not in this build");
-	else if (strncmp(value, "redis://", 8) != 0 &&
-		 strncmp(value, "unix:///", 8) != 0)
-		error_set(error, "not unix:///path or redis://host:port/db");
-	else
-		return true;
-	return false;
+	struct redis_address address;
+
+	if (redis_address_parse(value, &address, error) < 0)
+		return false;
+	redis_address_free(&address);
+	return true;
 }
 
 /* How many bytes are an SQL identifier that needs no quotes. */

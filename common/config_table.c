@@ -311,8 +311,9 @@ static const struct config_key top_keys[] = {
 	.max = 128 * MEGA,
 	.fallback = "1M",
 	IN_PLACE,
-	.help = "The largest payload that is taken; the database enforces "
-		"it too."},
+	.help = "The largest payload that enqueue takes. Schedulers write it "
+		"into the database, for all who use it: the last one to start "
+		"or reload counts."},
     {.name = "max_result",
 	.type = &config_type_size,
 	AT(max_result_bytes),

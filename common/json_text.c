@@ -1,5 +1,8 @@
 #include "common/json_text.h"
 
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "common/text.h"
@@ -7,7 +10,22 @@
 struct scan {
 	const char *at, *end;
 	struct text open; /* the brackets that are not closed yet */
+	const char *why;  /* static; the first thing that jsonb refuses */
 };
+
+/* The bounds of PostgreSQL's numeric (src/backend/utils/adt/numeric.c). */
+enum {
+	HIGHEST_POWER = 131071, /* of ten, of the first digit */
+	MOST_DECIMALS = 16383,
+	EXPONENT_LIMIT = INT_MAX / 2,
+};
+
+static void
+note(struct scan *scan, const char *why)
+{
+	if (scan->why == NULL)
+		scan->why = why;
+}
 
 static bool
 is_at(const struct scan *scan, char c)
@@ -54,50 +72,131 @@ skip_digits(struct scan *scan)
 	return scan->at > start;
 }
 
+/* Its value goes up to EXPONENT_LIMIT, which stands for all beyond. */
 static bool
-skip_number(struct scan *scan)
+skip_exponent(struct scan *scan, int64_t *ret_exponent)
 {
-	(void)skip(scan, '-');
-	if (!skip(scan, '0') && !skip_digits(scan))
-		return false;
-	if (skip(scan, '.') && !skip_digits(scan))
-		return false;
+	bool negative;
+	const char *digits;
+
+	*ret_exponent = 0;
 	if (!skip(scan, 'e') && !skip(scan, 'E'))
 		return true;
-	if (!skip(scan, '+'))
-		(void)skip(scan, '-');
-	return skip_digits(scan);
+	negative = skip(scan, '-');
+	if (!negative)
+		(void)skip(scan, '+');
+	digits = scan->at;
+	if (!skip_digits(scan))
+		return false;
+	for (; digits < scan->at && *ret_exponent < EXPONENT_LIMIT; digits++)
+		*ret_exponent = *ret_exponent * 10 + (*digits - '0');
+	if (*ret_exponent > EXPONENT_LIMIT)
+		*ret_exponent = EXPONENT_LIMIT;
+	if (negative)
+		*ret_exponent = -*ret_exponent;
+	return true;
+}
+
+/* Whether digits up to `end`, with a point at `point` unless that is the end,
+ * times a power of ten are a numeric. */
+static bool
+is_numeric(
+    const char *digits, const char *point, const char *end, int64_t exponent)
+{
+	int64_t decimals = (end > point ? end - point - 1 : 0) - exponent;
+	const char *first = digits;
+
+	if (exponent == EXPONENT_LIMIT || exponent == -EXPONENT_LIMIT ||
+	    decimals > MOST_DECIMALS)
+		return false;
+	while (first < end && (*first == '0' || *first == '.'))
+		first++;
+	if (first == end)
+		return true;
+	return point - first - (first < point) + exponent <= HIGHEST_POWER;
 }
 
 static bool
-skip_escape(struct scan *scan)
+skip_number(struct scan *scan)
 {
-	static const char hex[] = "0123456789abcdefABCDEF";
+	const char *digits, *point, *end;
+	int64_t exponent;
 
+	(void)skip(scan, '-');
+	digits = scan->at;
+	if (!skip(scan, '0') && !skip_digits(scan))
+		return false;
+	point = scan->at;
+	if (skip(scan, '.') && !skip_digits(scan))
+		return false;
+	end = scan->at;
+	if (!skip_exponent(scan, &exponent))
+		return false;
+	if (!is_numeric(digits, point, end, exponent))
+		note(scan, "holds a number beyond what PostgreSQL keeps "
+			   "(131072 digits "
+			   "before the point, 16383 after it)");
+	return true;
+}
+
+/* `ret_code`: what \u names; otherwise of no interest and not 0. */
+static bool
+skip_escape(struct scan *scan, unsigned *ret_code)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	*ret_code = 1;
 	if (scan->at == scan->end || *scan->at == '\0' ||
 	    strchr("\"\\/bfnrtu", *scan->at) == NULL)
 		return false;
 	if (*scan->at++ != 'u')
 		return true;
-	for (int i = 0; i < 4; i++, scan->at++)
-		if (scan->at == scan->end || *scan->at == '\0' ||
-		    strchr(hex, *scan->at) == NULL)
+	*ret_code = 0;
+	for (int i = 0; i < 4; i++, scan->at++) {
+		const char *digit;
+
+		if (scan->at == scan->end || *scan->at == '\0')
 			return false;
+		digit = memchr(hex, *scan->at | (*scan->at > '9' ? 0x20 : 0),
+		    sizeof(hex) - 1);
+		if (digit == NULL)
+			return false;
+		*ret_code = *ret_code << 4 | (unsigned)(digit - hex);
+	}
 	return true;
+}
+
+/* A character of a string, after one that was (or was not) the first half of a
+ * pair of \u escapes; whether this one is. */
+static bool
+judge_character(struct scan *scan, bool after_half, unsigned code)
+{
+	bool second_half = code >= 0xdc00 && code <= 0xdfff;
+
+	if (after_half != second_half)
+		note(scan,
+		    "holds half of a surrogate pair (\\ud800 to \\udfff)");
+	if (code == 0)
+		note(scan, "holds \\u0000, which PostgreSQL cannot keep");
+	return code >= 0xd800 && code <= 0xdbff;
 }
 
 static bool
 skip_string(struct scan *scan)
 {
+	bool half = false;
+
 	if (!skip(scan, '"'))
 		return false;
 	while (scan->at < scan->end) {
-		unsigned char c = (unsigned char)*scan->at++;
+		unsigned code = (unsigned char)*scan->at++;
+		bool ends = code == '"';
 
-		if (c == '"')
-			return true;
-		if (c < 0x20 || (c == '\\' && !skip_escape(scan)))
+		if (code < 0x20 || (code == '\\' && !skip_escape(scan, &code)))
 			return false;
+		half = judge_character(scan, half, code);
+		if (ends)
+			return true;
 	}
 	return false;
 }
@@ -170,8 +269,8 @@ skip_value(struct scan *scan)
 	}
 }
 
-bool
-json_text_is_valid(const char *bytes, size_t length)
+enum json_text
+json_text_judge(const char *bytes, size_t length, const char **ret_why)
 {
 	struct scan scan = {.at = bytes, .end = bytes + length};
 	bool more = true, valid = true;
@@ -183,5 +282,8 @@ json_text_is_valid(const char *bytes, size_t length)
 	skip_space(&scan);
 	valid = valid && scan.open.length == 0 && scan.at == scan.end;
 	text_free(&scan.open);
-	return valid;
+	if (!valid)
+		return JSON_TEXT_NONE;
+	*ret_why = scan.why;
+	return scan.why != NULL ? JSON_TEXT_UNFIT : JSON_TEXT_FIT;
 }

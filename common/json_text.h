@@ -2,14 +2,21 @@
 #ifndef COMMON_JSON_TEXT_H
 #define COMMON_JSON_TEXT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
+enum json_text {
+	JSON_TEXT_NONE,	 /* no JSON (RFC 8259) */
+	JSON_TEXT_UNFIT, /* JSON that jsonb does not take */
+	JSON_TEXT_FIT,
+};
+
 /*
- * Whether the bytes, valid UTF-8, are one JSON value (RFC 8259), with white
- * space around it or not. Numbers of any size and \u escapes of any value
- * pass: whether PostgreSQL can keep them is for PostgreSQL to say.
+ * What the bytes, valid UTF-8, are: one JSON value, with white space around it
+ * or not, and whether PostgreSQL's jsonb can keep it. If not, `ret_why` says
+ * what is wrong (a static string: "holds …"). How deeply it is
+ * nested is not judged: what a server takes depends on its stack.
  */
-bool json_text_is_valid(const char *bytes, size_t length);
+enum json_text json_text_judge(
+    const char *bytes, size_t length, const char **ret_why);
 
 #endif

@@ -120,15 +120,12 @@ write_batch(size_t size)
 	}
 }
 
-/* May be cancelled while it writes, and only then: it holds no lock there. */
 static void *
 run(void *unused)
 {
 	size_t size;
-	int old;
 
 	(void)unused;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
 	pthread_mutex_lock(&ring.lock);
 	while (ring.used > 0 || !ring.ending) {
 		if (ring.used == 0) {
@@ -138,9 +135,7 @@ run(void *unused)
 		size = take_batch();
 		ring.writing = true;
 		pthread_mutex_unlock(&ring.lock);
-		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
 		write_batch(size);
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
 		pthread_mutex_lock(&ring.lock);
 		ring.writing = false;
 		if (ring.used == 0)
@@ -214,8 +209,10 @@ log_ring_close(int limit_ms)
 	lost = ring.lines + ring.writing;
 	ring.used = 0; /* nothing more is written */
 	pthread_mutex_unlock(&ring.lock);
-	if (rc != 0)
-		pthread_cancel(ring.thread);
+	if (rc != 0) {
+		pthread_detach(ring.thread); /* ends with us, in its write */
+		return lost;
+	}
 	pthread_join(ring.thread, NULL);
 	pthread_cond_destroy(&ring.filled);
 	pthread_cond_destroy(&ring.emptied);

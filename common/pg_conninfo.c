@@ -139,6 +139,20 @@ list_item(const char *list, size_t index)
 }
 
 static bool
+are_ports(const char *list)
+{
+	bool right = true;
+	for (size_t i = 0; i < list_length(list) && right; i++) {
+		char *item = list_item(list, i), *end = NULL;
+		long port = item != NULL ? strtol(item, &end, 10) : 1;
+		right = port >= 1 && port <= 65535 &&
+			(item == NULL || *end == '\0');
+		free(item);
+	}
+	return right;
+}
+
+static bool
 set_hosts(struct pg_conninfo *info, const char *host, const char *hostaddr,
     const char *port, struct error *error)
 {
@@ -150,6 +164,10 @@ set_hosts(struct pg_conninfo *info, const char *host, const char *hostaddr,
 		    "host, hostaddr and port name different numbers of "
 		    "servers: %zu, %zu and %zu",
 		    hosts, addresses, ports);
+		return false;
+	}
+	if (!are_ports(port)) {
+		error_set(error, "port '%.64s' is not from 1 to 65535", port);
 		return false;
 	}
 	info->hosts = allocate(n, sizeof *info->hosts);
@@ -248,6 +266,36 @@ pg_conninfo_new(
 	PQconninfoFree(given);
 	PQconninfoFree(fallback);
 	return info;
+}
+
+/*
+ * libpq judges values such as sslmode's only when it connects, and before it
+ * looks for the server: so let it, with a socket that is not there. Of its
+ * complaints those count that begin with a word no failed connection has.
+ */
+static bool
+has_right_values(struct pg_conninfo *info, struct error *error)
+{
+	set(info, "host", "/nonexistent");
+	set(info, "port", "1");
+	set(info, "password", "x"); /* so that no file is read for one */
+	PGconn *conn = PQconnectStartParams((const char *const *)info->keywords,
+	    (const char *const *)info->values, 0);
+	const char *message = conn != NULL ? PQerrorMessage(conn) : "";
+	bool wrong = strncmp(message, "invalid ", 8) == 0;
+	if (wrong)
+		error_set(error, "%.*s", (int)strcspn(message, "\n"), message);
+	PQfinish(conn);
+	return !wrong;
+}
+
+bool
+pg_conninfo_check(const char *text, struct error *error)
+{
+	struct pg_conninfo *info = pg_conninfo_new(text, "musterd", error);
+	bool right = info != NULL && has_right_values(info, error);
+	pg_conninfo_free(info);
+	return right;
 }
 
 struct pg_conninfo *

@@ -33,6 +33,9 @@ struct pg_conninfo {
  * when the text is no conninfo. */
 struct pg_conninfo *pg_conninfo_new(
     const char *text, const char *application_name, struct error *error);
+/* Whether pg_conninfo_new would take the text and libpq every value in it, as
+ * far as it can tell without a server; `error` may quote what stands there. */
+bool pg_conninfo_check(const char *text, struct error *error);
 struct pg_conninfo *pg_conninfo_free(struct pg_conninfo *info);
 
 #endif

@@ -27,7 +27,7 @@ struct redis_address {
 	char *user;	/* owned; NULL: none */
 	char *password; /* owned; NULL: none */
 };
-/* 0, or -EINVAL with `error` filled. */
+/* 0, or -EINVAL with `error` filled, which quotes nothing of a password. */
 int redis_address_parse(const char *url, struct redis_address *ret_address,
     struct error *error) __attribute__((warn_unused_result));
 void redis_address_free(struct redis_address *address);

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "common/redis.h"
 
@@ -57,19 +58,23 @@ number(const char *from, const char *end, int max)
 	return result;
 }
 
-static bool
+/* The parse_… functions give what is wrong, NULL when nothing is. */
+
+static const char *
 parse_login(struct redis_address *address, const char *from, const char *at)
 {
 	const char *colon = memchr(from, ':', (size_t)(at - from));
 	const char *password = colon != NULL ? colon + 1 : from;
+	bool named = colon != NULL && colon > from;
 	address->password = decode(password, (size_t)(at - password));
-	if (colon != NULL && colon > from)
+	if (named)
 		address->user = decode(from, (size_t)(colon - from));
-	return address->password != NULL &&
-	       (colon == NULL || colon == from || address->user != NULL);
+	if (address->password == NULL || (named && address->user == NULL))
+		return "a % before the @ is not followed by two hex digits";
+	return NULL;
 }
 
-static bool
+static const char *
 parse_host(struct redis_address *address, const char *from, const char *end)
 {
 	const char *stop = from;
@@ -77,7 +82,7 @@ parse_host(struct redis_address *address, const char *from, const char *end)
 		from++;
 		stop = memchr(from, ']', (size_t)(end - from));
 		if (stop == NULL)
-			return false;
+			return "the ] after the host is missing";
 		address->host = strndup(from, (size_t)(stop - from));
 		stop++;
 	} else {
@@ -85,52 +90,68 @@ parse_host(struct redis_address *address, const char *from, const char *end)
 			stop++;
 		address->host = strndup(from, (size_t)(stop - from));
 	}
+	if (address->host == NULL)
+		abort();
+	if (address->host[0] == '\0')
+		return "the host is missing";
 	address->port = DEFAULT_PORT;
-	if (stop < end && *stop != ':')
-		return false;
-	if (stop < end)
+	if (stop < end && *stop == ':')
 		address->port = number(stop + 1, end, 65535);
-	return address->host != NULL && address->host[0] != '\0' &&
-	       address->port > 0;
+	else if (stop < end)
+		return "something stands between the host and its port";
+	return address->port > 0 ? NULL : "the port is not from 1 to 65535";
 }
 
-static bool
+static const char *
 parse_network(struct redis_address *address, const char *rest)
 {
 	const char *end = rest + strcspn(rest, "/");
 	if (*end == '/' && end[1] != '\0')
 		address->database = number(end + 1, end + strlen(end), 1 << 20);
-	return address->database >= 0 && parse_host(address, rest, end);
+	return parse_host(address, rest, end);
 }
 
-static bool
+static const char *
 parse_path(struct redis_address *address, const char *rest)
 {
 	const char *end = rest + strcspn(rest, "?");
 	if (strncmp(end, "?db=", 4) == 0)
 		address->database = number(end + 4, end + strlen(end), 1 << 20);
 	else if (*end != '\0')
-		return false;
+		return "only db= may follow the ?";
 	address->path = decode(rest, (size_t)(end - rest));
-	return address->database >= 0 && address->path != NULL &&
-	       address->path[0] == '/' && address->path[1] != '\0';
+	if (address->path == NULL)
+		return "a % in the path is not followed by two hex digits";
+	if (address->path[0] != '/' || address->path[1] == '\0')
+		return "the path of the socket is not absolute";
+	if (strlen(address->path) >=
+	    sizeof(((struct sockaddr_un *)0)->sun_path))
+		return "the path of the socket is too long";
+	return NULL;
 }
 
-static bool
+static const char *
 parse(struct redis_address *address, const char *url)
 {
 	bool network = strncmp(url, "redis://", 8) == 0;
+	if (strncmp(url, "rediss://", 9) == 0)
+		return "rediss:// is not in this build";
 	if (!network && strncmp(url, "unix://", 7) != 0)
-		return false;
+		return "it begins with neither redis:// nor unix://";
 	const char *rest = url + (network ? 8 : 7);
 	const char *end = rest + strcspn(rest, "/?");
 	const char *at = memrchr(rest, '@', (size_t)(end - rest));
-	if (at != NULL && !parse_login(address, rest, at))
-		return false;
+	const char *wrong = NULL;
+	if (at != NULL)
+		wrong = parse_login(address, rest, at);
 	if (at != NULL)
 		rest = at + 1;
-	return network ? parse_network(address, rest)
-		       : parse_path(address, rest);
+	if (wrong == NULL)
+		wrong = network ? parse_network(address, rest)
+				: parse_path(address, rest);
+	if (wrong == NULL && address->database < 0)
+		wrong = "the database is no number";
+	return wrong;
 }
 
 int
@@ -138,10 +159,13 @@ redis_address_parse(
     const char *url, struct redis_address *ret_address, struct error *error)
 {
 	struct redis_address address = {0};
-	if (!parse(&address, url)) {
+	const char *wrong = parse(&address, url);
+	if (wrong != NULL) {
 		redis_address_free(&address);
-		error_set(error, "not an address of Redis; write "
-				 "unix:///path or redis://host:port/database");
+		error_set(error,
+		    "not an address of Redis: %s; write unix:///path or "
+		    "redis://host:port/database",
+		    wrong);
 		return -EINVAL;
 	}
 	*ret_address = address;

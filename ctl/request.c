@@ -19,7 +19,8 @@ const struct option request_options[] = {
 /* Requests on their way. */
 struct requests {
 	PGresult *made;	   /* owned: id, about */
-	PGresult *answers; /* owned: id, done, answer; NULL: none asked for */
+	PGresult *answers; /* owned: id, done, answer, verdict; NULL: none
+			      asked for */
 	struct text ids;   /* as an array of PostgreSQL */
 	const char *what;
 };
@@ -52,7 +53,7 @@ static int
 await_answers(struct ctl *ctl, struct requests *requests)
 {
 	static const char sql[] =
-	    "SELECT i.id, s.done, s.answer"
+	    "SELECT i.id, s.done, s.answer, s.verdict"
 	    " FROM unnest($1::bigint[]) WITH ORDINALITY AS i(id, at)"
 	    " CROSS JOIN LATERAL muster.request_status(i.id) AS s"
 	    " ORDER BY i.at";
@@ -72,20 +73,6 @@ await_answers(struct ctl *ctl, struct requests *requests)
 		if (!interrupt_wait_ms(PAUSE_MS))
 			return CTL_INTERRUPTED;
 	}
-}
-
-/* Answers are sentences (sql/functions: request, cancel, retry); these are
- * the words of those that say no. */
-static bool
-is_refusal(const char *answer)
-{
-	static const char *const words[] = {"there is no ",
-	    " had ended: ", " has not ended: ", " has succeeded: ", " stays "};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strstr(answer, words[i]) != NULL)
-			return true;
-	return false;
 }
 
 static const char *
@@ -129,6 +116,15 @@ print_people(const struct requests *requests)
 		printf("no such %s\n", requests->what);
 }
 
+/* Of an answer, as JSON: null for null too. */
+static void
+add_column(struct json *json, const PGresult *answers, int row, int column)
+{
+	bool null = answers == NULL || PQgetisnull(answers, row, column);
+
+	json_add_string(json, null ? NULL : PQgetvalue(answers, row, column));
+}
+
 static void
 print_json(const struct requests *requests)
 {
@@ -146,11 +142,10 @@ print_json(const struct requests *requests)
 		json_add_key(&json, "done");
 		json_add_bool(&json,
 		    answers != NULL && *PQgetvalue(answers, row, 1) == 't');
+		json_add_key(&json, "verdict");
+		add_column(&json, answers, row, 3);
 		json_add_key(&json, "answer");
-		json_add_string(
-		    &json, answers == NULL || PQgetisnull(answers, row, 2)
-			       ? NULL
-			       : PQgetvalue(answers, row, 2));
+		add_column(&json, answers, row, 2);
 		json_end(&json, '}');
 	}
 	json_end(&json, ']');
@@ -170,7 +165,7 @@ judge(const struct requests *requests)
 		    "is carried out when a musterd runs",
 		    WAIT_LIMIT_MS / 1000);
 	for (int row = 0; row < PQntuples(answers); row++)
-		if (is_refusal(PQgetvalue(answers, row, 2)))
+		if (strcmp(PQgetvalue(answers, row, 3), "done") != 0)
 			return CTL_FAILED;
 	return CTL_DONE;
 }

@@ -1,5 +1,7 @@
 /* musterctl enqueue */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/format.h"
@@ -79,18 +81,70 @@ read_after(const struct ctl *ctl, struct text *array)
 	return 0;
 }
 
+/* JSON may be written in more bytes than the database keeps of it: \u0061,
+ * indentation. What is larger than so many limits cannot fit. */
+enum { LOOSELY_WRITTEN = 8 };
+
+static int
+read_limit(struct ctl *ctl, int64_t *ret_limit)
+{
+	PGresult *result;
+	int code =
+	    session_query(ctl, &result, "SELECT muster.max_payload()", 0, NULL);
+
+	if (code != 0)
+		return code;
+	*ret_limit = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	PQclear(result);
+	return 0;
+}
+
+static int
+too_large(size_t size, int64_t limit)
+{
+	return ctl_fail(CTL_FAILED,
+	    "a payload of %s%zu bytes is over max_payload (%lld); store the "
+	    "data elsewhere and name its place, or raise max_payload in "
+	    "musterd.yaml; nothing was enqueued",
+	    size > INPUT_LIMIT ? "more than " : "",
+	    size > INPUT_LIMIT ? INPUT_LIMIT : size, (long long)limit);
+}
+
+static int
+read_input(struct ctl *ctl, struct text *payload)
+{
+	int64_t limit = 0;
+	size_t kept, size;
+	int code = read_limit(ctl, &limit);
+	int rc;
+
+	if (code != 0)
+		return code;
+	kept = limit < INPUT_LIMIT / LOOSELY_WRITTEN
+		   ? (size_t)limit * LOOSELY_WRITTEN
+		   : INPUT_LIMIT;
+	rc = input_read_limited(kept, payload, &size);
+	if (rc == -EFBIG)
+		return too_large(size, limit);
+	if (rc < 0)
+		return ctl_fail(CTL_FAILED, "standard input cannot be read: %s",
+		    strerror(-rc));
+	return 0;
+}
+
 static int
 read_payload(struct ctl *ctl, struct text *payload)
 {
 	const char *word = ctl_argument(ctl, 1);
-	struct error error;
+	int code;
 
 	if (word == NULL || strcmp(word, "-") != 0) {
 		text_add_string(payload, word != NULL ? word : "{}");
 		return 0;
 	}
-	if (input_read("-", payload, &error) < 0)
-		return ctl_fail(CTL_FAILED, "%s: %s", error.file, error.text);
+	code = read_input(ctl, payload);
+	if (code != 0)
+		return code;
 	if (memchr(text_string(payload), '\0', payload->length) != NULL)
 		return ctl_fail(CTL_FAILED,
 		    "the payload has a NUL character, which is no JSON");
@@ -134,13 +188,11 @@ read_request(struct ctl *ctl, struct request *request)
 		 sizeof(request->in_ms), &request->values[5])) != 0 ||
 	    (code = read_duration(ctl, "timeout", request->timeout_ms,
 		 sizeof(request->timeout_ms), &request->values[10])) != 0 ||
-	    (code = read_after(ctl, &request->after)) != 0 ||
-	    (code = read_payload(ctl, &request->payload)) != 0)
+	    (code = read_after(ctl, &request->after)) != 0)
 		return code;
 	if (request->values[5] != NULL && ctl_option(ctl, "at") != NULL)
 		return ctl_usage(ctl, "--in and --at exclude each other");
 	request->values[0] = ctl_argument(ctl, 0);
-	request->values[1] = text_string(&request->payload);
 	request->values[2] = queue != NULL ? queue : "default";
 	request->values[4] = ctl_option(ctl, "at");
 	request->values[6] =
@@ -207,6 +259,9 @@ verb_enqueue(struct ctl *ctl)
 
 	if (code == 0)
 		code = session_connect(ctl);
+	if (code == 0)
+		code = read_payload(ctl, &request.payload);
+	request.values[1] = text_string(&request.payload);
 	if (code == 0)
 		code = check_handled(ctl, &request);
 	if (code == 0)

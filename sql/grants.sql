@@ -22,7 +22,7 @@ BEGIN
 			WHERE p.pronamespace = 'muster'::regnamespace
 			AND p.proname IN ('enqueue', 'enqueue_many', 'submit_flow',
 				'cancel', 'cancel_flow', 'retry', 'pause', 'resume',
-				'request_status', 'why') LOOP
+				'request_status', 'why', 'max_payload') LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO muster_client',
 			v_function);
 	END LOOP;

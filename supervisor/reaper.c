@@ -1,18 +1,14 @@
 #include "supervisor/reaper.h"
 
-#include <dirent.h>
 #include <event2/event.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/scoreboard.h"
-#include "common/text.h"
+#include "supervisor/children.h"
 
 enum { REAPED_A_TURN = 256, AGAIN_MS = 50 };
 
@@ -34,34 +30,15 @@ struct reaper {
 	void *argument;
 };
 
-/* Calls `see` for every child of this process, whichever thread got it. */
+/* Calls `see` for every child of this process. */
 static void
 children_each(
     void (*see)(struct reaper *reaper, pid_t pid), struct reaper *reaper)
 {
-	DIR *threads = opendir("/proc/self/task");
-	if (!threads)
-		return;
-	struct dirent *entry;
-	struct text list = TEXT_EMPTY;
-	while ((entry = readdir(threads))) {
-		char path[300], buffer[4096];
-		ssize_t length;
-		snprintf(path, sizeof path, "/proc/self/task/%s/children",
-		    entry->d_name);
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		while (
-		    fd >= 0 && (length = read(fd, buffer, sizeof buffer)) > 0)
-			text_add(&list, buffer, (size_t)length);
-		if (fd >= 0)
-			close(fd);
-	}
-	closedir(threads);
-	const char *at = text_string(&list);
-	char *end;
-	for (long pid; (pid = strtol(at, &end, 10)) > 0; at = end)
-		see(reaper, (pid_t)pid);
-	text_free(&list);
+	pid_t *children = children_of(getpid());
+	for (const pid_t *child = children; *child; child++)
+		see(reaper, *child);
+	free(children);
 }
 
 static void

@@ -14,6 +14,7 @@
 #include "supervisor/check.h"
 #include "supervisor/control.h"
 #include "supervisor/generation.h"
+#include "supervisor/leftover.h"
 #include "supervisor/lock.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor.h"
@@ -21,8 +22,11 @@
 
 enum {
 	CHECK_LIMIT_MS = 30000,
-	ORPHANS_MS = 50,	/* between looks */
-	ORPHANS_MORE_MS = 6000, /* beyond shutdown_timeout: grace and a bit */
+	ORPHANS_MS = 50,	  /* between looks */
+	ORPHANS_MORE_MS = 6000,	  /* beyond shutdown_timeout: grace and a bit */
+	ORPHANS_JUDGE_MS = 500,	  /* between looks for who hangs; at first, too:
+				     who was frozen with us has turned by then */
+	ORPHANS_KILLED_MS = 2000, /* for the end of who was killed */
 	WATCHDOG_FACTOR = 3,
 };
 
@@ -126,20 +130,34 @@ start_step(struct supervisor *supervisor)
 
 /* LOCKING. */
 
+/* Who hangs does not drain; when time is up, nobody may. */
+static void
+judge_orphans(struct supervisor *supervisor, bool over)
+{
+	const struct config *config = supervisor->current->config;
+	struct mono now = mono_now();
+	if (mono_ms_between(supervisor->judged, now) < ORPHANS_JUDGE_MS)
+		return;
+	if (leftover_kill(
+		config->runtime_dir, over ? 0 : config->watchdog_ms) == 0)
+		supervisor->judged = now;
+}
+
 static void
 look_for_orphans(struct supervisor *supervisor)
 {
 	const struct config *config = supervisor->current->config;
 	struct timeval again = {.tv_usec = ORPHANS_MS * 1000};
 	int64_t limit_ms = config->shutdown_timeout_ms + ORPHANS_MORE_MS;
+	int64_t waited_ms = mono_ms_between(supervisor->started, mono_now());
 	int held = lock_orphans(config->runtime_dir);
-	bool over = mono_ms_between(supervisor->started, mono_now()) > limit_ms;
-	if (held == -EWOULDBLOCK && !over) {
+	if (held == -EWOULDBLOCK && waited_ms < limit_ms + ORPHANS_KILLED_MS) {
+		judge_orphans(supervisor, waited_ms >= limit_ms);
 		event_add(supervisor->orphans, &again);
 		return;
 	}
 	if (held == -EWOULDBLOCK)
-		log_warning("workers of an earlier musterd have not ended; "
+		log_warning("workers of an earlier musterd cannot be killed; "
 			    "going on: their tasks are rescued, what they "
 			    "still do does not count");
 	open_for_work(supervisor);
@@ -167,6 +185,7 @@ lock(struct supervisor *supervisor)
 		return;
 	}
 	supervisor->lock_fd = fd;
+	supervisor->judged = mono_now();
 	if (lock_orphans(config->runtime_dir) == -EWOULDBLOCK)
 		log_notice("workers of an earlier musterd still run; waiting "
 			   "for their end");

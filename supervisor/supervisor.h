@@ -7,7 +7,7 @@
  *       └─────────┴──────────┴──── signal or failure ──↑
  *
  * CHECKING  a process reads the configuration
- * LOCKING   children of an earlier supervisor end first
+ * LOCKING   children of an earlier supervisor end first, by force if need be
  * STARTING  the scheduler rescues earlier workers, then the workers connect
  * RUNNING   READY=1 was sent; a reload is a matter of reload.h
  * DRAINING  as drain.h draws it
@@ -65,6 +65,7 @@ struct supervisor {
 	int log_level; /* set by musterctl; 0: as configured */
 
 	struct check *check; /* of the start */
+	struct mono judged;  /* when LOCKING last looked for who hangs */
 	struct reload reload;
 	struct drain drain;
 

@@ -111,10 +111,13 @@ static void
 report_success(struct run *run, const struct process_result *result)
 {
 	struct outcome outcome = {.kind = OUTCOME_SUCCEEDED, .after_ms = -1};
+	const char *wrong = output_to_result(result->output);
+	struct text error = TEXT_EMPTY;
 
-	if (!output_to_result(result->output)) {
-		report_error(run, OUTCOME_FAILED_HARD,
-		    "standard output is not valid UTF-8 text");
+	if (wrong != NULL) {
+		text_addf(&error, "standard output %s", wrong);
+		report_error(run, OUTCOME_FAILED_HARD, text_string(&error));
+		text_free(&error);
 		return;
 	}
 	if (result->output->length > 0) {

@@ -111,19 +111,26 @@ output_lines_free(struct output_lines *lines)
 	text_free(&lines->tail);
 }
 
-bool
+const char *
 output_to_result(struct text *output)
 {
 	struct text string = TEXT_EMPTY;
+	const char *why;
 
 	if (output->length == 0)
-		return true;
+		return NULL;
 	if (!utf8_is_valid(output->data, output->length))
-		return false;
-	if (json_text_is_valid(output->data, output->length))
-		return true;
+		return "is not valid UTF-8 text";
+	switch (json_text_judge(output->data, output->length, &why)) {
+	case JSON_TEXT_FIT:
+		return NULL;
+	case JSON_TEXT_UNFIT:
+		return why;
+	case JSON_TEXT_NONE:
+		break;
+	}
 	text_add_json_string(&string, output->data, output->length);
 	text_free(output);
 	*output = string;
-	return true;
+	return NULL;
 }

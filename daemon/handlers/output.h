@@ -39,8 +39,9 @@ void output_lines_free(struct output_lines *lines);
 
 /*
  * The result that `output` stands for: nothing is null, JSON stays as it is,
- * other text becomes a JSON string. Rewrites `output`; false: it is neither.
+ * other text becomes a JSON string. Rewrites `output` and returns NULL; or says
+ * what is wrong (a static string: "is not …").
  */
-bool output_to_result(struct text *output);
+const char *output_to_result(struct text *output);
 
 #endif

@@ -18,7 +18,7 @@ enum {
 	PURGE_MS = 60000,
 	PURGE_MORE_MS = 100, /* between two batches */
 	LIST_CHANGE_MS = 1000,
-	LIST_AGAIN_MS = 60000, /* another scheduler may have taken us off */
+	LIST_AGAIN_MS = 5000, /* another scheduler may have taken us off */
 	LIST_BRIDGE_MS = 20,
 	BUSY_MS = 1000, /* without a pause, before we leave the list */
 	COMPLAIN_MS = 10000,
@@ -61,11 +61,15 @@ static void
 on_listed(PGresult *result, void *argument)
 {
 	struct scheduler *scheduler = argument;
-	if (result == NULL || PQresultStatus(result) == PGRES_TUPLES_OK)
+	if (result == NULL)
 		return;
-	log_warning(
-	    "the list of sleepers was not changed: %s", pg_message(result));
-	scheduler->chores.listed = false;
+	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+		log_warning("the list of sleepers was not changed: %s",
+		    pg_message(result));
+		scheduler->chores.listed = false;
+	} else if (strcmp(PQgetvalue(result, 0, 0), "t") == 0) {
+		chores_poke(scheduler); /* what came before was not told */
+	}
 }
 
 static void
@@ -85,7 +89,7 @@ list(struct scheduler *scheduler, bool listed)
 		    scheduler, &scheduler_wake_up, off, on_listed);
 }
 
-/* Nothing is to be done: be told of what comes, and look once more. */
+/* Nothing is to be done: be told of what comes. */
 static void
 fall_asleep(struct scheduler *scheduler)
 {
@@ -95,7 +99,6 @@ fall_asleep(struct scheduler *scheduler)
 	chores->busy_since = (struct mono){0};
 	if (age_ms >= due_ms) {
 		list(scheduler, true);
-		plan_poke(&chores->plan);
 	} else if (!chores->listed) {
 		arm(chores->poll, LIST_BRIDGE_MS);
 	}

@@ -22,6 +22,7 @@ on_config(struct config *config, uint64_t generation, void *argument)
 	struct config *old = scheduler->config;
 	scheduler->config = config;
 	log_set_level(config->log_level);
+	session_bring_settings(scheduler);
 	if (differs(old->redis, config->redis))
 		scheduler_watch_configure(scheduler);
 	if (!scheduler->draining &&

@@ -51,6 +51,33 @@ retry_later(
 /* SERVING */
 
 static void
+on_settings(PGresult *result, void *argument)
+{
+	const struct scheduler *scheduler = argument;
+	if (result == NULL)
+		return;
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		log_warning("max_payload was not set in the database: %s",
+		    pg_message(result));
+	else if (PQgetvalue(result, 0, 0)[0] == 't')
+		log_notice("max_payload in the database is now %" PRId64
+			   " bytes",
+		    scheduler->config->max_payload_bytes);
+}
+
+void
+session_bring_settings(struct scheduler *scheduler)
+{
+	char bytes[24];
+	const char *values[] = {bytes};
+	snprintf(bytes, sizeof bytes, "%" PRId64,
+	    scheduler->config->max_payload_bytes);
+	if (scheduler->session.state == SESSION_SERVING)
+		(void)session_send(
+		    scheduler, &scheduler_set_max_payload, values, on_settings);
+}
+
+static void
 serve(struct scheduler *scheduler)
 {
 	struct session *session = &scheduler->session;
@@ -64,6 +91,7 @@ serve(struct scheduler *scheduler)
 	if (!session->ready_sent)
 		loop_send(scheduler->loop, PROCMSG_READY, NULL, 0);
 	session->ready_sent = true;
+	session_bring_settings(scheduler);
 	chores_start(scheduler);
 	scheduler_watch_start(scheduler);
 	rescue_go(scheduler);

@@ -49,6 +49,10 @@ void session_reopen(struct scheduler *scheduler);
 /* Leaves the database in order, then ends the process. */
 void session_leave(struct scheduler *scheduler, int64_t limit_ms);
 
+/* Tells the database what the configuration says and the SQL obeys, unless it
+ * is away: then SERVING does. */
+void session_bring_settings(struct scheduler *scheduler);
+
 /* No death report is left. */
 void session_all_rescued(struct scheduler *scheduler);
 

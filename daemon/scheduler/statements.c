@@ -6,6 +6,9 @@ const struct pg_statement scheduler_sleep_on = {
 const struct pg_statement scheduler_wake_up = {
     "wake_up", "SELECT muster.wake_up($1)", 1};
 
+const struct pg_statement scheduler_set_max_payload = {
+    "set_max_payload", "SELECT muster.set_setting('max_payload', $1)", 1};
+
 const struct pg_statement scheduler_carry_out = {
     "carry_out", "SELECT muster.carry_out($1)", 1};
 
@@ -27,9 +30,12 @@ const struct pg_statement scheduler_purge = {
     "purge", "SELECT muster.purge($1, $2, $3)", 3};
 
 const struct pg_statement scheduler_signs = {"signs",
-    "SELECT worker, instance, host, pid, backend_pid, beats"
+    "SELECT worker, instance, host, pid, backend_pid, beats, locked"
     " FROM muster.worker_signs()",
     0};
+
+const struct pg_statement scheduler_ended = {
+    "ended", "SELECT muster.sessions_ended($1, $2)", 2};
 
 /* The number of a session may be another session's by now. A conninfo that
  * sets application_name gives the same one to all of us. */

@@ -7,6 +7,7 @@
 extern const struct pg_statement scheduler_schema;   /* version, compatible */
 extern const struct pg_statement scheduler_sleep_on; /* instance, id */
 extern const struct pg_statement scheduler_wake_up;  /* id */
+extern const struct pg_statement scheduler_set_max_payload; /* bytes */
 
 /* Chores: limit → rows. */
 extern const struct pg_statement scheduler_carry_out, scheduler_admit,
@@ -25,7 +26,10 @@ enum signs_column {
 	SIGNS_PID,
 	SIGNS_BACKEND_PID,
 	SIGNS_BEATS,
+	SIGNS_LOCKED,
 };
+/* workers, least time that the server is up, ms → those of ended sessions */
+extern const struct pg_statement scheduler_ended;
 
 /* Backend pid → whether a session of a worker's was ended. */
 extern const struct pg_statement scheduler_terminate;

@@ -73,6 +73,73 @@ rescue_silent(struct scheduler *scheduler, struct mono now)
 	}
 }
 
+/* Suspects. */
+
+static bool
+has_ended(const PGresult *result, int64_t worker)
+{
+	for (int row = 0; row < PQntuples(result); row++)
+		if (strtoll(PQgetvalue(result, row, 0), NULL, 10) == worker)
+			return true;
+	return false;
+}
+
+/* Who is suspect still, after the time that the answer took. */
+static void
+rescue_ended(struct scheduler *scheduler, const PGresult *result)
+{
+	const struct sign *sign;
+	struct mono now = mono_now();
+	size_t at = 0;
+	while (
+	    (sign = signs_suspect(&scheduler->watch.signs, &at, now)) != NULL) {
+		char cause[256];
+		if (!has_ended(result, sign->worker))
+			continue;
+		snprintf(cause, sizeof cause,
+		    "%s is gone: its session has ended and its key in redis "
+		    "too",
+		    sign->name);
+		rescue_found(scheduler, sign->worker, 0, cause);
+	}
+}
+
+static void
+on_ended(PGresult *result, void *argument)
+{
+	struct scheduler *scheduler = argument;
+	scheduler->watch.ended_asked = false;
+	if (result == NULL || scheduler->session.state != SESSION_SERVING)
+		return;
+	if (PQresultStatus(result) == PGRES_TUPLES_OK)
+		rescue_ended(scheduler, result);
+	else
+		log_warning("the sessions of workers were not looked at: %s",
+		    pg_message(result));
+}
+
+static void
+ask_ended(struct scheduler *scheduler, struct mono now)
+{
+	struct watch *watch = &scheduler->watch;
+	const struct sign *sign;
+	struct text workers = TEXT_EMPTY;
+	char up_ms[16];
+	size_t at = 0;
+	while ((sign = signs_suspect(&watch->signs, &at, now)) != NULL) {
+		text_add_char(&workers, workers.length == 0 ? '{' : ',');
+		text_add_int(&workers, sign->worker);
+	}
+	if (workers.length > 0 && !watch->ended_asked) {
+		text_add_char(&workers, '}');
+		snprintf(up_ms, sizeof up_ms, "%d", SIGNS_LIMIT_MS);
+		const char *values[] = {text_string(&workers), up_ms};
+		watch->ended_asked =
+		    session_send(scheduler, &scheduler_ended, values, on_ended);
+	}
+	text_free(&workers);
+}
+
 static int64_t
 number(const PGresult *result, int row, int column)
 {
@@ -92,10 +159,12 @@ take_look(struct scheduler *scheduler, const PGresult *result)
 		    PQgetvalue(result, row, SIGNS_HOST));
 		signs_saw(signs, number(result, row, SIGNS_WORKER),
 		    number(result, row, SIGNS_BEATS),
-		    (int)number(result, row, SIGNS_BACKEND_PID), name, now);
+		    (int)number(result, row, SIGNS_BACKEND_PID),
+		    *PQgetvalue(result, row, SIGNS_LOCKED) == 't', name, now);
 	}
 	signs_end(signs, now);
 	rescue_silent(scheduler, now);
+	ask_ended(scheduler, now);
 	ask_keys(scheduler);
 }
 
@@ -130,13 +199,15 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 static void
 on_redis(bool up, const char *reason, void *argument)
 {
-	(void)argument;
-	if (up)
+	struct scheduler *scheduler = argument;
+	if (up) {
 		log_write(
 		    LOG_LEVEL_INFO, LOG_REDIS_BACK, NULL, "connected to redis");
-	else
-		log_write(LOG_LEVEL_WARNING, LOG_REDIS_LOST, NULL,
-		    "no connection to redis, work goes on: %s", reason);
+		return;
+	}
+	signs_keys_lost(&scheduler->watch.signs);
+	log_write(LOG_LEVEL_WARNING, LOG_REDIS_LOST, NULL,
+	    "no connection to redis, work goes on: %s", reason);
 }
 
 void
@@ -147,6 +218,7 @@ scheduler_watch_configure(struct scheduler *scheduler)
 	struct redis_address address;
 	struct error error = {0};
 	watch->redis = redis_free(watch->redis);
+	signs_keys_lost(&watch->signs);
 	if (url == NULL)
 		return;
 	if (redis_address_parse(url, &address, &error) < 0) {
@@ -189,4 +261,5 @@ scheduler_watch_stop(struct scheduler *scheduler)
 {
 	event_del(scheduler->watch.timer);
 	scheduler->watch.asked = false;
+	scheduler->watch.ended_asked = false;
 }

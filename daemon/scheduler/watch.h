@@ -1,6 +1,7 @@
 /*
  * Looks once a second at the signs of life of all workers, in PostgreSQL and,
- * where it is configured, in Redis, and has the silent ones rescued.
+ * where it is configured, in Redis, and has the silent ones rescued. Suspect
+ * ones too, if PostgreSQL says that their session has ended.
  */
 #ifndef DAEMON_SCHEDULER_WATCH_H
 #define DAEMON_SCHEDULER_WATCH_H
@@ -17,6 +18,7 @@ struct watch {
 	struct signs signs;
 	struct event *timer;
 	bool asked;	     /* the answer of PostgreSQL is awaited */
+	bool ended_asked;    /* that about the sessions of suspects */
 	struct redis *redis; /* NULL: none configured */
 };
 

@@ -12,7 +12,7 @@
 #include "daemon/worker/running.h"
 
 enum {
-	BATCH_MAX = 500,       /* finishes in a turn */
+	BATCH_MAX = 1000,      /* finishes in a turn */
 	BATCH_BYTES = 4 << 20, /* of results and errors; one always fits */
 	BATCH_KEEP = 64 << 10, /* memory kept for the next turn */
 };

@@ -14,7 +14,7 @@
 #include "daemon/worker/route.h"
 
 enum {
-	CLAIM_MAX = 500,	/* tasks in a turn */
+	CLAIM_MAX = 1000,	/* tasks in a turn */
 	CLAIM_BYTES = 16 << 20, /* of payloads in a turn */
 	CLAIM_HELD = 64 << 20,	/* of payloads and results in a worker */
 	CLAIM_LEAST = 64 << 10, /* with less than this left, none */

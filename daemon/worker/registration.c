@@ -102,8 +102,11 @@ send_registration(struct worker *worker)
 {
 	struct text queues = TEXT_EMPTY, kinds = TEXT_EMPTY;
 	char id[NUMBER_SIZE], pid[NUMBER_SIZE], host[256] = "";
-	const char *values[] = {
-	    id, worker->instance, host, pid, PACKAGE_VERSION, NULL, NULL};
+	const struct config *config = worker->config;
+	bool has_session =
+	    config->prepared_statements && config->direct_database == NULL;
+	const char *values[] = {id, worker->instance, host, pid,
+	    PACKAGE_VERSION, NULL, NULL, has_session ? "t" : "f"};
 
 	snprintf(id, sizeof(id), "%" PRId64, worker->member.id);
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());

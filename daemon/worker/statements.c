@@ -2,8 +2,8 @@
 
 const struct pg_statement statement_register = {"register",
     "SELECT route, queue, kind FROM muster.worker_register("
-    "$1, $2, $3, $4, $5, $6, $7)",
-    7};
+    "$1, $2, $3, $4, $5, $6, $7, $8)",
+    8};
 
 const struct pg_statement statement_turn = {"turn",
     "SELECT what, lease, task, route, rank, lane, seq, flow, attempt,"

@@ -15,21 +15,22 @@ BEGIN
 		IF EXISTS (SELECT FROM muster.task t WHERE t.id = v_id) THEN
 			RETURN 0;
 		END IF;
-		RETURN muster.answer(p_request.id,
+		RETURN muster.answer(p_request.id, 'refused',
 			format('there is no task %s', v_id));
 	ELSIF v_state IS NOT NULL THEN
-		RETURN muster.answer(p_request.id, format('task %s had ended: %s',
-			v_id, muster.state_name(v_state)));
+		RETURN muster.answer(p_request.id, 'refused',
+			format('task %s had ended: %s', v_id,
+				muster.state_name(v_state)));
 	END IF;
 	SELECT c.o_gone, c.o_told INTO v_gone, v_told
 	FROM muster.cancel_tasks(ARRAY[v_id],
 		'cancelled on request of ' || p_request.asked_by) c;
 	IF v_gone IS NOT NULL THEN
-		RETURN muster.answer(p_request.id,
+		RETURN muster.answer(p_request.id, 'done',
 			format('task %s is cancelled', v_id));
 	ELSIF v_told IS NOT NULL THEN
-		RETURN muster.answer(p_request.id, format(
-			'task %s is running; its worker was told', v_id));
+		RETURN muster.answer(p_request.id, 'done',
+			format('task %s is running; its worker was told', v_id));
 	END IF;
 	RETURN 0;
 END
@@ -131,7 +132,7 @@ BEGIN
 		WHERE id = v_flow AND NOT stopped AND finished_at IS NULL;
 		IF NOT FOUND AND NOT EXISTS (
 				SELECT FROM muster.flow f WHERE f.id = v_flow) THEN
-			RETURN muster.answer(p_request.id,
+			RETURN muster.answer(p_request.id, 'refused',
 				format('there is no flow %s', v_flow));
 		END IF;
 	END IF;
@@ -181,8 +182,8 @@ BEGIN
 		UPDATE muster.request SET cursor = 0 WHERE id = p_request;
 		RETURN 0;
 	END IF;
-	RETURN muster.answer(p_request, format('flow %s: %s tasks are cancelled, '
-		'the workers of %s running ones were told', p_flow,
+	RETURN muster.answer(p_request, 'done', format('flow %s: %s tasks are '
+		'cancelled, the workers of %s running ones were told', p_flow,
 		(SELECT r.count FROM muster.request r WHERE r.id = p_request),
 		v_told));
 END

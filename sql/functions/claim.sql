@@ -43,8 +43,7 @@ CREATE OR REPLACE FUNCTION muster.claim(p_route int[], p_want int[],
 	p_max int, p_max_bytes bigint, p_floor_route int[],
 	p_floor_rank int[], p_floor_lane int[], p_floor_seq bigint[],
 	OUT l_route int[], OUT l_rank int[], OUT l_lane int[],
-	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_seq bigint[],
-	OUT o_at timestamptz[], OUT o_size int[], OUT o_line int[],
+	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_line int[],
 	OUT f_line int[], OUT f_seq bigint[])
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -67,9 +66,6 @@ DECLARE
 	v_ctid tid[];
 	v_task bigint[];
 	v_ticket smallint[];
-	v_seq bigint[];
-	v_since timestamptz[];
-	v_size int[];
 BEGIN
 	SELECT s.last_value, EXISTS (SELECT FROM muster.paused)
 	INTO v_top, v_paused FROM muster.ready_seq s;
@@ -116,12 +112,10 @@ BEGIN
 		END IF;
 		CONTINUE WHEN v_n <= 0 OR v_bytes <= 0;
 		SELECT array_agg(h.ctid), array_agg(h.task_id),
-			array_agg(h.ticket), array_agg(h.seq), array_agg(h.at),
-			array_agg(h.size), sum(h.size), count(*), min(h.seq)
-		INTO v_ctid, v_task, v_ticket, v_seq, v_since, v_size, v_sum,
-			v_got, v_floor
+			array_agg(h.ticket), sum(h.size), count(*), min(h.seq)
+		INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor
 		FROM (SELECT * FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq,
-				r.at, r.size
+				r.size
 			FROM muster.ready r
 			WHERE r.route_id = l_route[i]
 			AND r.rank = l_rank[i] AND r.lane = l_lane[i]
@@ -129,10 +123,9 @@ BEGIN
 			ORDER BY r.seq LIMIT v_n FOR UPDATE SKIP LOCKED) x
 			ORDER BY x.task_id) h;
 		IF v_sum > v_bytes THEN
-			SELECT f.* INTO v_ctid, v_task, v_ticket, v_seq, v_since,
-				v_size, v_got
-			FROM muster.claim_fitting(v_ctid, v_task, v_ticket,
-				v_seq, v_since, v_size, v_bytes, o_task IS NULL) f;
+			SELECT f.* INTO v_ctid, v_task, v_ticket, v_got
+			FROM muster.claim_fitting(v_ctid, v_bytes,
+				o_task IS NULL) f;
 			v_sum := v_bytes;
 		ELSIF v_got < v_n THEN
 			v_floor := v_top;
@@ -153,26 +146,19 @@ BEGIN
 		IF o_task IS NULL THEN
 			o_task := v_task;
 			o_ticket := v_ticket;
-			o_seq := v_seq;
-			o_at := v_since;
-			o_size := v_size;
 			o_line := array_fill(i, ARRAY[v_got]);
 		ELSE
 			v_lines := true;
 			o_task := o_task || v_task;
 			o_ticket := o_ticket || v_ticket;
-			o_seq := o_seq || v_seq;
-			o_at := o_at || v_since;
-			o_size := o_size || v_size;
 			o_line := o_line || array_fill(i, ARRAY[v_got]);
 		END IF;
 	END LOOP;
 	IF v_lines THEN
-		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.s),
-			array_agg(u.a), array_agg(u.z), array_agg(u.l)
-		INTO o_task, o_ticket, o_seq, o_at, o_size, o_line
-		FROM (SELECT * FROM unnest(o_task, o_ticket, o_seq, o_at, o_size,
-			o_line) x(t, k, s, a, z, l) ORDER BY x.t) u;
+		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l)
+		INTO o_task, o_ticket, o_line
+		FROM (SELECT * FROM unnest(o_task, o_ticket, o_line) x(t, k, l)
+			ORDER BY x.t) u;
 	END IF;
 END
 $$;
@@ -191,21 +177,19 @@ BEGIN
 END
 $$;
 
--- Of a line's head as much as p_bytes allow, at least one task if p_first; the
--- rest stays where it is.
+-- Of a line's head, locked by the caller, as much as p_bytes allow, at least one
+-- task if p_first; the rest stays where it is.
 CREATE OR REPLACE FUNCTION muster.claim_fitting(INOUT p_ctid tid[],
-	INOUT p_task bigint[], INOUT p_ticket smallint[], INOUT p_seq bigint[],
-	INOUT p_at timestamptz[], INOUT p_size int[], p_bytes bigint,
-	p_first boolean, OUT o_got int)
+	p_bytes bigint, p_first boolean,
+	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_got int)
 LANGUAGE plpgsql AS $$
 BEGIN
-	SELECT array_agg(f.c), array_agg(f.t), array_agg(f.k), array_agg(f.s),
-		array_agg(f.a), array_agg(f.z), count(*)
-	INTO p_ctid, p_task, p_ticket, p_seq, p_at, p_size, o_got
-	FROM (SELECT * FROM (SELECT u.*, sum(u.z) OVER (ORDER BY u.s) AS total,
-			row_number() OVER (ORDER BY u.s) AS n
-			FROM unnest(p_ctid, p_task, p_ticket, p_seq, p_at, p_size)
-			u(c, t, k, s, a, z)) x
+	SELECT array_agg(f.c), array_agg(f.t), array_agg(f.k), count(*)
+	INTO p_ctid, o_task, o_ticket, o_got
+	FROM (SELECT * FROM (SELECT r.ctid AS c, r.task_id AS t, r.ticket AS k,
+			sum(r.size) OVER (ORDER BY r.seq) AS total,
+			row_number() OVER (ORDER BY r.seq) AS n
+			FROM muster.ready r WHERE r.ctid = ANY (p_ctid)) x
 		WHERE x.total <= p_bytes OR (p_first AND x.n = 1)
 		ORDER BY x.t) f;
 END

@@ -25,14 +25,13 @@ $$;
 CREATE OR REPLACE FUNCTION muster.check_payload(p_bytes int)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_max bigint;
+	v_max bigint := muster.max_payload();
 BEGIN
-	SELECT s.value::bigint INTO v_max FROM muster.setting s
-	WHERE s.name = 'max_payload';
 	IF p_bytes > v_max THEN
 		RAISE EXCEPTION 'a payload of % bytes is over max_payload (%)',
 			p_bytes, v_max USING ERRCODE = 'MU003',
-			HINT = 'Store the data elsewhere and name its place.';
+			HINT = 'Store the data elsewhere and name its place, or '
+				'raise max_payload in musterd.yaml.';
 	END IF;
 END
 $$;

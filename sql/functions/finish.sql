@@ -49,22 +49,20 @@ BEGIN
 END
 $$;
 
--- The shortest way, for whole leases of successes without a result.
+-- The shortest way, for whole leases of successes without a result. The index
+-- is scanned in order of the ids, so the update is the lock in order.
 CREATE OR REPLACE FUNCTION muster.finish_plain(p_worker bigint, p_ids bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_ctid tid[];
 	v_more boolean;
 BEGIN
-	SELECT array_agg(t.ctid),
-		bool_or(t.flow_id IS NOT NULL OR t.has_dependents)
-	INTO v_ctid, v_more
-	FROM (SELECT x.ctid, x.flow_id, x.has_dependents
-		FROM muster.task x WHERE x.id = ANY (p_ids)
-		ORDER BY x.id FOR NO KEY UPDATE) t;
-	UPDATE muster.task t SET state = 's', finished_at = now(),
-		worker_id = p_worker, attempts = t.attempts + 1
-	WHERE t.ctid = ANY (v_ctid);
+	WITH t AS (
+		UPDATE muster.task x SET state = 's', finished_at = now(),
+			worker_id = p_worker, attempts = x.attempts + 1
+		WHERE x.id = ANY (p_ids)
+		RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+	)
+	SELECT bool_or(t.more) INTO v_more FROM t;
 	IF EXISTS (SELECT FROM muster.cancelling c
 			WHERE c.worker_id = p_worker) THEN
 		DELETE FROM muster.cancelling c WHERE c.worker_id = p_worker

@@ -21,7 +21,14 @@ $$;
 -- that has ended, plus one, and what is open may lie beyond it.) Every
 -- transaction has its number before it draws from a sequence. So once all
 -- numbers below the probe's have ended, whatever was drawn up to its values has
--- been committed or never will be.
+-- been committed or never will be. The probe is settled, and stays so: its
+-- values are safe from then on, however often they are applied.
+-- While no sequence moves, another probe would have the same values, so none is
+-- taken: an idle database is not written to. The settled one is applied again,
+-- since a line may be emptied while nothing is drawn; that writes only a mark
+-- that moves. Only the mark of scheduled, which also rests on the clock, stands
+-- still meanwhile; but what is due draws from ready_seq when it leaves, so there
+-- is nothing to walk over but what was cancelled.
 CREATE OR REPLACE FUNCTION muster.mark()
 RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -32,7 +39,6 @@ DECLARE
 	v_delta bigint;
 	v_rest bigint;
 	v_at timestamptz;
-	v_horizon xid8;
 BEGIN
 	PERFORM muster.check_isolation();
 	IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
@@ -40,16 +46,15 @@ BEGIN
 	ELSIF NOT pg_try_advisory_xact_lock(hashtext('muster mark')) THEN
 		RETURN;
 	END IF;
+	SELECT * INTO v_probe FROM muster.probe p ORDER BY p.id DESC LIMIT 1;
+	IF pg_snapshot_xmin(pg_current_snapshot()) < v_probe.horizon THEN
+		RETURN;
+	END IF;
 	v_at := clock_timestamp();
 	SELECT s.last_value INTO v_seq FROM muster.ready_seq s;
 	SELECT s.last_value INTO v_delta FROM muster.flow_delta_id s;
 	SELECT s.last_value INTO v_rest FROM muster.remainder_id s;
-	v_horizon := pg_current_xact_id();
-	SELECT * INTO v_probe FROM muster.probe p ORDER BY p.id DESC LIMIT 1;
-	IF FOUND THEN
-		IF pg_snapshot_xmin(pg_current_snapshot()) < v_probe.horizon THEN
-			RETURN;
-		END IF;
+	IF v_probe.id IS NOT NULL THEN
 		PERFORM muster.mark_lines(v_probe.seq),
 			muster.mark_scheduled(v_probe.at),
 			muster.mark_list(0, v_probe.delta, (SELECT x.id
@@ -60,10 +65,15 @@ BEGIN
 				FROM muster.remainder x
 				WHERE x.id >= muster.list_mark('remainder')
 				ORDER BY x.id LIMIT 1));
+		IF (v_seq, v_delta, v_rest)
+				= (v_probe.seq, v_probe.delta, v_probe.rest) THEN
+			RETURN;
+		END IF;
 		DELETE FROM muster.probe p WHERE p.id <= v_probe.id;
 	END IF;
+	-- A number that the marks above have taken came after the values too.
 	INSERT INTO muster.probe (seq, delta, rest, at, horizon)
-	VALUES (v_seq, v_delta, v_rest, v_at, v_horizon);
+	VALUES (v_seq, v_delta, v_rest, v_at, pg_current_xact_id());
 END
 $$;
 

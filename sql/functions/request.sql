@@ -62,18 +62,20 @@ BEGIN
 END
 $$;
 
--- One row; done is false as long as the request waits, answer null with it.
+-- One row; done is false as long as the request waits, answer and verdict null
+-- with it. A verdict of done: what was asked for holds now or soon will; refused:
+-- it won't. Of a request that is not known (any more) it is null.
 CREATE OR REPLACE FUNCTION muster.request_status(id bigint)
-RETURNS TABLE (done boolean, answer text)
+RETURNS TABLE (done boolean, answer text, verdict text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-	RETURN QUERY SELECT r.done_at IS NOT NULL, r.answer
+	RETURN QUERY SELECT r.done_at IS NOT NULL, r.answer, r.verdict
 	FROM muster.request r WHERE r.id = request_status.id;
 	IF NOT FOUND THEN
 		RETURN QUERY SELECT true, 'there is no request '
-			|| request_status.id || ' (any more)';
+			|| request_status.id || ' (any more)', NULL;
 	END IF;
 END
 $$;
@@ -108,11 +110,13 @@ BEGIN
 END
 $$;
 
--- Notes the answer; always 1.
-CREATE OR REPLACE FUNCTION muster.answer(p_request bigint, p_answer text)
+-- Notes the answer, a sentence for people; always 1.
+CREATE OR REPLACE FUNCTION muster.answer(
+	p_request bigint, p_verdict text, p_answer text)
 RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
-	UPDATE muster.request SET done_at = clock_timestamp(), answer = p_answer
+	UPDATE muster.request SET done_at = clock_timestamp(),
+		verdict = p_verdict, answer = p_answer
 	WHERE id = p_request;
 	RETURN 1;
 END
@@ -123,7 +127,7 @@ RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO muster.paused (queue) VALUES (p_request.queue)
 	ON CONFLICT DO NOTHING;
-	RETURN muster.answer(p_request.id, format(CASE WHEN FOUND
+	RETURN muster.answer(p_request.id, 'done', format(CASE WHEN FOUND
 		THEN 'queue %s is paused; what runs goes on'
 		ELSE 'queue %s was paused already' END, p_request.queue));
 END
@@ -134,13 +138,13 @@ RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
 	DELETE FROM muster.paused p WHERE p.queue = p_request.queue;
 	IF NOT FOUND THEN
-		RETURN muster.answer(p_request.id,
+		RETURN muster.answer(p_request.id, 'done',
 			format('queue %s was not paused', p_request.queue));
 	END IF;
 	PERFORM muster.announce(ARRAY(SELECT r.route_id FROM muster.ready r
 		WHERE r.route_id IN (SELECT x.id FROM muster.route x
 			WHERE x.queue = p_request.queue) LIMIT 1000));
-	RETURN muster.answer(p_request.id,
+	RETURN muster.answer(p_request.id, 'done',
 		format('queue %s goes on', p_request.queue));
 END
 $$;

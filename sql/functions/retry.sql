@@ -20,30 +20,33 @@ BEGIN
 			WHERE t.id = ANY (v_all)) THEN
 		RETURN 0;
 	ELSIF NOT EXISTS (SELECT FROM muster.task t WHERE t.id = v_id) THEN
-		RETURN muster.answer(p_request.id,
+		RETURN muster.answer(p_request.id, 'refused',
 			format('there is no task %s', v_id));
 	ELSIF v_state IS NULL THEN
-		RETURN muster.answer(p_request.id, format('task %s has not ended: '
-			'it is %s', v_id, (SELECT s.state FROM muster.task_status s
-			WHERE s.id = v_id)));
+		RETURN muster.answer(p_request.id, 'refused',
+			format('task %s has not ended: it is %s', v_id,
+				(SELECT s.state FROM muster.task_status s
+				WHERE s.id = v_id)));
 	ELSIF v_state = 's' THEN
-		RETURN muster.answer(p_request.id, format('task %s has succeeded: '
-			'there is nothing to retry', v_id));
+		RETURN muster.answer(p_request.id, 'refused',
+			format('task %s has succeeded: there is nothing to retry',
+				v_id));
 	ELSIF EXISTS (SELECT FROM muster.remainder r WHERE r.task_id = v_id) THEN
 		RETURN 0; -- its dependents are still being told of its end
 	END IF;
 	IF muster.reopen(ARRAY[v_id], NULL) IS NULL THEN
-		RETURN muster.answer(p_request.id,
+		RETURN muster.answer(p_request.id, 'done',
 			format('task %s runs again', v_id));
 	END IF;
-	RETURN muster.answer(p_request.id, muster.retry_later(v_id, v_state));
+	RETURN muster.retry_later(p_request.id, v_id, v_state);
 END
 $$;
 
 -- A need of the task is not met. If that need runs again, the task comes back
--- with it: it counts as skipped until then. The answer in words.
-CREATE OR REPLACE FUNCTION muster.retry_later(p_id bigint, p_state "char")
-RETURNS text LANGUAGE plpgsql AS $$
+-- with it: it counts as skipped until then. Answers the request.
+CREATE OR REPLACE FUNCTION muster.retry_later(
+	p_request bigint, p_id bigint, p_state "char")
+RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_need bigint;
 	v_outcome "char";
@@ -56,9 +59,10 @@ BEGIN
 	WHERE NOT muster.edge_met(n.cond, n.outcome)
 	ORDER BY open LIMIT 1;
 	IF NOT v_open THEN
-		RETURN format('task %s stays %s: it needs task %s, which %s; '
+		RETURN muster.answer(p_request, 'refused',
+			format('task %s stays %s: it needs task %s, which %s; '
 			'retry that first', p_id, muster.state_name(p_state), v_need,
-			coalesce(muster.state_name(v_outcome), 'does not exist'));
+			coalesce(muster.state_name(v_outcome), 'does not exist')));
 	END IF;
 	PERFORM muster.flow_uncount(ARRAY[p_id]);
 	UPDATE muster.task t SET state = 'k', error = format(
@@ -66,8 +70,9 @@ BEGIN
 	INSERT INTO muster.flow_delta (flow_id, skipped)
 	SELECT t.flow_id, 1 FROM muster.task t
 	WHERE t.id = p_id AND t.flow_id IS NOT NULL;
-	RETURN format('task %s comes back when task %s, which runs again, '
-		'meets its need', p_id, v_need);
+	RETURN muster.answer(p_request, 'done',
+		format('task %s comes back when task %s, which runs again, '
+		'meets its need', p_id, v_need));
 END
 $$;
 

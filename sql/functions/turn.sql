@@ -11,8 +11,7 @@ CREATE OR REPLACE FUNCTION muster.turn(p_worker bigint, p_lease bigint[],
 	p_floor_rank int[], p_floor_lane int[], p_floor_seq bigint[])
 RETURNS TABLE (what text, lease bigint, task bigint, route int, rank int,
 	lane int, seq bigint, flow bigint, attempt int, snoozes int,
-	max_attempts int, timeout_ms bigint, has_needs boolean, payload text,
-	waited_ms bigint)
+	max_attempts int, timeout_ms bigint, has_needs boolean, payload text)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
@@ -77,14 +76,13 @@ BEGIN
 	-- purge) step over what is locked. What they changed is stale here.
 	RETURN QUERY
 	SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
-		v_hit.l_route[v_hit.o_line[t.p]], v_hit.l_rank[v_hit.o_line[t.p]],
-		v_hit.l_lane[v_hit.o_line[t.p]], v_hit.o_seq[t.p], t.flow_id,
-		t.attempts + 1, t.snoozes, t.max_attempts, t.timeout_ms,
-		t.has_needs,
-		CASE WHEN t.size <= 65536 THEN t.payload END,
-		(date_part('epoch', clock_timestamp() - v_hit.o_at[t.p])
-			* 1000)::bigint
-	FROM (SELECT width_bucket(x.id, v_hit.o_task) AS p, x.*
+		v_hit.l_route[v_hit.o_line[t.p]], NULL::int, NULL::int,
+		NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
+		t.max_attempts, t.timeout_ms, t.has_needs, t.payload
+	FROM (SELECT width_bucket(x.id, v_hit.o_task) AS p, x.id, x.flow_id,
+			x.attempts, x.snoozes, x.max_attempts, x.timeout_ms,
+			x.has_needs, x.ticket, x.state,
+			CASE WHEN x.size <= 65536 THEN x.payload END AS payload
 		FROM muster.task x WHERE x.id = ANY (v_hit.o_task)
 		FOR KEY SHARE) t
 	WHERE t.ticket = v_hit.o_ticket[t.p] AND t.state IS NULL;

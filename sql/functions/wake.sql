@@ -2,13 +2,24 @@
 -- is sent only while somebody sleeps on what became available, and once for a
 -- transaction and queue.
 
+-- True if it was not on the list. Who is there already and not for long costs
+-- only the look, so a scheduler may say it every few seconds.
 CREATE OR REPLACE FUNCTION muster.sleep_on(
 	p_instance text, p_id bigint, p_queues text[])
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	v_was boolean;
 BEGIN
+	IF EXISTS (SELECT FROM muster.sleepers s
+			WHERE s.id = p_id AND s.queues = p_queues
+			AND s.listed_at > now() - interval '1 min') THEN
+		RETURN false;
+	END IF;
 	DELETE FROM muster.sleepers WHERE id = p_id;
+	v_was := FOUND;
 	INSERT INTO muster.sleepers (id, instance, queues)
 	VALUES (p_id, p_instance, p_queues);
+	RETURN NOT v_was;
 END
 $$;
 
@@ -16,6 +27,23 @@ CREATE OR REPLACE FUNCTION muster.wake_up(p_id bigint)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	DELETE FROM muster.sleepers WHERE id = p_id;
+END
+$$;
+
+-- Who is on the list and will never be woken: each costs every enqueue a
+-- notification. A worker that is not alive: it comes back under another id, and
+-- one that lives is never taken off here. A scheduler that has not said for
+-- three minutes that it sleeps: it would have done so every minute, and one that
+-- was only frozen says it again within seconds.
+CREATE OR REPLACE FUNCTION muster.sleepers_purge()
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM muster.sleepers s WHERE s.ctid = ANY (ARRAY(
+		SELECT x.ctid FROM muster.sleepers x
+		WHERE (x.id > 0 AND NOT EXISTS (SELECT FROM muster.worker w
+				WHERE w.id = x.id AND w.dead_at IS NULL))
+			OR (x.id < 0 AND x.listed_at < now() - interval '3 min')
+		FOR UPDATE SKIP LOCKED));
 END
 $$;
 

@@ -209,7 +209,7 @@ CREATE TABLE muster.finished (
 	at timestamptz NOT NULL,
 	flow_id bigint,
 	ids bigint[]
-);
+) WITH (toast_tuple_target = 8160); -- compressing costs more than it saves
 CREATE INDEX finished_at ON muster.finished (at);
 
 CREATE TABLE muster.request (
@@ -223,6 +223,7 @@ CREATE TABLE muster.request (
 	asked_by text NOT NULL DEFAULT session_user,
 	done_at timestamptz,
 	answer text,
+	verdict text, -- done or refused; null while it waits
 	wakes boolean NOT NULL DEFAULT false
 );
 CREATE INDEX request_open ON muster.request (id) WHERE done_at IS NULL;
@@ -237,6 +238,7 @@ CREATE TABLE muster.worker (
 	beats bigint NOT NULL DEFAULT 0,
 	pid int NOT NULL,
 	backend_pid int NOT NULL,
+	locked boolean NOT NULL DEFAULT false, -- its session locks its id
 	instance text NOT NULL,
 	host text NOT NULL,
 	version text NOT NULL,
@@ -251,9 +253,10 @@ CREATE TABLE muster.cancelling (
 	PRIMARY KEY (worker_id, task_id)
 );
 
+-- A worker under its id, a scheduler under a negative one.
 CREATE TABLE muster.sleepers (
 	id bigint PRIMARY KEY,
-	since timestamptz NOT NULL DEFAULT now(),
+	listed_at timestamptz NOT NULL DEFAULT now(),
 	instance text NOT NULL,
 	queues text[] NOT NULL
 );

@@ -1,8 +1,11 @@
 """musterctl enqueue: what goes in, and bad input."""
 
 import json
+import resource
+import subprocess
 
 import pytest
+from support import build
 from support.daemon import ctl
 
 
@@ -73,12 +76,39 @@ def test_payload_of_bytes_that_are_no_text(db, enqueue, folder):
     assert db.rows("SELECT 1 FROM muster.task") == []
 
 
-def test_payload_of_100_MB(db, enqueue, patience):
+def test_payload_of_100_MB_is_refused_here(db, enqueue, patience):
     done = enqueue("a", "-", input='"' + "x" * 100_000_000 + '"', code=None,
                    limit=60 * patience)
     assert done.returncode == 1
-    assert "max_payload" in done.stderr
+    assert "payload of 100000002 bytes is over max_payload (1048576)" in \
+        done.stderr
+    assert "store the data elsewhere" in done.stderr
     assert db.rows("SELECT 1 FROM muster.task") == []
+
+
+@pytest.mark.skipif(build.is_sanitized(), reason="a sanitizer reserves terabytes")
+def test_payload_without_end_is_not_kept(db):
+    limit = 96 << 20
+    with open("/dev/zero", "rb") as zeros:
+        done = subprocess.run(
+            [build.path("musterctl"), "enqueue", "a", "-", "--database",
+             db.conninfo()], stdin=zeros, capture_output=True, text=True,
+            check=False, timeout=60, preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_AS, (limit, limit)))
+    assert done.returncode == 1, done.stderr
+    assert "more than 536870912 bytes is over max_payload" in done.stderr
+
+
+def test_payload_may_be_written_loosely(db, enqueue):
+    """What the database makes smaller than the limit is taken."""
+    text = '{"a":' + " " * 2_000_000 + '"' + "\\u0061" * 300_000 + '"}'
+    enqueue("a", "-", input=text)
+    assert db.one("SELECT size FROM muster.task") == 300_009
+    done = enqueue("a", "-", input=json.dumps("x" * 1_100_000), code=None)
+    assert done.returncode == 1
+    assert "payload of 1100002 bytes is over max_payload (1048576)" in \
+        done.stderr
+    assert "Store the data elsewhere" in done.stderr
 
 
 @pytest.mark.parametrize("words", [

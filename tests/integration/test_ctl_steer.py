@@ -21,6 +21,18 @@ def test_F2_cancel_a_task(db, daemon, musterctl):
     assert done.returncode == 1 and "had ended: cancelled" in done.stdout
     answer = json.loads(musterctl("cancel", "999", "--json", code=1))
     assert answer[0]["done"] and "there is no task 999" in answer[0]["answer"]
+    assert answer[0]["verdict"] == "refused"
+
+
+def test_refusal_is_told_by_the_verdict_not_by_words(db, daemon, musterctl):
+    daemon()
+    db.rows("""CREATE OR REPLACE FUNCTION muster.answer(
+        p_request bigint, p_verdict text, p_answer text) RETURNS int
+        LANGUAGE plpgsql AS $$ BEGIN UPDATE muster.request SET answer = 'so',
+        done_at = now(), verdict = p_verdict WHERE id = p_request;
+        RETURN 1; END $$""")
+    assert musterctl("cancel", "999", code=1) == "so\n"
+    assert musterctl("pause", "default") == "so\n"
 
 
 def test_F2_cancel_a_flow(db, daemon, musterctl):

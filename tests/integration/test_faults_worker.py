@@ -5,7 +5,7 @@ import signal
 import time
 
 from support import processes
-from support.wait import wait_until
+from support.wait import holds_for, wait_until
 
 
 def leases_of(db, worker):
@@ -137,6 +137,92 @@ def test_I3_frozen_host_is_rescued_and_fenced(
     assert set(ledger.count().values()) == {2}
 
 
+def two_hosts(db, daemon, patience):
+    """A daemon that is watched by another for longer than the limit; the id
+    of its worker, which runs a task."""
+    first = daemon(workers=1, watchdog="60s", handlers={
+        "nap": {"exec": ["/bin/sleep", "300"]}})
+    second = daemon(workers=1)
+    for made in (first, second):
+        made.log.allow("worker", "dead", "fenced", "supervisor", "database",
+                       "connection")
+    begin = time.monotonic()
+    task = db.enqueue("nap")
+    db.wait_state(task, "running")
+    wait_until(lambda: time.monotonic() - begin > 11.5, 15 * patience,
+               "the second one is connected for longer than the limit",
+               every=0.2)
+    return first, task, first.worker_ids()[0]
+
+
+def is_dead(db, worker):
+    return db.one("SELECT dead_at IS NOT NULL FROM muster.worker "
+                  "WHERE id = %s", worker)
+
+
+def session_of(db, worker):
+    return db.one("SELECT backend_pid FROM muster.worker WHERE id = %s",
+                  worker)
+
+
+def freeze(musterd):
+    pids = [musterd.pid, musterd.scheduler(), *musterd.workers().values()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    return pids
+
+
+def test_I3_host_whose_processes_are_gone_is_given_up_sooner(
+        db, daemon, patience):
+    """Its session has ended and its key in Redis: there is no doubt."""
+    first, task, worker = two_hosts(db, daemon, patience)
+    handlers = first.handlers()
+    pids = freeze(first)
+    begin = time.monotonic()
+    processes.kill_all(pids + handlers)
+    first.wait_exit()
+    wait_until(lambda: is_dead(db, worker), 8.5 * patience, "it is given up")
+    assert time.monotonic() - begin > 2, "its key lives for longer"
+    row = db.attempts(task)[0]
+    assert "session has ended" in row.error, row
+
+
+def test_I3_frozen_worker_keeps_its_session_for_the_whole_limit(
+        db, daemon, patience):
+    first, task, worker = two_hosts(db, daemon, patience)
+    frozen = freeze(first)
+    try:
+        holds_for(lambda: not is_dead(db, worker), 8.5, "it may come back",
+                  every=0.1)
+        wait_until(lambda: is_dead(db, worker), 7 * patience)
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    assert "no sign of life" in db.attempts(task)[0].error
+    db.request("cancel", task)
+
+
+def test_I3_worker_that_cannot_reconnect_lives_by_its_heartbeat(
+        db, daemon, patience):
+    """Its session is ended and no other let in, for longer than the limit;
+    all that were there before are kept."""
+    _, task, worker = two_hosts(db, daemon, patience)
+    session = session_of(db, worker)
+    db.rows(f"ALTER DATABASE {db.name} CONNECTION LIMIT 1")
+    db.rows("SELECT pg_terminate_backend(%s)", session)
+    holds_for(lambda: not is_dead(db, worker), 12, "its key is there",
+              every=0.1)
+    assert not db.one("SELECT EXISTS (SELECT FROM pg_locks WHERE "
+                      "locktype = 'advisory' AND objid::bigint = %s)",
+                      worker % 2 ** 32), "its session has ended"
+    db.rows(f"ALTER DATABASE {db.name} CONNECTION LIMIT -1")
+    wait_until(lambda: session_of(db, worker) != session, 20 * patience,
+               "it is back")
+    assert not is_dead(db, worker)
+    assert db.state(task) == "running"
+    db.request("cancel", task)
+
+
 def test_E2_killed_supervisor_outside_systemd(db, daemon, ledger, patience):
     """Children see their socketpair close and drain; the next start waits
     for them, rescues the rest, and only then is ready."""
@@ -175,6 +261,32 @@ def test_E2_killed_supervisor_with_endless_handlers(
                (2 + 3) * patience, "workers and handlers are gone")
     musterd.start()
     assert db.wait_done(30 * patience) == {"succeeded": 10}
+    assert {db.task(task).attempt for task in tasks} == {1}
+
+
+def test_E2_killed_supervisor_with_a_hung_worker(
+        db, daemon, ledger, folder, patience):
+    """It does not see that its supervisor is gone: the next start kills it
+    and its handlers, and only then is ready."""
+    go = os.path.join(folder, "go")
+    musterd = daemon(workers=2, watchdog="2s", shutdown_timeout="60s",
+                     handlers={"nap": ledger.handler(
+                         then=f"test -e {go} || (setsid sleep 300; true)")})
+    musterd.log.allow("supervisor", "worker", "scheduler", "earlier musterd")
+    tasks = db.enqueue_many("nap", 10)
+    wait_until(lambda: len(ledger.count()) == 10, 20, "all run")
+    children = musterd.children()
+    open(go, "w", encoding="utf-8").close()
+    for pid in [*musterd.workers().values(), musterd.scheduler()]:
+        os.kill(pid, signal.SIGSTOP)
+    musterd.kill()
+    begin = time.monotonic()
+    musterd.start()
+    assert time.monotonic() - begin < 10 * patience
+    assert not [pid for pid in children if processes.alive(pid)], \
+        "READY came before those who hung were gone"
+    assert db.wait_done(30 * patience) == {"succeeded": 10}
+    assert ledger.count() == {task: 2 for task in tasks}
     assert {db.task(task).attempt for task in tasks} == {1}
 
 

@@ -298,9 +298,31 @@ def test_I1_reload_changes_the_scheduler_in_place(db, daemon):
     db.wait_state(first, limit=3)
 
 
+def test_E1_scheduler_comes_back_to_the_list_of_sleepers(db, daemon, patience):
+    """Another one held it for gone. What came meanwhile is found."""
+    daemon(poll_interval=NEVER, workers=1)
+    settle(db)
+    mine = "SELECT id FROM muster.sleepers WHERE id < 0"
+    number = db.one(mine)
+    later = db.one("SELECT muster.enqueue('noop', run_at => now() + '1 h')")
+    db.rows("DELETE FROM muster.sleepers WHERE id < 0")
+    db.one("SELECT muster.cancel(%s)", later)
+    wait_until(lambda: db.rows(mine), 7 * patience, "it is there again")
+    assert db.one(mine) == number
+    db.wait_state(later, "cancelled", limit=2 * patience)
+
+
 def test_C4_scheduler_leaves_no_sleeper_behind(db, daemon):
     musterd = daemon(workers=2)
     settle(db)
     musterd.stop()
     assert db.one("SELECT count(*) FROM muster.sleepers") == 0
     assert not processes.strangers()
+
+
+def test_I1_max_payload_of_the_configuration_holds_in_the_database(db, daemon):
+    musterd = daemon(max_payload="2k")
+    wait_until(lambda: db.one("SELECT muster.max_payload()") == 2048)
+    musterd.reload(max_payload="4k")
+    wait_until(lambda: db.one("SELECT muster.max_payload()") == 4096)
+    musterd.log.wait_for("max_payload in the database is now 4096 bytes")

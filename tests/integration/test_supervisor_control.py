@@ -197,10 +197,29 @@ def test_E2_next_start_does_not_wait_for_ever(supervisor):
     daemon.kill()
     daemon.behave("worker", "")
     daemon.start(wait=False)
-    daemon.log.allow("have not ended; going on")
+    daemon.log.allow("an earlier musterd")
     daemon.wait_running(15)
-    assert processes.alive(orphan)
-    processes.kill_all([orphan])
+    assert not processes.alive(orphan)
+
+
+def test_E2_next_start_kills_who_hangs_and_all_below_it(supervisor, patience):
+    """Handlers, their children, and one that left its process group. Who is
+    healthy has shutdown_timeout to end."""
+    daemon = supervisor(worker="handlers stubborn", workers=2, watchdog="2s",
+                        shutdown_timeout="4s")
+    hung, healthy = daemon.worker(0), daemon.worker(1)
+    below = processes.descendants(hung)
+    assert len(below) == 6
+    os.kill(hung, signal.SIGSTOP)
+    daemon.kill()
+    daemon.behave("worker", "")
+    daemon.log.allow("an earlier musterd")
+    daemon.start(wait=False)
+    wait_until(lambda: not any(map(processes.alive, [hung] + below)),
+               4 * patience, "the hung one is gone, and all below it")
+    assert processes.alive(healthy), "it drains"
+    daemon.wait_running(15 * patience)
+    assert not processes.alive(healthy)
 
 
 def test_I1_folder_is_made(supervisor):

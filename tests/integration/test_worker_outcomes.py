@@ -8,19 +8,17 @@ import pytest
 
 from support.wait import holds_for, wait_until
 
-# What a handler writes to standard output, as a format for printf(1), and a
-# word of the error that its task then ends with.
+# What a handler does to write a bad result, and words of the error that its
+# task then ends with. Only nesting is left for the server to refuse.
 BAD_RESULTS = {
-    "nul": (r'"\\u0000"', "22P05"),
-    "surrogate": (r'"\\ud800"', "22P02"),
-    "number": ("1e200000", "22003"),
-    "byte": (r"\377", "UTF-8"),
-    "large": ("%0*d' 10000000 '1", "max_result"),
+    "nul": (r"""printf '"\\u0000"'""", "holds \\u0000"),
+    "surrogate": (r"""printf '"\\ud800"'""", "half of a surrogate pair"),
+    "number": ("echo 1e200000", "a number beyond what PostgreSQL keeps"),
+    "byte": (r"printf '\377'", "UTF-8"),
+    "large": ("printf '%0*d' 10000000 1", "max_result"),
+    "nesting": ("head -c 200000 /dev/zero | tr '\\0' '['; "
+                "head -c 200000 /dev/zero | tr '\\0' ']'", "54001"),
 }
-
-
-def _printf(text):
-    return {"exec": ["/bin/sh", "-c", f"printf '{text}'"]}
 
 
 def _many_results_at_once(postgres, db, bad):
@@ -36,14 +34,13 @@ def _many_results_at_once(postgres, db, bad):
 def test_G1_B2_a_bad_result_in_a_batch_of_300(
         own_postgres, db, daemon, folder, what, patience):
     """Its task fails with a clear error, the others are recorded."""
-    text, word = BAD_RESULTS[what]
+    line, word = BAD_RESULTS[what]
     gate = os.path.join(folder, "gate")
     wait = f"while [ ! -e {gate} ]; do sleep 0.1; done; "
     host = daemon(
         workers=1, queues={"default": {"concurrency": 300}},
         handlers={"good": {"exec": ["/bin/sh", "-c", wait + "echo 1"]},
-                  what: {"exec": ["/bin/sh", "-c",
-                                  wait + f"printf '{text}'"]}})
+                  what: {"exec": ["/bin/sh", "-c", wait + line]}})
     host.log.allow("failed", "refused", "database", "PostgreSQL",
                    "held the event loop")
     one, good = _many_results_at_once(own_postgres, db, what)
@@ -53,6 +50,8 @@ def test_G1_B2_a_bad_result_in_a_batch_of_300(
     own_postgres.thaw()
     assert db.wait_done(40 * patience) == {"succeeded": 299, "failed": 1}
     assert word in db.task(one).error
+    bisected = bool(host.log.find("was refused", task=one))
+    assert bisected == (what == "nesting")
     assert db.states(good) == {"succeeded": 299}
 
 

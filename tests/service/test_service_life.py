@@ -200,3 +200,25 @@ def test_I1_anybody_may_look_and_nobody_else_may_change(service, box):
     assert done.returncode == 1
     assert service.state() == "active running"
     box.run("musterctl", "-c", service.config_path, "reload", user="musterd")
+
+
+def test_I1_musterctl_finds_the_credentials_of_the_service(service, box):
+    """As root, outside the service: the variable is not set there."""
+    box.sql("ALTER ROLE musterd PASSWORD 'sesame'")
+    box.write("/etc/muster-pgpass", "*:*:*:musterd:sesame\n", mode=0o600)
+    service.drop_in("LoadCredential=pgpass:/etc/muster-pgpass\n")
+    service.start(database=f"host=127.0.0.1 dbname={DATABASE} user=musterd "
+                           "passfile=${CREDENTIALS_DIRECTORY}/pgpass")
+    task = service.enqueue("noop")
+    service.wait_task(task)
+    assert str(task) in service.ctl("tasks", "--state", "succeeded")
+    box.run("musterd", "-t", "-c", service.config_path)
+    done = box.try_run("musterctl", "-c", service.config_path, "tasks",
+                       user="nobody")
+    assert done.returncode == 78
+    assert ("/run/credentials/musterd.service: Permission denied; it is there "
+            "for root while the service runs") in done.stderr
+    box.run("systemctl stop musterd")
+    done = box.try_run("musterctl", "-c", service.config_path, "tasks")
+    assert done.returncode == 78
+    assert "/run/credentials/musterd.service: No such file" in done.stderr

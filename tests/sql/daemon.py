@@ -9,7 +9,7 @@ KINDS = ("a", "b", "c")
 
 Task = collections.namedtuple(
     "Task", "lease id route rank lane seq flow attempt snoozes max_attempts "
-    "timeout_ms has_needs payload waited_ms")
+    "timeout_ms has_needs payload")
 
 
 class Answer:

@@ -12,7 +12,7 @@ def test_B5_enqueued_task_is_claimed_and_finished(db, worker):
     one = worker()
     claimed, = one.claim().tasks
     assert (claimed.id, claimed.attempt, claimed.max_attempts,
-            claimed.timeout_ms, claimed.rank) == (task, 1, 4, 90000, -3)
+            claimed.timeout_ms) == (task, 1, 4, 90000)
     assert json.loads(claimed.payload) == {"x": 1}
     assert db.state(task) == "running"
     one.finish(task, ran=7, result='{"y": 12345678901234567890}')
@@ -84,6 +84,7 @@ def test_B5_condition_of_needs_must_be_known(db):
 
 def test_B5_max_payload_is_a_setting(db):
     db.rows("SELECT muster.set_setting('max_payload', '100')")
+    assert db.session("app").one("SELECT muster.max_payload()") == 100
     db.enqueue("a", "x" * 98)
     with pytest.raises(psycopg2.Error, match="payload of 101 bytes"):
         db.enqueue("a", "x" * 99)
@@ -162,8 +163,9 @@ def test_paused_queue_gives_nothing_and_resumed_all(db, worker, scheduler):
     one = worker(queues=("default", "q2"))
     request = db.one("SELECT muster.pause('default')")
     scheduler.work()
-    done, answer = db.one("SELECT * FROM muster.request_status(%s)", request)
-    assert done and "is paused" in answer
+    _, answer, verdict = db.one(
+        "SELECT * FROM muster.request_status(%s)", request)
+    assert verdict == "done" and "is paused" in answer
     other = db.enqueue("a", queue="q2")
     assert one.claim().ids == [other]
     assert "paused" in db.why(task)[0].reason

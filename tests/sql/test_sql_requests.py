@@ -2,16 +2,58 @@
 
 import pytest
 
+from support.wait import wait_until
 
-def ask(db, scheduler, verb, target):
-    """The answer of a request."""
+
+def ask_for_verdict(db, scheduler, verb, target):
+    """What becomes of a request: verdict and answer."""
     number = db.one(f"SELECT muster.{verb}(%s)", target)
     assert db.one("SELECT * FROM muster.request_status(%s)", number) == (
-        False, None)
+        False, None, None)
     scheduler.work()
-    done, answer = db.one("SELECT * FROM muster.request_status(%s)", number)
+    done, answer, verdict = db.one(
+        "SELECT * FROM muster.request_status(%s)", number)
     assert done
-    return answer
+    return verdict, answer
+
+
+def ask(db, scheduler, verb, target):
+    return ask_for_verdict(db, scheduler, verb, target)[1]
+
+
+def test_each_answer_has_a_verdict(db, worker, scheduler):
+    flow = db.flow({"bad": {"kind": "b"}, "after": {"kind": "b",
+                                                    "needs": ["bad"]}})
+    tasks = db.tasks(flow)
+    ready, done = db.enqueue("c"), db.enqueue("a")
+    one = worker()
+    one.claim({"a": 1, "b": 1})
+    one.finish(done)
+    one.finish(tasks["bad"].id, outcome="f")
+    scheduler.work()
+    running = db.enqueue("a")
+    one.claim({"a": 1})
+    other = db.flow({"a": {"kind": "c"}})
+    for verb, target, verdict, words in [
+            ("cancel", 999, "refused", "there is no task"),
+            ("cancel", done, "refused", "had ended"),
+            ("cancel", running, "done", "was told"),
+            ("cancel_flow", 999, "refused", "there is no flow"),
+            ("cancel_flow", other, "done", "tasks are cancelled"),
+            ("retry", 999, "refused", "there is no task"),
+            ("retry", ready, "refused", "has not ended"),
+            ("retry", done, "refused", "has succeeded"),
+            ("retry", tasks["after"].id, "refused", "stays skipped"),
+            ("retry", tasks["bad"].id, "done", "runs again"),
+            ("cancel", ready, "done", "is cancelled"),
+            ("pause", "q", "done", "is paused"),
+            ("pause", "q", "done", "was paused already"),
+            ("resume", "q", "done", "goes on"),
+            ("resume", "q", "done", "was not paused")]:
+        got, answer = ask_for_verdict(db, scheduler, verb, target)
+        assert words in answer and got == verdict, answer
+    assert db.one("SELECT verdict FROM muster.request_status(999)") is None
+    one.finish(running)
 
 
 # Attempts.
@@ -458,3 +500,60 @@ def test_worker_signs_show_who_lives(db, worker):
     assert not db.one("SELECT muster.beat(%s)", other.id)
     assert db.rows("SELECT beats FROM muster.worker_signs()") == [
         (before + 1,)]
+
+
+def register_with_lock(session, number):
+    session.run("SELECT * FROM muster.worker_register(%s, 'i', 'host', 42, "
+                "'0.1', '{default}', '{a}', true)", number)
+
+
+def ended(db, *workers, up_ms=0):
+    return {row[0] for row in db.rows(
+        "SELECT muster.sessions_ended(%s, %s)", list(workers), up_ms)}
+
+
+def locked(db, number):
+    return db.one("SELECT locked FROM muster.worker_signs() "
+                  "WHERE worker = %s", number)
+
+
+def test_I3_end_of_a_session_that_had_locked_its_worker_is_known(db, worker):
+    large, small, other = 2 ** 62 + 2 ** 31 + 1, 7, worker()
+    sessions = {number: db.session("musterd") for number in (large, small)}
+    for number, session in sessions.items():
+        register_with_lock(session, number)
+        assert locked(db, number)
+    everyone = (large, small, other.id)
+    assert not locked(db, other.id), "one that took no lock"
+    assert ended(db, *everyone) == set()
+    for number, session in sessions.items():
+        session.close()
+        wait_until(lambda: number in ended(db, *everyone), 5)
+    assert ended(db, *everyone, up_ms=10 ** 9) == set(), \
+        "the server is up for less long"
+    register_with_lock(db.session("musterd"), large)
+    assert ended(db, *everyone) == {small}
+    db.rows("SELECT * FROM muster.rescue(%s, 'gone', NULL, 3)", small)
+    assert ended(db, *everyone) == set(), "it is dead already"
+
+
+def test_I3_session_that_came_too_early_for_the_lock_does_without(db):
+    """The server has not noticed yet that the former one is gone."""
+    former, session = db.session("musterd"), db.session("musterd")
+    register_with_lock(former, 7)
+    register_with_lock(session, 7)
+    assert not locked(db, 7)
+    former.close()
+    assert ended(db, 7) == set()
+    register_with_lock(session, 7)
+    assert locked(db, 7)
+
+
+def test_I3_lock_counts_for_nothing_behind_a_pooler(db):
+    """It hands out another session than the one that registered."""
+    session = db.session("musterd")
+    register_with_lock(session, 7)
+    assert session.one("SELECT muster.beat(7)")
+    assert locked(db, 7)
+    assert db.one("SELECT muster.beat(7)")
+    assert not locked(db, 7)

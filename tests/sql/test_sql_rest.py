@@ -1,10 +1,12 @@
 """Waking, marks, retention, why, roles, bad values, sql tasks, invariants."""
 
+import os
 import re
 
 import psycopg2
 import pytest
 
+from support import build
 from support.wait import wait_until
 
 
@@ -134,6 +136,42 @@ def test_only_an_earlier_due_time_is_told(db, listener):
         db.rows("SELECT muster.enqueue('a', run_at => now() + %s * "
                 "interval '1 min')", minutes)
         assert listener.heard() == told
+
+
+def sleepers(db):
+    return {row.id for row in db.rows("SELECT id FROM muster.sleepers")}
+
+
+def test_E1_sleepers_that_never_wake_are_taken_off_the_list(db, worker):
+    one, left, dead, late = (worker() for _ in range(4))
+    for each in (one, left, dead):
+        sleep_on(db, "default", number=each.id)
+    db.rows("SELECT muster.worker_leave(%s)", left.id)
+    db.rows("SELECT * FROM muster.rescue(%s, 'gone', NULL, 3)", dead.id)
+    assert sleepers(db) == {one.id}, "they went with their worker"
+    db.rows("SELECT * FROM muster.rescue(%s, 'gone', NULL, 3)", late.id)
+    for number in (late.id, 7, -1, -2):
+        sleep_on(db, "default", number=number)
+    db.rows("UPDATE muster.sleepers SET listed_at = now() - CASE id "
+            "WHEN -1 THEN interval '4 min' ELSE interval '2 min' END "
+            "WHERE id IN (-1, -2, %s)", one.id)
+    db.rows("SELECT muster.purge(100, '{}', '{}')")
+    assert sleepers(db) == {one.id, -2}
+
+
+def test_E1_saying_again_that_one_sleeps_writes_only_now_and_then(db):
+    said = "SELECT muster.sleep_on('test', -3, '{\"\"}')"
+    row = "SELECT xmin::text, queues FROM muster.sleepers"
+    assert db.one(said) is True
+    before = db.one(row)
+    assert db.one(said) is False
+    assert db.one(row) == before
+    db.rows("UPDATE muster.sleepers SET listed_at = now() - interval '2 min'")
+    assert db.one(said) is False
+    assert db.one("SELECT now() - listed_at < interval '1 min' "
+                  "FROM muster.sleepers")
+    assert db.one("SELECT muster.sleep_on('test', -3, '{a}')") is False
+    assert db.one(row).queues == ["a"]
 
 
 def test_daemon_wakes_sleepers_too(db, listener, worker, scheduler):
@@ -270,6 +308,43 @@ def test_B1_mark_of_scheduled_passes_no_open_transaction(db):
     for _ in range(3):
         db.rows("SELECT muster.mark()")
     assert db.one("SELECT count(*) FROM muster.scheduled_mark") == 1
+
+
+def mark_writes(db):
+    """Calls mark(); whether it wrote anything."""
+    session = db.session()
+    session.begin()
+    session.run("SELECT muster.mark()")
+    wrote = session.one("SELECT pg_current_xact_id_if_assigned()")
+    session.commit()
+    session.close()
+    return wrote is not None
+
+
+def test_E1_mark_writes_nothing_while_nothing_is_drawn(db, worker):
+    assert mark_writes(db), "the first probe"
+    assert mark_writes(db), "the mark of scheduled begins"
+    assert not mark_writes(db)
+    db.enqueue_many("a", 3000)
+    assert mark_writes(db), "a sequence has moved"
+    assert not mark_writes(db)
+    one = worker()
+    while one.claim(1000).tasks:
+        one.finish_all()
+    assert mark_writes(db), "a line was emptied: its mark moves"
+    assert marks(db) == {8: 3000}
+    assert not mark_writes(db)
+
+
+def test_E1_mark_writes_nothing_while_its_probe_is_not_settled(db):
+    client = db.session("app")
+    client.begin()
+    client.run("SELECT muster.enqueue('a')")
+    assert mark_writes(db)
+    db.enqueue("a")
+    assert not mark_writes(db)
+    client.commit()
+    assert mark_writes(db)
 
 
 def test_doubles_of_routes_and_lanes_are_folded(db, worker, scheduler):
@@ -479,6 +554,26 @@ def test_G1_one_bad_result_of_300_is_refused_and_the_rest_goes_singly(
     write(ended)
     assert db.states() == {"succeeded": 299, "failed": 1}
     assert re.match("22|54", db.task(ids[123]).error)
+
+
+def test_G1_B2_jsonb_takes_and_refuses_what_workers_think_it_does(db):
+    """tests/corpus/json, by which the workers' validator is tested."""
+    folder = os.path.join(build.TOP, "tests", "corpus", "json")
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            text = file.read()
+        try:
+            db.rows("SELECT jsonb_typeof(%s)", text)
+            taken = True
+        except psycopg2.Error as error:
+            assert error.pgcode[:2] == "22", name
+            taken = False
+        assert taken == name.startswith("fit-"), name
+    db.rows("SELECT jsonb_typeof((repeat('9', 131072) || '.' || "
+            "repeat('0', 16383))::jsonb)")
+    for text in ("repeat('9', 131073)", "'0.' || repeat('0', 16384)"):
+        with pytest.raises(psycopg2.Error, match="overflows numeric"):
+            db.rows(f"SELECT jsonb_typeof(({text})::jsonb)")
 
 
 def test_G1_bytes_that_are_no_utf8_are_refused_by_the_server(db, worker):

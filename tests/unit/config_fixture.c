@@ -89,3 +89,17 @@ fixture_load(const char *text)
 	    fixture_config != NULL && fixture_errors.count == 0, "%s", found);
 	free(found);
 }
+
+void
+fixture_refuse(const char *text, const char *wanted)
+{
+	char *found;
+
+	fixture_write("musterd.yaml", text);
+	fixture_config = config_load(fixture_file, &fixture_errors);
+	found = fixture_all_errors();
+	ck_assert_ptr_null(fixture_config);
+	ck_assert_str_eq(found, wanted);
+	free(found);
+	config_errors_free(&fixture_errors);
+}

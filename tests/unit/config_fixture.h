@@ -21,4 +21,8 @@ char *fixture_all_errors(void);
 /* Writes musterd.yaml and loads what must be right. */
 void fixture_load(const char *text);
 
+/* The same for what must be refused with these errors, as above. */
+void fixture_refuse(const char *text, const char *wanted);
+#define AT(place) "musterd.yaml:" place " "
+
 #endif

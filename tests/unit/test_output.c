@@ -132,7 +132,7 @@ check_result(const char *bytes, size_t length, const char *wanted)
 
 	if (length > 0)
 		text_add(&output, bytes, length);
-	ck_assert(output_to_result(&output));
+	ck_assert_ptr_null(output_to_result(&output));
 	ck_assert_str_eq(text_string(&output), wanted);
 	text_free(&output);
 }
@@ -146,11 +146,16 @@ START_TEST(result_of_output)
 	check_result("0.10", 4, "0.10");
 	check_result("hello \"you\"\n", 12, "\"hello \\\"you\\\"\\n\"");
 	check_result("\n", 1, "\"\\n\"");
+	check_result("{\"\\u0000", 8, "\"{\\\"\\\\u0000\"");
 	text_add(&output, "a\0b", 3);
-	ck_assert(!output_to_result(&output));
+	ck_assert_str_eq(output_to_result(&output), "is not valid UTF-8 text");
 	text_clear(&output);
 	text_add(&output, "\"\xff\"", 3);
-	ck_assert(!output_to_result(&output));
+	ck_assert_str_eq(output_to_result(&output), "is not valid UTF-8 text");
+	text_clear(&output);
+	text_add_string(&output, "{\"a\": \"\\u0000\"}");
+	ck_assert_str_eq(output_to_result(&output),
+	    "holds \\u0000, which PostgreSQL cannot keep");
 	text_free(&output);
 }
 END_TEST

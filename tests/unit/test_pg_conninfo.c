@@ -118,11 +118,26 @@ START_TEST(nothing_given_is_one_server)
 }
 END_TEST
 
+START_TEST(values_are_judged_without_a_server)
+{
+	static const char *const right[] = {"host=h sslmode=verify-full",
+	    "postgresql://u:p@h1:1,h2:2/d?target_session_attrs=any",
+	    "host=/nowhere port=5433", "", "host=a,b port=,2",
+	    "dbname=d passfile=/nowhere sslrootcert=/nowhere"};
+
+	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++)
+		ck_assert_msg(pg_conninfo_check(right[i], &error), "%s: %s",
+		    right[i], error.text);
+	ck_assert(!pg_conninfo_check("sslmode=on", &error));
+	ck_assert_str_eq(error.text, "invalid sslmode value: \"on\"");
+}
+END_TEST
+
 START_TEST(bad_conninfo_has_a_sentence)
 {
 	static const char *const words[] = {"hst=1", "host",
 	    "host=a,b port=1,2,3", "host=a,b hostaddr=1.1.1.1",
-	    "postgresql://h:1/d?x=1", "host='a"};
+	    "postgresql://h:1/d?x=1", "host='a", "port=65536", "port=1,x"};
 
 	info = pg_conninfo_new(words[_i], "me", &error);
 	ck_assert_ptr_null(info);
@@ -147,6 +162,7 @@ main(void)
 	tcase_add_test(tests, hostaddr_stands_beside_host);
 	tcase_add_test(tests, environment_is_read);
 	tcase_add_test(tests, nothing_given_is_one_server);
-	tcase_add_loop_test(tests, bad_conninfo_has_a_sentence, 0, 6);
+	tcase_add_test(tests, values_are_judged_without_a_server);
+	tcase_add_loop_test(tests, bad_conninfo_has_a_sentence, 0, 8);
 	return unit_run(suite);
 }

@@ -60,6 +60,9 @@ START_TEST(password_alone)
 }
 END_TEST
 
+#define TEN "/234567890"
+#define LONG TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 START_TEST(nonsense_is_refused)
 {
 	static const char *const words[] = {"", "redis", "redis://",
@@ -68,7 +71,7 @@ START_TEST(nonsense_is_refused)
 	    "redis://h/99999999999", "redis://[::1", "redis://[::1]x",
 	    "redis://%2@h", "redis://%@h", "redis://%00@h", "redis://%g0@h",
 	    "unix://", "unix:///", "unix://x", "unix:///a?db=", "unix:///a?x=1",
-	    "rediss://h", "http://h"};
+	    "rediss://h", "http://h", "unix:///" LONG "/s"};
 
 	ck_assert_int_lt(redis_address_parse(words[_i], &address, &error), 0);
 	ck_assert_str_ne(error.text, "");
@@ -86,6 +89,6 @@ main(void)
 	tcase_add_test(tests, network_address);
 	tcase_add_test(tests, all_parts);
 	tcase_add_test(tests, password_alone);
-	tcase_add_loop_test(tests, nonsense_is_refused, 0, 24);
+	tcase_add_loop_test(tests, nonsense_is_refused, 0, 25);
 	return unit_run(suite);
 }

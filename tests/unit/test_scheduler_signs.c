@@ -18,13 +18,13 @@ end(void)
 	signs_free(&signs);
 }
 
-/* A look `ms` later that sees worker 1 with these beats. */
+/* A look `ms` later that sees worker 1 with these beats and its lock. */
 static void
 look(int64_t ms, int64_t beats)
 {
 	now = mono_add_ms(now, ms);
 	signs_begin(&signs, now);
-	signs_saw(&signs, 1, beats, 77, "pid 1 on h", now);
+	signs_saw(&signs, 1, beats, 77, true, "pid 1 on h", now);
 	signs_end(&signs, now);
 }
 
@@ -136,7 +136,7 @@ START_TEST(i3_worker_that_left_is_forgotten)
 	look(0, 5);
 	now = mono_add_ms(now, 1000);
 	signs_begin(&signs, now);
-	signs_saw(&signs, 2, 1, 78, "pid 2 on h", now);
+	signs_saw(&signs, 2, 1, 78, false, "pid 2 on h", now);
 	signs_end(&signs, now);
 	ck_assert_uint_eq(signs.count, 1);
 	ck_assert_int_eq(signs.items[0].worker, 2);
@@ -152,14 +152,104 @@ START_TEST(i3_every_silent_worker_is_named_once)
 	for (int i = 0; i <= 10; i++) {
 		signs_begin(&signs, now);
 		for (int worker = 1; worker <= 5; worker++)
-			signs_saw(
-			    &signs, worker, worker < 4 ? 7 : i, 0, "", now);
+			signs_saw(&signs, worker, worker < 4 ? 7 : i, 0, false,
+			    "", now);
 		signs_end(&signs, now);
 		now = mono_add_ms(now, 1000);
 	}
 	while (signs_silent(&signs, &at, now) != NULL)
 		found++;
 	ck_assert_int_eq(found, 3);
+}
+END_TEST
+
+static bool
+is_suspect(void)
+{
+	size_t at = 0;
+
+	return signs_suspect(&signs, &at, now) != NULL;
+}
+
+/* Beats and key for ten seconds. */
+static void
+live(void)
+{
+	for (int i = 0; i <= 10; i++) {
+		signs_key(&signs, 1, 2900, now);
+		look(1000, i);
+	}
+}
+
+/* Looks without a beat that find no key. */
+static void
+miss(int looks)
+{
+	for (int i = 0; i < looks; i++) {
+		look(1000, 10);
+		signs_key(&signs, 1, -2, now);
+	}
+}
+
+START_TEST(i3_worker_whose_signs_have_ended_is_suspect_until_it_is_silent)
+{
+	live();
+	miss(5);
+	ck_assert(!is_suspect());
+	miss(1);
+	ck_assert(is_suspect());
+	miss(3);
+	ck_assert(is_suspect() && !is_silent());
+	miss(1);
+	ck_assert(!is_suspect() && is_silent());
+}
+END_TEST
+
+START_TEST(i3_one_sign_is_enough_not_to_be_suspect)
+{
+	live();
+	miss(6);
+	look(1000, 11);
+	ck_assert(!is_suspect());
+	live();
+	for (int i = 0; i < 8; i++) {
+		signs_key(&signs, 1, 2900, now);
+		look(1000, 10);
+		ck_assert(!is_suspect());
+	}
+}
+END_TEST
+
+START_TEST(i3_without_a_lock_nobody_is_suspect)
+{
+	live();
+	miss(6);
+	signs_saw(&signs, 1, 10, 77, false, "", now);
+	ck_assert(!is_suspect());
+}
+END_TEST
+
+START_TEST(i3_key_that_was_not_seen_is_not_gone)
+{
+	look(0, 10);
+	miss(7);
+	ck_assert(!is_suspect());
+	live();
+	signs_keys_lost(&signs); /* Redis was restarted and is empty */
+	miss(7);
+	ck_assert(!is_suspect());
+}
+END_TEST
+
+START_TEST(i3_suspect_only_after_the_limit_since_the_connect)
+{
+	live();
+	miss(6);
+	signs_restart(&signs, now);
+	for (int i = 0; i < 9; i++) {
+		miss(1);
+		ck_assert(!is_suspect());
+	}
 }
 END_TEST
 
@@ -180,5 +270,12 @@ main(void)
 	tcase_add_test(tests, i3_restart_starts_all_limits_anew);
 	tcase_add_test(tests, i3_worker_that_left_is_forgotten);
 	tcase_add_test(tests, i3_every_silent_worker_is_named_once);
+	tcase_add_test(tests,
+	    i3_worker_whose_signs_have_ended_is_suspect_until_it_is_silent);
+	tcase_add_test(tests, i3_one_sign_is_enough_not_to_be_suspect);
+	tcase_add_test(tests, i3_without_a_lock_nobody_is_suspect);
+	tcase_add_test(tests, i3_key_that_was_not_seen_is_not_gone);
+	tcase_add_test(
+	    tests, i3_suspect_only_after_the_limit_since_the_connect);
 	return unit_run(suite);
 }
