@@ -99,7 +99,7 @@ pid_t
 process_start(const struct process_plan *plan)
 {
 	int count = PROCESS_FDS + plan->more_count, failed = 0;
-	int *high = malloc((size_t)count * sizeof *high);
+	int *high = calloc((size_t)count, sizeof *high);
 	if (!high)
 		abort();
 	for (int i = 0; i < count; i++) {

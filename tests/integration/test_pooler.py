@@ -119,7 +119,8 @@ def test_B2_reload_and_drain_behind_a_pooler(db, pooled, ledger, patience):
     assert ledger.count("end") == {task: 1 for task in tasks}
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL],
+                         ids=["stopped", "killed"])
 def test_I3_pooler_restarted_under_load(
         db, pooler, pooled, ledger, is_long, patience, how):
     host = pooled(handlers=_handlers(ledger))
