@@ -52,8 +52,9 @@ struct handler_config {
 };
 
 struct config {
-	char *database; /* libpq conninfo or URI */
-	char *redis;	/* NULL: none */
+	char *database;	       /* libpq conninfo or URI */
+	char *direct_database; /* past a transaction pooler; NULL: none */
+	char *redis;	       /* NULL: none */
 	char *cluster;
 	int workers; /* resolved: never 0 */
 	char *runtime_dir;

@@ -25,7 +25,7 @@ struct scoreboard_slot {
 	int64_t task;	      /* 0: free */
 	int64_t started_us;   /* monotonic */
 	uint32_t queue, kind; /* scoreboard_hash of their names: a worker of a
-				 new generation counts its predecessor's */
+				 new generation counts its predecessors' */
 	uint64_t group_start; /* start time of the group's leader, in clock
 				 ticks since boot (/proc/PID/stat field 22) */
 };
@@ -99,7 +99,7 @@ bool scoreboard_slot(const struct scoreboard *board, int index,
 /*
  * Supervisor, once its child is dead and what ran there is accounted for: the
  * board shows no task any more and the state draining, so that a worker that
- * looks at its predecessor's waits for nobody.
+ * looks at its predecessors' waits for nobody.
  */
 void scoreboard_retire(struct scoreboard *board);
 

@@ -221,6 +221,7 @@ on_pump(evutil_socket_t fd, short what, void *argument)
 	(void)fd, (void)what;
 	worker_generation_sweep(&worker->generations, false);
 	run_backlog(worker);
+	fetch_next(worker);
 	take_turn(worker);
 	worker_drain_check(worker);
 	busy_leave(busy);

@@ -9,7 +9,7 @@
  * fetch    payloads and inputs that did not come with the turn
  * member   who this worker is in the database; reconnects
  * drain    the way out
- * heartbeat, predecessor   signs of life; slots that are still taken
+ * heartbeat, predecessors  signs of life; slots that are still taken
  */
 #ifndef DAEMON_WORKER_WORKER_H
 #define DAEMON_WORKER_WORKER_H
@@ -25,7 +25,7 @@
 #include "daemon/worker/generation.h"
 #include "daemon/worker/heartbeat.h"
 #include "daemon/worker/member.h"
-#include "daemon/worker/predecessor.h"
+#include "daemon/worker/predecessors.h"
 #include "daemon/worker/route.h"
 #include "daemon/worker/run.h"
 #include "daemon/worker/turn.h"
@@ -61,7 +61,7 @@ struct worker {
 	struct member member;
 	struct drain drain;
 	struct heartbeat heartbeat;
-	struct predecessor predecessor;
+	struct predecessors predecessors;
 	struct event *wake; /* readable: there may be work */
 };
 

@@ -22,42 +22,43 @@ share_route(struct worker *worker, struct route *route)
 }
 
 static int
-queue_limit(const struct worker *worker, const char *name)
+queue_concurrency(const struct worker *worker, const char *name)
 {
 	const struct queue_config *queue = config_queue(worker->config, name);
 
-	if (queue == NULL)
-		return 0;
-	return share_part(
-	    queue->concurrency, worker->config->workers, worker->slot);
+	return queue == NULL ? 0 : queue->concurrency;
 }
 
 static int
-kind_limit(const struct worker *worker, const char *kind)
+kind_concurrency(const struct worker *worker, const char *kind)
 {
 	const struct handler_config *handler =
 	    config_handler(worker->config, kind);
 
 	if (handler == NULL)
 		return 0;
-	if (handler->concurrency == 0)
-		return SHARE_NO_LIMIT;
-	return share_part(
-	    handler->concurrency, worker->config->workers, worker->slot);
+	return handler->concurrency == 0 ? SHARE_NO_LIMIT
+					 : handler->concurrency;
+}
+
+static void
+share_out(const struct worker *worker, const struct share_list *list,
+    int (*concurrency)(const struct worker *worker, const char *name))
+{
+	for (int i = 0; i < list->count; i++)
+		share_set_limit(list->items[i],
+		    concurrency(worker, list->items[i]->name),
+		    worker->config->workers, worker->slot);
 }
 
 void
 worker_share_out(struct worker *worker)
 {
-	for (int i = 0; i < worker->queues.count; i++)
-		worker->queues.items[i]->limit =
-		    queue_limit(worker, worker->queues.items[i]->name);
-	for (int i = 0; i < worker->kinds.count; i++)
-		worker->kinds.items[i]->limit =
-		    kind_limit(worker, worker->kinds.items[i]->name);
+	predecessors_look(worker);
+	share_out(worker, &worker->queues, queue_concurrency);
+	share_out(worker, &worker->kinds, kind_concurrency);
 	for (int i = 0; i < worker->routes.count; i++)
 		share_route(worker, worker->routes.items[i]);
-	predecessor_look(worker);
 }
 
 void
@@ -165,7 +166,7 @@ open_parts(struct worker *worker, struct child_start *start)
 	worker_drain_open(worker);
 	open_wake(worker);
 	heartbeat_open(worker);
-	predecessor_open(worker, start->old);
+	predecessors_open(worker, start->old, start->old_count);
 	worker->sql_pool = sql_pool_new(worker);
 	member_open(worker);
 }
@@ -192,7 +193,7 @@ close_parts(struct worker *worker)
 	if (TAILQ_EMPTY(&worker->started))
 		worker_generation_sweep(&worker->generations, true);
 	heartbeat_close(worker);
-	predecessor_close(worker);
+	predecessors_close(worker);
 	event_free(worker->wake);
 	worker_drain_close(worker);
 	turn_close(worker);

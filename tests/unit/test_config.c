@@ -65,12 +65,14 @@ START_TEST(i1_every_key_is_read)
 {
 	fixture_load(
 	    "database: host=/run/postgresql dbname=app\n"
+	    "direct_database: dbname=past\n"
 	    "redis: redis://localhost:6379/1\n"
 	    "cluster: blue\nworkers: 3\nruntime_dir: /run/x\n"
 	    "log_level: debug\nlog_format: json\nshutdown_timeout: 1m\n"
 	    "watchdog: 2s\nheartbeat: 500ms\npoll_interval: 1m\n"
 	    "prepared_statements: false\nmax_payload: 64k\n"
 	    "max_result: 2M\nadmin_group: adm\ncrash_limit: 0\n");
+	ck_assert_str_eq(fixture_config->direct_database, "dbname=past");
 	ck_assert_str_eq(fixture_config->redis, "redis://localhost:6379/1");
 	ck_assert_str_eq(fixture_config->cluster, "blue");
 	ck_assert_int_eq(fixture_config->workers, 3);
