@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "daemon/worker/host.h"
 #include "daemon/worker/programs.h"
 #include "daemon/worker/sql_pool.h"
-#include "daemon/worker/stream.h"
 #include "daemon/worker/worker.h"
 
 enum { EXIT_NO_LOOP = 1 };
@@ -37,13 +37,15 @@ kind_limit(const struct worker *worker, const char *kind)
 {
 	const struct handler_config *handler =
 	    config_handler(worker->config, kind);
+	int capacity = host_capacity(worker, kind), limit;
 
 	if (handler == NULL)
 		return 0;
 	if (handler->concurrency == 0)
-		return SHARE_NO_LIMIT;
-	return share_part(
+		return capacity;
+	limit = share_part(
 	    handler->concurrency, worker->config->workers, worker->slot);
+	return capacity < limit ? capacity : limit;
 }
 
 void
@@ -63,19 +65,23 @@ worker_share_out(struct worker *worker)
 void
 worker_configure(struct worker *worker, struct config *config)
 {
-	const struct handler_host host = {.base = worker->base,
-	    .scoreboard = worker->board,
-	    .database = sql_pool_interface(),
-	    .on_done = run_done,
-	    .on_progress = stream_progress,
-	    .on_chunk = stream_chunk,
-	    .argument = worker};
+	struct handler_host host;
 
+	host_describe(worker, &host);
 	worker->config = config;
 	(void)worker_generation_add(&worker->generations, config, &host);
 	log_set_level(config->log_level);
 	worker_share_out(worker);
 	programs_try(worker);
+}
+
+void
+worker_look_at_capacity(struct worker *worker)
+{
+	if (!worker->capacity_changed)
+		return;
+	worker->capacity_changed = false;
+	worker_share_out(worker);
 }
 
 static void
