@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import long_rows
+import pool_rows
 import rows
 from servers import Postgres, Redis
 from table import Table
@@ -29,9 +30,10 @@ def arguments():
 
 
 def chosen(options):
-    known = {each.__name__: each for each in rows.SHORT + long_rows.LONG}
+    short = rows.SHORT + pool_rows.SHORT
+    known = {each.__name__: each for each in short + long_rows.LONG}
     if not options.only:
-        return rows.SHORT + (long_rows.LONG if options.long else ())
+        return short + (long_rows.LONG if options.long else ())
     names = options.only.split(",")
     for name in names:
         if name not in known:

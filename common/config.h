@@ -37,18 +37,34 @@ struct queue_config {
 	int64_t retention_ms; /* how long finished tasks are kept */
 };
 
-enum handler_type { HANDLER_EXEC, HANDLER_SQL, HANDLER_NOOP };
+enum handler_type { HANDLER_EXEC, HANDLER_SQL, HANDLER_NOOP, HANDLER_POOL };
+
+/* How many processes of a pool this instance keeps. */
+struct processes_config {
+	int min; /* once one was needed */
+	int max;
+};
+
+/* When a process of a pool is replaced; 0: never for that reason. */
+struct recycle_config {
+	int tasks; /* done by it */
+	int64_t age_ms, memory_bytes;
+};
 
 struct handler_config {
 	char *kind;
 	enum handler_type type;
 	char **argv;	 /* exec: program and arguments, NULL at the end */
+	char **pool;	 /* pool: the same */
 	char *function;	 /* sql: schema.name */
 	char *role;	 /* sql: role to call it as, NULL: the daemon's own */
 	int concurrency; /* at a time in this instance; 0: as the queue says */
 	struct task_defaults limits; /* resolved against `defaults` */
-	char *working_directory;     /* exec; NULL: / */
-	char **environment;	     /* exec: "NAME=value", NULL at the end */
+	char *working_directory;     /* exec, pool; NULL: / */
+	char **environment; /* exec, pool: "NAME=value", NULL at the end */
+	struct processes_config processes; /* pool; so are those below */
+	struct recycle_config recycle;
+	int64_t idle_timeout_ms, start_timeout_ms;
 };
 
 struct config {
@@ -63,7 +79,7 @@ struct config {
 	int64_t shutdown_timeout_ms, watchdog_ms, heartbeat_ms;
 	int64_t poll_interval_ms;
 	bool prepared_statements;
-	int64_t max_payload_bytes, max_result_bytes;
+	int64_t max_payload_bytes, max_result_bytes, max_message_bytes;
 	int crash_limit;
 	char *admin_group; /* NULL: none */
 	struct task_defaults defaults;

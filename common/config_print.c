@@ -108,6 +108,19 @@ print_value(
 	}
 }
 
+/* Whether anything of it would be printed. */
+static bool
+is_worth_printing(const struct config_key *key, void *base)
+{
+	if (key->type->storage != STORE_SECTION)
+		return config_is_set(key, base);
+	for (size_t i = 0; i < key->section->count; i++)
+		if (is_worth_printing(
+			&key->section->keys[i], config_field(key, base)))
+			return true;
+	return false;
+}
+
 static void
 print_section(const struct config_section *section, void *base, int depth,
     struct text *ret_text)
@@ -118,7 +131,7 @@ print_section(const struct config_section *section, void *base, int depth,
 		if (key->type->storage == STORE_INLINE)
 			print_section(key->section, config_field(key, base),
 			    depth, ret_text);
-		else if (config_is_set(key, base))
+		else if (is_worth_printing(key, base))
 			print_value(key, base, depth, ret_text);
 	}
 }

@@ -310,6 +310,24 @@ read_named(struct config_loader *loader, const struct config_key *key,
 	}
 }
 
+/* A single value in place of a map; false: the section has no such form. */
+static bool
+read_shorthand(struct config_loader *loader, const struct config_key *key,
+    void *base, const struct yaml_node *node)
+{
+	const struct config_section *section = key->section;
+	void *inner = config_field(key, base);
+	struct config_key meant;
+
+	if (key->type->storage != STORE_SECTION || section->scalar == NULL ||
+	    node->shape != YAML_SCALAR)
+		return false;
+	meant = *config_find_key(section, section->scalar, inner, &inner);
+	meant.name = key->name;
+	read_scalar(loader, &meant, inner, node);
+	return true;
+}
+
 static void
 read_value(struct config_loader *loader, const struct config_key *key,
     void *base, const struct yaml_node *node)
@@ -321,6 +339,8 @@ read_value(struct config_loader *loader, const struct config_key *key,
 
 	/* A map whose members are all commented out is an empty one. */
 	if (map && yaml_is_empty(node))
+		return;
+	if (read_shorthand(loader, key, base, node))
 		return;
 	if (!has_shape(loader, key, node,
 		map    ? YAML_MAP

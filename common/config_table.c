@@ -17,6 +17,8 @@
 #define NEW_WORKERS .change = CONFIG_NEW_WORKERS
 #define RESTART .change = CONFIG_RESTART
 
+enum { CONFIG_PROCESSES_LIMIT = 512 };
+
 #define OWNER backoff_config
 static const struct config_key backoff_keys[] = {
     {.name = "first",
@@ -114,6 +116,57 @@ static const struct config_section section_queue = {
     KEYS(queue_keys), sizeof(struct queue_config)};
 #undef OWNER
 
+#define OWNER processes_config
+static const struct config_key processes_keys[] = {
+    {.name = "min",
+	.type = &config_type_integer,
+	AT(min),
+	.max = CONFIG_PROCESSES_LIMIT,
+	IN_PLACE,
+	.help = "So many are kept, even idle ones, once the first was "
+		"needed; else none."},
+    {.name = "max",
+	.type = &config_type_integer,
+	AT(max),
+	.min = 1,
+	.max = CONFIG_PROCESSES_LIMIT,
+	IN_PLACE,
+	.help = "Never more than so many, but for one that is about to take "
+		"another's place; else one a worker."},
+};
+static const struct config_section section_processes = {
+    KEYS(processes_keys), sizeof(struct processes_config), "max"};
+#undef OWNER
+
+#define OWNER recycle_config
+static const struct config_key recycle_keys[] = {
+    {.name = "tasks",
+	.type = &config_type_integer,
+	AT(tasks),
+	.min = 1,
+	.max = 1000000000,
+	IN_PLACE,
+	.help = "After so many tasks."},
+    {.name = "age",
+	.type = &config_type_duration,
+	AT(age_ms),
+	.min = SECOND,
+	.max = 365 * DAY,
+	IN_PLACE,
+	.help = "After so long."},
+    {.name = "memory",
+	.type = &config_type_size,
+	AT(memory_bytes),
+	.min = MEGA,
+	.max = KILO * KILO * MEGA,
+	IN_PLACE,
+	.help = "When so much of its memory is resident; looked at once a "
+		"second."},
+};
+static const struct config_section section_recycle = {
+    KEYS(recycle_keys), sizeof(struct recycle_config)};
+#undef OWNER
+
 #define OWNER handler_config
 static const struct config_key handler_keys[] = {
     {.name = "exec",
@@ -125,6 +178,15 @@ static const struct config_key handler_keys[] = {
 	IN_PLACE,
 	.help = "A program, by its absolute path, and its arguments: one "
 		"process a task."},
+    {.name = "pool",
+	.type = &config_type_list,
+	AT(pool),
+	.min = 1,
+	.max = 1024,
+	.check = config_is_absolute,
+	IN_PLACE,
+	.help = "A program, by its absolute path, and its arguments: it lives "
+		"long and is given tasks over a socket."},
     {.name = "sql",
 	.type = &config_type_text,
 	AT(function),
@@ -166,23 +228,49 @@ static const struct config_key handler_keys[] = {
 	.max = 4095,
 	.check = config_is_absolute,
 	IN_PLACE,
-	.help = "exec: where the program starts; else /."},
+	.help = "exec, pool: where the program starts; else /."},
     {.name = "environment",
 	.type = &config_type_environment,
 	AT(environment),
 	.max = 1024,
 	.check = config_is_variable,
 	IN_PLACE,
-	.help = "exec: variables for the program, beside the few it always "
-		"has."},
+	.help = "exec, pool: variables for the program, beside the few it "
+		"always has."},
+    {.name = "processes",
+	.type = &config_type_section,
+	AT(processes),
+	.section = &section_processes,
+	IN_PLACE,
+	.help = "pool: how many processes this instance keeps, shared out "
+		"among its workers: a number (at most so many), or min and "
+		"max."},
+    {.name = "start_timeout",
+	.type = &config_type_duration,
+	AT(start_timeout_ms),
+	.min = 1,
+	.max = DAY,
+	IN_PLACE,
+	.help = "pool: how long a process may take until it is ready for "
+		"tasks; else 1m."},
+    {.name = "idle_timeout",
+	.type = &config_type_duration,
+	AT(idle_timeout_ms),
+	.min = 1,
+	.max = 365 * DAY,
+	IN_PLACE,
+	.help = "pool: a process beyond the minimum that has had no task for "
+		"so long is ended; else 5m."},
+    {.name = "recycle",
+	.type = &config_type_section,
+	AT(recycle),
+	.section = &section_recycle,
+	IN_PLACE,
+	.help = "pool: when a process is replaced by a fresh one."},
     LATER("chunk"),
     LATER("http"),
-    LATER("idle_timeout"),
     LATER("memory_max"),
     LATER("plugin"),
-    LATER("pool"),
-    LATER("processes"),
-    LATER("recycle"),
     LATER("replace"),
 };
 static const struct config_section section_handler = {
@@ -322,6 +410,15 @@ static const struct config_key top_keys[] = {
 	.fallback = "1M",
 	IN_PLACE,
 	.help = "The largest result of a task; a larger one fails it."},
+    {.name = "max_message",
+	.type = &config_type_size,
+	AT(max_message_bytes),
+	.min = 4 * KILO,
+	.max = 256 * MEGA,
+	.fallback = "4M",
+	IN_PLACE,
+	.help = "The longest message between a worker and a process of a "
+		"pool, payload, inputs or result within it."},
     {.name = "admin_group",
 	.type = &config_type_text,
 	AT(admin_group),
@@ -363,10 +460,9 @@ static const struct config_key top_keys[] = {
 	.check = config_is_name,
 	IN_PLACE,
 	.count_offset = offsetof(struct config, handler_count),
-	.help = "How the tasks of a kind are run: exactly one of exec, sql "
-		"and noop each."},
+	.help = "How the tasks of a kind are run: exactly one of exec, pool, "
+		"sql and noop each."},
     LATER("gateway"),
-    LATER("max_message"),
     LATER("schedules"),
     LATER("triggers"),
 };

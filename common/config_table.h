@@ -53,7 +53,9 @@ enum { CONFIG_WORKERS_LIMIT = 256 };
 struct config_section {
 	const struct config_key *keys;
 	size_t count;
-	size_t size; /* of its struct */
+	size_t size;	    /* of its struct */
+	const char *scalar; /* the key that a single value in place of the
+			       map stands for; NULL: none */
 };
 
 struct config_key {

@@ -15,6 +15,7 @@
 
 enum {
 	SCOREBOARD_SLOTS = 8192,   /* running tasks of a worker, at most */
+	SCOREBOARD_GROUPS = 4096,  /* process groups that outlive a task */
 	SCOREBOARD_NAME_SIZE = 48, /* of a callback, with its NUL */
 };
 
@@ -28,6 +29,13 @@ struct scoreboard_slot {
 				 new generation counts its predecessors' */
 	uint64_t group_start; /* start time of the group's leader, in clock
 				 ticks since boot (/proc/PID/stat field 22) */
+};
+
+/* A process group that belongs to no single task: a pool's process. */
+struct scoreboard_group {
+	uint32_t sequence; /* as above */
+	int32_t group;	   /* 0: free */
+	uint64_t start;	   /* as group_start */
 };
 
 enum scoreboard_counter {
@@ -79,6 +87,11 @@ int scoreboard_task_begin(struct scoreboard *board, int64_t task,
 void scoreboard_set_group(
     struct scoreboard *board, int slot, pid_t group, uint64_t group_start);
 void scoreboard_task_end(struct scoreboard *board, int slot);
+/* A process group that may run several tasks or none; its number, or -ENOSPC.
+ */
+int scoreboard_group_begin(
+    struct scoreboard *board, pid_t group, uint64_t group_start);
+void scoreboard_group_end(struct scoreboard *board, int index);
 
 /* Reader's side (the supervisor). */
 int64_t scoreboard_tick_us(const struct scoreboard *board); /* monotonic */
@@ -95,6 +108,10 @@ const struct histogram *scoreboard_lag_read(const struct scoreboard *board);
  */
 bool scoreboard_slot(const struct scoreboard *board, int index,
     struct scoreboard_slot *ret_slot, bool *ret_torn);
+
+/* The same of a process group. */
+bool scoreboard_group(const struct scoreboard *board, int index,
+    struct scoreboard_group *ret_group);
 
 /*
  * Supervisor, once its child is dead and what ran there is accounted for: the

@@ -198,6 +198,17 @@ environment_for(
 	return environment->strings;
 }
 
+char *const *
+environment_alone(struct environment *environment)
+{
+	char *own = environment->own[0];
+
+	(void)snprintf(own, OWN_SIZE, "MUSTER_FD=3");
+	environment->strings[environment->count] = own;
+	environment->strings[environment->count + 1] = NULL;
+	return environment->strings;
+}
+
 const char *
 environment_value(const struct environment *environment, const char *name)
 {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@ enum {
 	MAGIC = 0x70726f63,
 	READ_BYTES = 64 << 10, /* at a time */
 	LAST_READS = 32,       /* of each pipe after the end */
+	OWN_FILES = 65536,
 };
 
 /* Our end of a pipe. */
@@ -31,7 +33,7 @@ struct process {
 	struct stream input, output, errors, end; /* end: the pidfd */
 	size_t written;
 	struct text result;
-	struct output_lines lines;
+	struct output_lines lines, output_lines;
 	bool overflowed;
 };
 
@@ -115,6 +117,28 @@ read_stream(struct stream *stream, const char **ret_bytes)
 	return n > 0 ? (size_t)n : 0;
 }
 
+/* What it says at the moment is about. */
+static struct log_context
+context_of(struct process *process)
+{
+	struct log_context context = process->options.context;
+
+	if (process->options.describe != NULL)
+		process->options.describe(&context, process->options.argument);
+	return context;
+}
+
+static void
+log_said(struct process *process, struct output_lines *lines, const char *bytes,
+    size_t length)
+{
+	struct log_context context = context_of(process);
+
+	output_lines_window(
+	    lines, &context, process->options.log_window_ms, mono_now());
+	output_lines_add(lines, &context, bytes, length);
+}
+
 static bool
 read_output(struct process *process)
 {
@@ -123,6 +147,10 @@ read_output(struct process *process)
 
 	if (length == 0)
 		return false;
+	if (process->options.logs_output) {
+		log_said(process, &process->output_lines, bytes, length);
+		return true;
+	}
 	if (process->result.length + length > process->options.output_limit) {
 		process->overflowed = true;
 		process_signal(process, SIGKILL);
@@ -140,8 +168,7 @@ read_errors(struct process *process)
 	size_t length = read_stream(&process->errors, &bytes);
 
 	if (length > 0)
-		output_lines_add(
-		    &process->lines, &process->options.context, bytes, length);
+		log_said(process, &process->lines, bytes, length);
 	return length > 0;
 }
 
@@ -174,6 +201,7 @@ process_free(struct process *process)
 	stream_close(&process->end);
 	text_free(&process->result);
 	output_lines_free(&process->lines);
+	output_lines_free(&process->output_lines);
 	process->magic = 0;
 	free(process);
 	return NULL;
@@ -190,8 +218,11 @@ report(struct process *process, const siginfo_t *info)
 	    .output = &process->result,
 	    .said = &process->lines,
 	};
+	struct log_context context;
 
-	output_lines_end(&process->lines, &process->options.context);
+	context = context_of(process);
+	output_lines_end(&process->lines, &context);
+	output_lines_end(&process->output_lines, &context);
 	process->options.on_end(&result, process->options.argument);
 	(void)process_free(process);
 }
@@ -231,6 +262,35 @@ on_end(evutil_socket_t fd, short what, void *argument)
 	    info.si_pid != 0)
 		on_child_end(&process->child);
 	busy_leave(busy);
+}
+
+/* Programs get a pipe at 0, 1 and 2, so none of ours may be there. */
+static void
+occupy_standard_descriptors(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)open("/dev/null", O_RDWR | O_NOCTTY);
+}
+
+/* Each process takes up to five descriptors of ours. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur =
+	    files.rlim_max < OWN_FILES ? files.rlim_max : OWN_FILES;
+	(void)setrlimit(RLIMIT_NOFILE, &files); /* fewer: tasks are put off */
+}
+
+void
+process_prepare(void)
+{
+	occupy_standard_descriptors();
+	raise_file_limit();
 }
 
 static int
@@ -324,4 +384,11 @@ void
 process_signal(struct process *process, int signal_number)
 {
 	(void)kill(-process->child.pid, signal_number);
+}
+
+void
+process_listen(struct process *process)
+{
+	(void)read_output(process);
+	(void)read_errors(process);
 }

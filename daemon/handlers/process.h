@@ -38,9 +38,16 @@ struct process_options {
 	const char *input; /* lives until the end */
 	size_t input_size, output_limit;
 	struct log_context context; /* of what it says; likewise */
+	/* In its place, asked when it says something; NULL: `context`. */
+	void (*describe)(struct log_context *ret_context, void *argument);
+	bool logs_output;      /* standard output goes to the log, too */
+	int64_t log_window_ms; /* of OUTPUT_LINES; 0: its whole life */
 	process_end_cb *on_end;
 	void *argument;
 };
+
+/* Before the first of a process: makes room for descriptors of programs. */
+void process_prepare(void);
 
 /* `spawn` without its descriptors. 0, or -errno and what failed. Between
  * adopted_open and adopted_close. */
@@ -48,6 +55,9 @@ int process_new(const struct process_options *options,
     const struct spawn *spawn, struct process **ret_process,
     struct spawned *ret_spawned, enum spawn_step *ret_failed)
     __attribute__((warn_unused_result));
+
+/* Logs what it has said so far. */
+void process_listen(struct process *process);
 
 /* Sends a signal to its group. */
 void process_signal(struct process *process, int signal_number);

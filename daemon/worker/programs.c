@@ -7,12 +7,26 @@
 #include "common/log.h"
 #include "daemon/worker/worker.h"
 
+static const char *
+program_of(const struct handler_config *handler)
+{
+	switch (handler->type) {
+	case HANDLER_EXEC:
+		return handler->argv[0];
+	case HANDLER_POOL:
+		return handler->pool[0];
+	default:
+		return NULL;
+	}
+}
+
 static bool
 is_missing(const struct handler_config *handler)
 {
-	return handler->type == HANDLER_EXEC &&
-	       strchr(handler->argv[0], '/') != NULL &&
-	       access(handler->argv[0], X_OK) != 0;
+	const char *program = program_of(handler);
+
+	return program != NULL && strchr(program, '/') != NULL &&
+	       access(program, X_OK) != 0;
 }
 
 static void
@@ -21,11 +35,11 @@ tell(struct worker *worker, const struct handler_config *handler)
 	const char *reason = strerror(errno);
 
 	loop_status(worker->loop, "handler of %s cannot run: %s: %s",
-	    handler->kind, handler->argv[0], reason);
+	    handler->kind, program_of(handler), reason);
 	if (worker->slot == 0)
 		log_warning("handler of %s cannot run: %s: %s; its tasks will "
 			    "be tried again",
-		    handler->kind, handler->argv[0], reason);
+		    handler->kind, program_of(handler), reason);
 }
 
 void

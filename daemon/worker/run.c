@@ -108,9 +108,20 @@ run_start(struct worker *worker, struct running *running)
 	    running->task.id, running->task.queue, running->task.kind);
 	worker->run.starting = running;
 	binding->ops->start(binding->handler, &running->task);
-	if (worker->run.starting == running) /* its outcome is still to come */
+	if (worker->run.starting == running && /* its outcome is to come */
+	    !binding->ops->begins_later)
 		arm_time_limit(worker, running);
 	worker->run.starting = NULL;
+}
+
+void
+run_begun(struct task *task, void *argument)
+{
+	struct running *running = running_of(task);
+
+	task->started = mono_now();
+	if (running->timer == NULL && !running->cancelled)
+		arm_time_limit(argument, running);
 }
 
 void

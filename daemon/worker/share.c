@@ -90,6 +90,15 @@ share_set_limit(struct share *share, int total, int workers, int slot)
 		share->longer->limit = share->limit;
 }
 
+void
+share_cap(struct share *share, int most)
+{
+	if (share->limit > most)
+		share->limit = most;
+	if (share->longer != NULL)
+		share->longer->limit = share->limit;
+}
+
 bool
 share_is_brief(const struct share *share, int64_t turn_us)
 {

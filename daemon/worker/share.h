@@ -85,6 +85,9 @@ bool share_is_brief(const struct share *share, int64_t turn_us);
  */
 void share_set_limit(struct share *share, int total, int workers, int slot);
 
+/* After share_set_limit: no more than `most` in this worker. */
+void share_cap(struct share *share, int most);
+
 /* A task of it was claimed, or is no longer held. */
 void share_claimed(struct share *share);
 void share_released(struct share *share);

@@ -220,6 +220,7 @@ on_pump(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd, (void)what;
 	worker_generation_sweep(&worker->generations, false);
+	worker_look_at_capacity(worker);
 	run_backlog(worker);
 	fetch_next(worker);
 	take_turn(worker);

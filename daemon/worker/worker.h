@@ -51,7 +51,8 @@ struct worker {
 	size_t finished_count;
 	const struct share *cannot_run; /* kind whose handler could not start
 					   of late; NULL: none */
-	bool program_missing; /* programs_try found one, the status says so */
+	bool program_missing;  /* programs_try found one, the status says so */
+	bool capacity_changed; /* of a handler: share out anew */
 
 	struct pg *pg;
 	struct sql_pool *sql_pool;
@@ -70,5 +71,7 @@ struct worker {
 void worker_configure(struct worker *worker, struct config *config);
 /* Gives each route and share its limit under the configuration in force. */
 void worker_share_out(struct worker *worker);
+/* Does so if a handler said that it can take more, or less, than before. */
+void worker_look_at_capacity(struct worker *worker);
 
 #endif

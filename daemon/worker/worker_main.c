@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "daemon/worker/host.h"
 #include "daemon/worker/programs.h"
 #include "daemon/worker/sql_pool.h"
-#include "daemon/worker/stream.h"
 #include "daemon/worker/worker.h"
 
 enum { EXIT_NO_LOOP = 1 };
@@ -57,6 +57,9 @@ worker_share_out(struct worker *worker)
 	predecessors_look(worker);
 	share_out(worker, &worker->queues, queue_concurrency);
 	share_out(worker, &worker->kinds, kind_concurrency);
+	for (int i = 0; i < worker->kinds.count; i++)
+		share_cap(worker->kinds.items[i],
+		    host_capacity(worker, worker->kinds.items[i]->name));
 	for (int i = 0; i < worker->routes.count; i++)
 		share_route(worker, worker->routes.items[i]);
 }
@@ -64,19 +67,23 @@ worker_share_out(struct worker *worker)
 void
 worker_configure(struct worker *worker, struct config *config)
 {
-	const struct handler_host host = {.base = worker->base,
-	    .scoreboard = worker->board,
-	    .database = sql_pool_interface(),
-	    .on_done = run_done,
-	    .on_progress = stream_progress,
-	    .on_chunk = stream_chunk,
-	    .argument = worker};
+	struct handler_host host;
 
+	host_describe(worker, &host);
 	worker->config = config;
 	(void)worker_generation_add(&worker->generations, config, &host);
 	log_set_level(config->log_level);
 	worker_share_out(worker);
 	programs_try(worker);
+}
+
+void
+worker_look_at_capacity(struct worker *worker)
+{
+	if (!worker->capacity_changed)
+		return;
+	worker->capacity_changed = false;
+	worker_share_out(worker);
 }
 
 static void
