@@ -125,6 +125,15 @@ static const struct config_key handler_keys[] = {
 	IN_PLACE,
 	.help = "A program, by its absolute path, and its arguments: one "
 		"process a task."},
+    {.name = "http",
+	.type = &config_type_text,
+	AT(url),
+	.min = 1,
+	.max = 4095,
+	.check = config_is_url,
+	IN_PLACE,
+	.help = "A service, by its http:// or https:// URL: each task is a "
+		"POST of its payload and inputs."},
     {.name = "sql",
 	.type = &config_type_text,
 	AT(function),
@@ -175,8 +184,40 @@ static const struct config_key handler_keys[] = {
 	IN_PLACE,
 	.help = "exec: variables for the program, beside the few it always "
 		"has."},
+    {.name = "headers",
+	.type = &config_type_headers,
+	AT(headers),
+	.max = 64,
+	.check = config_is_header,
+	IN_PLACE,
+	.help = "http: headers of each request, beside those it always has. "
+		"Secrets stand in files, read at start and at each reload: "
+		"{Authorization: {file: ${CREDENTIALS_DIRECTORY}/hook}}."},
+    {.name = "ca_file",
+	.type = &config_type_text,
+	AT(ca_file),
+	.min = 1,
+	.max = 4095,
+	.check = config_is_absolute,
+	IN_PLACE,
+	.help = "http: the certificates (PEM) of the authorities that are "
+		"trusted; else the system's."},
+    {.name = "connect_timeout",
+	.type = &config_type_duration,
+	AT(connect_timeout_ms),
+	.min = 1,
+	.max = 60 * MINUTE,
+	IN_PLACE,
+	.help = "http: how long the look-up of the name may take, and then a "
+		"connection with its TLS; 10s unless given."},
+    {.name = "allow_private",
+	.type = &config_type_flag,
+	AT(allow_private),
+	.max = 1,
+	IN_PLACE,
+	.help = "http: whether the server may have a private, loopback or "
+		"link-local address; false unless given."},
     LATER("chunk"),
-    LATER("http"),
     LATER("idle_timeout"),
     LATER("memory_max"),
     LATER("plugin"),
@@ -353,8 +394,8 @@ static const struct config_key top_keys[] = {
 	.check = config_is_name,
 	IN_PLACE,
 	.count_offset = offsetof(struct config, handler_count),
-	.help = "How the tasks of a kind are run: exactly one of exec, sql "
-		"and noop each."},
+	.help = "How the tasks of a kind are run: exactly one of exec, "
+		"http, sql and noop each."},
     LATER("gateway"),
     LATER("max_message"),
     LATER("schedules"),

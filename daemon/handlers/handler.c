@@ -12,6 +12,8 @@ handler_ops_of(enum handler_type type)
 		return &handler_sql;
 	case HANDLER_NOOP:
 		return &handler_noop;
+	case HANDLER_HTTP:
+		return &handler_http;
 	}
 	abort();
 }

@@ -59,7 +59,8 @@ struct outcome {
 	size_t result_size;
 	const char *error; /* any bytes; NULL: none */
 	size_t error_size;
-	int64_t after_ms; /* TRY_LATER: wish of the handler; -1: none */
+	int64_t after_ms;     /* TRY_LATER: wish of the handler; -1: none */
+	const char *trace_id; /* of the attempt, for the log; NULL: none */
 };
 
 typedef void handler_done_cb(
@@ -126,7 +127,8 @@ struct handler_ops {
 	void (*close)(struct handler *handler);
 };
 
-extern const struct handler_ops handler_exec, handler_sql, handler_noop;
+extern const struct handler_ops handler_exec, handler_sql, handler_noop,
+    handler_http;
 
 const struct handler_ops *handler_ops_of(enum handler_type type);
 
