@@ -41,7 +41,7 @@ report_ended(struct http_loop *loop)
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		must(curl_multi_remove_handle(loop->multi, easy));
+		http_loop_stop(loop, easy);
 		loop->on_ended(easy, code, loop->argument);
 	}
 }
@@ -73,10 +73,29 @@ on_socket_event(evutil_socket_t fd, short what, void *argument)
 }
 
 static void
+arm(struct http_loop *loop, long ms)
+{
+	struct timeval after = {
+	    .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	event_add(loop->timer, &after);
+}
+
+/* The loop's clock is coarser than libcurl's. Come too early, libcurl does
+ * nothing, and does not ask again for a time that it has asked for. */
+static void
 on_timer(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd, (void)what;
-	act(argument, CURL_SOCKET_TIMEOUT, 0);
+	struct http_loop *loop = argument;
+	long ms = -1;
+
+	act(loop, CURL_SOCKET_TIMEOUT, 0);
+	if (evtimer_pending(loop->timer, NULL))
+		return;
+	must(curl_multi_timeout(loop->multi, &ms));
+	if (ms >= 0)
+		arm(loop, ms);
 }
 
 /* libcurl wants other events of a socket, or has done with it. Its callbacks

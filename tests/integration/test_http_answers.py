@@ -189,6 +189,19 @@ def test_G2_http_unknown_name_fails_the_attempt(db, daemon):
                for row in rows)
 
 
+@pytest.mark.parametrize("status", [200, 413])
+def test_G1_http_answer_before_the_request_was_read_counts(
+        db, daemon, web, status):
+    """The server answers the head, closes, and the rest is not sent."""
+    server = web(lambda request: (status, {"Connection": "close"}, b"7"))
+    server.reads = False
+    host = daemon(handlers={"hook": hook(server, max_attempts=1)})
+    host.log.allow("failed")
+    task = db.enqueue("hook", {"text": "x" * 900000})
+    row = db.wait_state(task, "succeeded" if status == 200 else "failed")
+    assert row.result == 7 or row.error == "status 413: 7"
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_G1_http_redirects_are_not_followed(db, daemon, web, status):
     server = web(lambda request: (
