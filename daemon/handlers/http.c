@@ -374,11 +374,9 @@ http_open(const struct handler_host *host, const struct handler_config *config)
 	handler->next_event = evtimer_new(host->base, on_next_event, handler);
 	if (handler->next_event == NULL)
 		abort();
-	/* Now, so that a reload takes what the files hold now. */
-	if (!http_headers_read(handler->headers, &error))
-		log_warning("handler of %s cannot run: %s; its tasks will be "
-			    "tried again",
-		    config->kind, error.text);
+	/* So that a reload takes what the files hold now. What fails is tried
+	 * again, and told, with the first task. */
+	(void)http_headers_read(handler->headers, &error);
 	return handler;
 }
 
