@@ -78,12 +78,12 @@ check_backoff(struct config_loader *loader,
 		    "backoff: first is longer than max");
 }
 
-/* How many of exec, pool, sql and noop it has; sets its type. */
+/* How many of exec, pool, http, sql and noop it has; sets its type. */
 static int
 count_types(struct handler_config *handler)
 {
 	int count = (handler->argv != NULL) + (handler->pool != NULL) +
-		    (handler->function != NULL) +
+		    (handler->url != NULL) + (handler->function != NULL) +
 		    (handler->type == HANDLER_NOOP);
 
 	if (handler->function != NULL)
@@ -92,6 +92,8 @@ count_types(struct handler_config *handler)
 		handler->type = HANDLER_POOL;
 	else if (handler->argv != NULL)
 		handler->type = HANDLER_EXEC;
+	else if (handler->url != NULL)
+		handler->type = HANDLER_HTTP;
 	return count;
 }
 
@@ -127,6 +129,22 @@ check_pool(struct config_loader *loader, const struct handler_config *handler,
 }
 
 static void
+check_http_keys(struct config_loader *loader,
+    const struct handler_config *handler, const struct yaml_node *place)
+{
+	bool http = handler->url != NULL;
+
+	check_only_for(loader, place, "headers", "http",
+	    handler->headers != NULL && !http);
+	check_only_for(loader, place, "ca_file", "http",
+	    handler->ca_file != NULL && !http);
+	check_only_for(loader, place, "connect_timeout", "http",
+	    handler->connect_timeout_ms >= 0 && !http);
+	check_only_for(loader, place, "allow_private", "http",
+	    handler->allow_private >= 0 && !http);
+}
+
+static void
 check_handler(struct config_loader *loader,
     const struct handler_config *handler, int types,
     const struct yaml_node *place)
@@ -136,8 +154,8 @@ check_handler(struct config_loader *loader,
 
 	if (types != 1)
 		config_complain_key(loader, place,
-		    "handler '%s' needs exactly one of exec, pool, sql and "
-		    "noop",
+		    "handler '%s' needs exactly one of exec, pool, http, sql "
+		    "and noop",
 		    handler->kind);
 	check_only_for(
 	    loader, place, "role", "sql", handler->role != NULL && !sql);
@@ -146,6 +164,7 @@ check_handler(struct config_loader *loader,
 	check_only_for(loader, place, "environment", "exec or pool",
 	    handler->environment != NULL && !program);
 	check_pool(loader, handler, place);
+	check_http_keys(loader, handler, place);
 	check_backoff(loader, &handler->limits.backoff, place);
 }
 

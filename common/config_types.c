@@ -190,6 +190,10 @@ const struct config_type config_type_list = {
     STORE_LIST, "a list such as [/usr/bin/program, argument]", NULL, NULL};
 const struct config_type config_type_environment = {
     STORE_ENVIRONMENT, "a map of NAME: value", NULL, NULL};
+const struct config_type config_type_headers = {STORE_ENVIRONMENT,
+    "a map of Name: text or Name: {file: /path}", NULL, NULL};
+const struct config_type config_type_flag = {
+    STORE_INT, "true or false", read_boolean, format_boolean};
 const struct config_type config_type_section = {
     STORE_SECTION, "a map", NULL, NULL};
 const struct config_type config_type_inline = {STORE_INLINE, NULL, NULL, NULL};

@@ -271,10 +271,10 @@ static const struct refusal refusals[] = {
     {"queues: {a: {concurency: 1}}\n",
 	AT("2:14") "unknown key 'concurency', did you mean 'concurrency'?\n"},
     {"handlers: {a: {}}\n", AT("2:12") "handler 'a' needs exactly one of "
-				       "exec, pool, sql and noop\n"},
+				       "exec, pool, http, sql and noop\n"},
     {"handlers: {a: {noop: true, sql: x.y}}\n",
-	AT("2:12") "handler 'a' needs exactly one of exec, pool, sql and "
-		   "noop\n"},
+	AT("2:12") "handler 'a' needs exactly one of exec, pool, http, sql "
+		   "and noop\n"},
     {"handlers: {a: {noop: false}}\n", AT("2:22") "noop: 'false' is not "
 						  "true\n"},
     {"handlers: {a: {exec: []}}\n", AT("2:22") "exec: is empty\n"},
