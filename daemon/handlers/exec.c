@@ -150,7 +150,7 @@ on_end(const struct process_result *result, void *argument)
 	struct run *run = checked(argument);
 
 	if (result->code == CLD_EXITED && result->status == 0 &&
-	    !result->overflowed)
+	    !result->overflowed && result->limit == NULL)
 		report_success(run, result);
 	else
 		report_failure(run, result);
@@ -194,6 +194,7 @@ options_of(struct run *run)
 		.attempt = task->attempt,
 		.kind = task->kind,
 		.queue = task->queue},
+	    .handler = run->handler->config,
 	    .on_end = on_end,
 	    .argument = run,
 	};
@@ -436,7 +437,7 @@ exec_open(const struct handler_host *host, const struct handler_config *config)
 	handler->config = config;
 	handler->environment = environment_new(config);
 	raise_file_limit();
-	spawn_limits(&handler->limits);
+	spawn_limits(config, &handler->limits);
 	handler->no_inputs = inputs_new("{}", 2);
 	TAILQ_INIT(&handler->waiting);
 	handler->start_event = evtimer_new(host->base, on_start_event, handler);

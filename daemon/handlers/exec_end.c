@@ -27,6 +27,8 @@ exec_end_kind(const struct process_result *result, bool told)
 		return OUTCOME_FAILED_HARD;
 	if (told)
 		return OUTCOME_CANCELLED;
+	if (result->limit != NULL)
+		return OUTCOME_FAILED;
 	if (result->code == CLD_EXITED)
 		return kind_of_status(result->status);
 	return OUTCOME_FAILED;
@@ -64,6 +66,8 @@ exec_end_describe(const struct process_result *result, struct text *ret_text)
 		text_addf(ret_text,
 		    "standard output is larger than max_result (%zu bytes)",
 		    result->output_limit);
+	else if (result->limit != NULL)
+		text_add_string(ret_text, result->limit);
 	else if (result->code == CLD_EXITED)
 		text_addf(ret_text, "exit status %d", result->status);
 	else

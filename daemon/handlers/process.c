@@ -6,11 +6,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/busy.h"
+#include "common/config.h"
 #include "daemon/handlers/adopted.h"
+#include "daemon/handlers/limits.h"
+#include "daemon/handlers/memory_watch.h"
 
 enum {
 	MAGIC = 0x70726f63,
@@ -33,6 +38,8 @@ struct process {
 	struct text result;
 	struct output_lines lines;
 	bool overflowed;
+	struct memory_watch memory; /* limit_bytes 0: not watched */
+	struct text limit;	    /* that it broke, in words */
 };
 
 static struct process *
@@ -172,7 +179,9 @@ process_free(struct process *process)
 	stream_close(&process->output);
 	stream_close(&process->errors);
 	stream_close(&process->end);
+	memory_watch_end(&process->memory);
 	text_free(&process->result);
+	text_free(&process->limit);
 	output_lines_free(&process->lines);
 	process->magic = 0;
 	free(process);
@@ -186,6 +195,8 @@ report(struct process *process, const siginfo_t *info)
 	    .code = info->si_code,
 	    .status = info->si_status,
 	    .overflowed = process->overflowed,
+	    .limit =
+		process->limit.length > 0 ? text_string(&process->limit) : NULL,
 	    .output_limit = process->options.output_limit,
 	    .output = &process->result,
 	    .said = &process->lines,
@@ -196,13 +207,34 @@ report(struct process *process, const siginfo_t *info)
 	(void)process_free(process);
 }
 
+static int64_t
+ms_of(struct timeval time)
+{
+	return (int64_t)time.tv_sec * 1000 + time.tv_usec / 1000;
+}
+
+/* The system call itself tells what it used. */
+static void
+reap(struct process *process, siginfo_t *ret_info)
+{
+	struct rusage used = {0};
+
+	if (syscall(SYS_waitid, P_PIDFD, process->end.fd, ret_info,
+		WEXITED | WNOHANG, &used) < 0)
+		abort(); /* somebody took our child away */
+	if (process->limit.length == 0)
+		(void)limits_say_cpu_time(process->options.handler,
+		    ret_info->si_code, ret_info->si_status,
+		    ms_of(used.ru_utime) + ms_of(used.ru_stime),
+		    &process->limit);
+}
+
 /* The child has ended and is still in the process table. */
 static void
 on_child_end(struct own_child *child)
 {
 	struct process *process =
 	    checked((char *)child - offsetof(struct process, child));
-	id_t pidfd = (id_t)process->end.fd;
 	siginfo_t info = {0};
 	bool left;
 
@@ -211,8 +243,8 @@ on_child_end(struct own_child *child)
 		continue;
 	for (int i = 0; i < LAST_READS && read_errors(process); i++)
 		continue;
-	if (waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG) < 0)
-		abort(); /* somebody took our child away */
+	memory_watch_end(&process->memory);
+	reap(process, &info);
 	left = kill(-child->pid, 0) == 0;
 	adopted_disown(child, left);
 	report(process, &info);
@@ -273,12 +305,40 @@ close_theirs(const struct spawn *spawn)
 }
 
 static void
+on_much_memory(struct memory_watch *watch, int64_t held_bytes)
+{
+	struct process *process =
+	    checked((char *)watch - offsetof(struct process, memory));
+
+	if (process->limit.length == 0)
+		limits_say_memory(
+		    process->options.handler, held_bytes, &process->limit);
+	memory_watch_kill(watch);
+}
+
+static void
+watch_memory(struct process *process)
+{
+	int64_t limit_bytes = process->options.handler->memory_max_bytes;
+
+	if (limit_bytes <= 0)
+		return;
+	process->memory = (struct memory_watch){
+	    .leader = process->child.pid,
+	    .limit_bytes = limit_bytes,
+	    .on_over = on_much_memory,
+	};
+	memory_watch_begin(&process->memory, process->options.base);
+}
+
+static void
 watch(struct process *process, const struct spawned *spawned)
 {
 	process->end.fd = spawned->pidfd;
 	process->child.pid = spawned->pid;
 	process->child.on_end = on_child_end;
 	adopted_own(&process->child);
+	watch_memory(process);
 	if (process->input.fd >= 0)
 		stream_watch(
 		    &process->input, process, EV_WRITE | EV_PERSIST, on_input);

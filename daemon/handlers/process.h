@@ -22,8 +22,9 @@ struct event_base;
 struct process;
 
 struct process_result {
-	int code, status; /* as waitid gives them: CLD_EXITED, … */
-	bool overflowed;  /* wrote more than output_limit, was killed */
+	int code, status;  /* as waitid gives them: CLD_EXITED, … */
+	bool overflowed;   /* wrote more than output_limit, was killed */
+	const char *limit; /* the one that ended it, in words; NULL: none */
 	size_t output_limit;
 	struct text *output;		 /* may be changed */
 	const struct output_lines *said; /* on standard error */
@@ -37,7 +38,8 @@ struct process_options {
 	struct event_base *base;
 	const char *input; /* lives until the end */
 	size_t input_size, output_limit;
-	struct log_context context; /* of what it says; likewise */
+	struct log_context context;	      /* of what it says; likewise */
+	const struct handler_config *handler; /* whose limits hold; likewise */
 	process_end_cb *on_end;
 	void *argument;
 };
