@@ -27,6 +27,7 @@
 #include "daemon/handlers/handler.h"
 #include "daemon/handlers/inputs.h"
 #include "daemon/handlers/process.h"
+#include "daemon/handlers/task_cgroup.h"
 
 enum {
 	RUN_MAGIC = 0x72756e21,
@@ -433,6 +434,7 @@ exec_open(const struct handler_host *host, const struct handler_config *config)
 		abort();
 	occupy_standard_descriptors();
 	adopted_open(host->base);
+	task_cgroups_open(host->base);
 	handler->host = *host;
 	handler->config = config;
 	handler->environment = environment_new(config);
@@ -456,6 +458,7 @@ exec_close(struct handler *handler)
 	(void)environment_free(handler->environment);
 	free(handler->program);
 	free(handler);
+	task_cgroups_close();
 	adopted_close();
 }
 

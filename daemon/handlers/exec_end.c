@@ -72,5 +72,8 @@ exec_end_describe(const struct process_result *result, struct text *ret_text)
 		text_addf(ret_text, "exit status %d", result->status);
 	else
 		add_signal(result, ret_text);
+	if (result->pids_refused > 0)
+		text_addf(ret_text, " (pids_max, %d, was reached)",
+		    result->pids_refused);
 	add_last_words(result, ret_text);
 }

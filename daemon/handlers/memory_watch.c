@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/busy.h"
+#include "common/cgroup.h"
 #include "common/children.h"
 #include "common/scoreboard.h"
 #include "daemon/handlers/adopted.h"
@@ -107,11 +108,28 @@ add_below(struct members *members, size_t first)
 	}
 }
 
+static void
+gather_cgroup(struct members *members, const char *folder)
+{
+	pid_t *pids = cgroup_processes(folder);
+
+	for (const pid_t *pid = pids; *pid != 0; pid++)
+		add_member(members, *pid);
+	free(pids);
+}
+
 /* Orphans are ours; `orphans` are the children of this process. */
 static void
-gather(struct members *members, pid_t leader, const pid_t *orphans)
+gather(struct members *members, const struct memory_watch *watch,
+    const pid_t *orphans)
 {
+	pid_t leader = watch->leader;
+
 	members->count = 0;
+	if (watch->cgroup != NULL) {
+		gather_cgroup(members, watch->cgroup);
+		return;
+	}
 	add_member(members, leader);
 	add_below(members, 0);
 	for (; *orphans != 0; orphans++) {
@@ -130,7 +148,7 @@ look_at(struct memory_watch *watch, const pid_t *orphans)
 	static struct members members;
 	int64_t held;
 
-	gather(&members, watch->leader, orphans);
+	gather(&members, watch, orphans);
 	if (sum(&members, resident_bytes) <= watch->limit_bytes)
 		return;
 	held = sum(&members, exact_bytes);
@@ -204,7 +222,7 @@ memory_watch_kill(const struct memory_watch *watch)
 	static uint64_t began[MEMBERS];
 	pid_t *children = children_of(getpid());
 
-	gather(&members, watch->leader, children);
+	gather(&members, watch, children);
 	free(children);
 	for (size_t i = 0; i < members.count; i++)
 		began[i] = scoreboard_start_time(members.pids[i]);

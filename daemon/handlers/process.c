@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "common/busy.h"
+#include "common/cgroup.h"
 #include "common/config.h"
 #include "daemon/handlers/adopted.h"
 #include "daemon/handlers/limits.h"
 #include "daemon/handlers/memory_watch.h"
+#include "daemon/handlers/task_cgroup.h"
 
 enum {
 	MAGIC = 0x70726f63,
@@ -40,6 +42,8 @@ struct process {
 	bool overflowed;
 	struct memory_watch memory; /* limit_bytes 0: not watched */
 	struct text limit;	    /* that it broke, in words */
+	struct task_cgroup *cgroup; /* NULL: none */
+	int pids_refused;
 };
 
 static struct process *
@@ -182,6 +186,7 @@ process_free(struct process *process)
 	memory_watch_end(&process->memory);
 	text_free(&process->result);
 	text_free(&process->limit);
+	(void)task_cgroup_end(process->cgroup);
 	output_lines_free(&process->lines);
 	process->magic = 0;
 	free(process);
@@ -197,6 +202,7 @@ report(struct process *process, const siginfo_t *info)
 	    .overflowed = process->overflowed,
 	    .limit =
 		process->limit.length > 0 ? text_string(&process->limit) : NULL,
+	    .pids_refused = process->pids_refused,
 	    .output_limit = process->options.output_limit,
 	    .output = &process->result,
 	    .said = &process->lines,
@@ -223,6 +229,9 @@ reap(struct process *process, siginfo_t *ret_info)
 		WEXITED | WNOHANG, &used) < 0)
 		abort(); /* somebody took our child away */
 	if (process->limit.length == 0)
+		(void)task_cgroup_say_memory(
+		    process->cgroup, process->options.handler, &process->limit);
+	if (process->limit.length == 0)
 		(void)limits_say_cpu_time(process->options.handler,
 		    ret_info->si_code, ret_info->si_status,
 		    ms_of(used.ru_utime) + ms_of(used.ru_stime),
@@ -245,7 +254,11 @@ on_child_end(struct own_child *child)
 		continue;
 	memory_watch_end(&process->memory);
 	reap(process, &info);
+	if (task_cgroup_refused_pids(process->cgroup))
+		process->pids_refused = process->options.handler->pids_max;
 	left = kill(-child->pid, 0) == 0;
+	left = task_cgroup_end(process->cgroup) || left;
+	process->cgroup = NULL;
 	adopted_disown(child, left);
 	report(process, &info);
 }
@@ -314,6 +327,7 @@ on_much_memory(struct memory_watch *watch, int64_t held_bytes)
 		limits_say_memory(
 		    process->options.handler, held_bytes, &process->limit);
 	memory_watch_kill(watch);
+	task_cgroup_kill(process->cgroup);
 }
 
 static void
@@ -321,11 +335,13 @@ watch_memory(struct process *process)
 {
 	int64_t limit_bytes = process->options.handler->memory_max_bytes;
 
-	if (limit_bytes <= 0)
+	if (limit_bytes <= 0 ||
+	    (task_cgroups_controllers() & CGROUP_MEMORY) != 0)
 		return;
 	process->memory = (struct memory_watch){
 	    .leader = process->child.pid,
 	    .limit_bytes = limit_bytes,
+	    .cgroup = task_cgroup_path(process->cgroup),
 	    .on_over = on_much_memory,
 	};
 	memory_watch_begin(&process->memory, process->options.base);
@@ -367,7 +383,11 @@ process_new(const struct process_options *options, const struct spawn *spawn,
 	with_pipes.input = with_pipes.output = with_pipes.errors = -1;
 	*ret_failed = SPAWN_PROCESS;
 	r = make_pipes(process, &with_pipes);
+	if (r == 0)
+		r = task_cgroup_new(
+		    options->handler, options->context.task, &process->cgroup);
 	if (r == 0) {
+		with_pipes.cgroup = task_cgroup_fd(process->cgroup);
 		feed(process); /* most inputs fit the pipe */
 		r = spawn_start(&with_pipes, ret_spawned, ret_failed);
 	}
@@ -384,4 +404,6 @@ void
 process_signal(struct process *process, int signal_number)
 {
 	(void)kill(-process->child.pid, signal_number);
+	if (signal_number == SIGKILL)
+		task_cgroup_kill(process->cgroup);
 }

@@ -25,6 +25,7 @@ struct process_result {
 	int code, status;  /* as waitid gives them: CLD_EXITED, … */
 	bool overflowed;   /* wrote more than output_limit, was killed */
 	const char *limit; /* the one that ended it, in words; NULL: none */
+	int pids_refused;  /* pids_max that it ran into; 0: it did not */
 	size_t output_limit;
 	struct text *output;		 /* may be changed */
 	const struct output_lines *said; /* on standard error */

@@ -84,6 +84,8 @@ set_up(const struct shared *shared)
 {
 	const struct spawn *spawn = shared->spawn;
 
+	if (spawn->cgroup > 0 && write(spawn->cgroup, "0", 1) < 0)
+		return -1;
 	if (setpgid(0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -1;
 	if (getppid() != shared->parent) { /* it ended before the prctl */

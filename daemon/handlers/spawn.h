@@ -38,6 +38,7 @@ struct spawn {
 	const char *directory;	   /* to start in */
 	int input, output, errors; /* its 0, 1, 2; each above 2 */
 	int socket;		   /* its 3; above 3; -1: it gets none */
+	int cgroup; /* its cgroup.procs, above 2; 0: it stays in ours */
 	const struct spawn_limits *limits;
 };
 

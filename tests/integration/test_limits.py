@@ -4,10 +4,12 @@ a real program, and the task's error says which it was."""
 import json
 import os
 import resource
+import subprocess
 import time
 
 import pytest
 
+from support import build
 from support.wait import holds_for, wait_until
 
 PYTHON = "/usr/bin/python3"
@@ -267,3 +269,29 @@ def test_ten_kinds_of_limits_at_once(db, daemon):
     assert all("cpu_time" in db.task(task).error for task in bad["busy"])
     assert all("memory_max" in db.task(task).error for task in bad["greedy"])
     assert json.dumps(host.status())
+
+
+# Limits that take cgroups.
+
+NEED_CGROUPS = {"slow": {"exec": ["/bin/true"], "cpu_max": 0.5},
+                "few": {"exec": ["/bin/true"], "pids_max": 3}}
+NOT_KEPT = "pids_max of few, cpu_max of slow"
+
+
+def test_what_takes_cgroups_is_warned_of(db, daemon):
+    """By `musterd -t`, at the start and after a reload; tasks run."""
+    host = daemon(handlers=NEED_CGROUPS)
+    host.log.allow(NOT_KEPT)
+    done = subprocess.run(
+        [build.path("musterd"), "-t", "-c", host.config_path],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        env=build.environment())
+    assert done.returncode == 0
+    assert f"warning: {NOT_KEPT}: kept only where" in done.stderr
+    assert len(host.log.find(NOT_KEPT)) == 1
+    assert len(host.log.find("limits of tasks: by rlimits")) == 1
+    db.wait_state(db.enqueue("slow"))
+    host.reload(log_level="debug")
+    assert len(host.log.find(NOT_KEPT)) == 2
+    host.reload(handlers={"slow": {"exec": ["/bin/true"]}})
+    assert len(host.log.find(NOT_KEPT)) == 2
