@@ -76,6 +76,15 @@ struct handler_config {
 	char *ca_file;	/* http; NULL: the system's authorities */
 	int64_t connect_timeout_ms; /* http; -1: not given */
 	int allow_private;	    /* http; 1: yes, 0: no, -1: not given */
+	/* Of its programs; what is not above 0 is not limited. */
+	int64_t memory_max_bytes; /* all processes of a task together */
+	double cpu_max;		  /* processors */
+	int pids_max;		  /* processes and threads */
+	int64_t cpu_time_ms;	  /* of each process */
+	int open_files;		  /* of each process */
+	int64_t core_bytes;	  /* not above 0: no core */
+	int umask;		  /* below 0: the daemon's */
+	int nice;		  /* not above 0: as nice as the daemon */
 };
 
 struct config {

@@ -106,6 +106,28 @@ check_only_for(struct config_loader *loader, const struct yaml_node *place,
 		    "%s: only a handler with %s has it", key, type);
 }
 
+/* What only a handler has that starts programs. */
+static void
+check_no_program_keys(struct config_loader *loader,
+    const struct handler_config *handler, const struct yaml_node *place)
+{
+	static const char *const names[] = {"working_directory", "environment",
+	    "memory_max", "cpu_max", "pids_max", "cpu_time", "open_files",
+	    "core", "umask", "nice"};
+	void *base = loader->config;
+	const struct config_section *section =
+	    config_find_key(&config_section_top, "handlers", base, &base)
+		->section;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct config_key *key = config_find_key(
+		    section, names[i], (void *)(uintptr_t)handler, &base);
+
+		check_only_for(loader, place, names[i], "exec or pool",
+		    config_is_set(key, handler));
+	}
+}
+
 static void
 check_pool(struct config_loader *loader, const struct handler_config *handler,
     const struct yaml_node *place)
@@ -159,12 +181,10 @@ check_handler(struct config_loader *loader,
 		    handler->kind);
 	check_only_for(
 	    loader, place, "role", "sql", handler->role != NULL && !sql);
-	check_only_for(loader, place, "working_directory", "exec or pool",
-	    handler->working_directory != NULL && !program);
-	check_only_for(loader, place, "environment", "exec or pool",
-	    handler->environment != NULL && !program);
 	check_pool(loader, handler, place);
 	check_http_keys(loader, handler, place);
+	if (!program)
+		check_no_program_keys(loader, handler, place);
 	check_backoff(loader, &handler->limits.backoff, place);
 }
 

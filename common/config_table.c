@@ -309,8 +309,85 @@ static const struct config_key handler_keys[] = {
 	IN_PLACE,
 	.help = "http: whether the server may have a private, loopback or "
 		"link-local address; false unless given."},
+    {.name = "memory_max",
+	.type = &config_type_size,
+	AT(memory_max_bytes),
+	.min = MEGA,
+	.max = MEGA * MEGA,
+	IN_PLACE,
+	.help = "exec, pool: the memory of all processes of a task together; a "
+		"task "
+		"that takes more is killed, and its attempt fails. Exact with "
+		"a cgroup. Without one, the resident memory is looked at four "
+		"times a second, and no process may have more private data "
+		"than twice this and 1G."},
+    {.name = "cpu_max",
+	.type = &config_type_decimal,
+	AT(cpu_max),
+	.min = 0.01,
+	.max = 1024,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how many processors the processes of a task may use "
+	    "together, such as 0.5; they are slowed down to it. Needs "
+	    "cgroups."},
+    {.name = "pids_max",
+	.type = &config_type_integer,
+	AT(pids_max),
+	.min = 1,
+	.max = 1 << 22,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how many processes and threads a task may have at a "
+	    "time; beyond it none can be started. Needs cgroups."},
+    {.name = "cpu_time",
+	.type = &config_type_duration,
+	AT(cpu_time_ms),
+	.min = SECOND,
+	.max = 365 * DAY,
+	IN_PLACE,
+	.help =
+	    "exec, pool: the processor time of each process, in whole seconds; "
+	    "one that uses more gets SIGXCPU, and is killed when it has "
+	    "used as much as grace beyond it."},
+    {.name = "open_files",
+	.type = &config_type_integer,
+	AT(open_files),
+	.min = 8,
+	.max = 1 << 20,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how many files each process may have open, at most as "
+	    "many as the daemon may. Else 1024, which a program may "
+	    "raise up to the daemon's own limit."},
+    {.name = "core",
+	.type = &config_type_size,
+	AT(core_bytes),
+	.min = 0,
+	.max = MEGA * MEGA,
+	IN_PLACE,
+	.help = "exec, pool: how large a core file of a crash may be; else 0, "
+		"which "
+		"is none."},
+    {.name = "umask",
+	.type = &config_type_mode,
+	AT(umask),
+	.min = 0,
+	.max = 0777,
+	IN_PLACE,
+	.help =
+	    "exec, pool: the permissions that new files do not get; else the "
+	    "daemon's own."},
+    {.name = "nice",
+	.type = &config_type_integer,
+	AT(nice),
+	.min = 0,
+	.max = 19,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how far processes stand back behind others for the "
+	    "processor."},
     LATER("chunk"),
-    LATER("memory_max"),
     LATER("plugin"),
     LATER("replace"),
 };

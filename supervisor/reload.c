@@ -14,6 +14,7 @@
 #include "supervisor/generation.h"
 #include "supervisor/notify.h"
 #include "supervisor/place.h"
+#include "supervisor/subtree.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/verdict.h"
 
@@ -67,6 +68,7 @@ succeed(struct supervisor *supervisor)
 	    "reloaded %s: configuration %llu is in force (changed: %s)",
 	    supervisor->config_file, (unsigned long long)generation,
 	    change_name(reload->change));
+	subtree_warn(supervisor);
 	verdict_accept(supervisor->control, reload->number, generation,
 	    change_name(reload->change));
 	over(supervisor);
