@@ -159,12 +159,14 @@ open_parts(struct worker *worker, struct child_start *start)
 	TAILQ_INIT(&worker->finished);
 	TAILQ_INIT(&worker->sent);
 	worker->sql_share.limit = SQL_POOL_SIZE;
+	events_open(worker, start->config->runtime_dir);
 	worker_configure(worker, start->config);
 	run_open(worker);
 	turn_open(worker);
 	worker_drain_open(worker);
 	open_wake(worker);
 	heartbeat_open(worker);
+	stream_open(worker);
 	predecessor_open(worker, start->old);
 	worker->sql_pool = sql_pool_new(worker);
 	member_open(worker);
@@ -191,6 +193,8 @@ close_parts(struct worker *worker)
 	free_list(worker, &worker->sent);
 	if (TAILQ_EMPTY(&worker->started))
 		worker_generation_sweep(&worker->generations, true);
+	stream_close(worker);
+	events_close(worker);
 	heartbeat_close(worker);
 	predecessor_close(worker);
 	event_free(worker->wake);
