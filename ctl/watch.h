@@ -16,8 +16,8 @@ struct watch_task {
 	char *error; /* owned; NULL: none */
 	enum task_state state;
 	int attempt;
-	int64_t ran_ms;	   /* -1: unknown */
-	struct mono since; /* in this state, as seen from here */
+	int64_t ran_ms;	      /* -1: unknown */
+	struct mono since;    /* in this state, as seen from here */
 	bool followed, talks; /* tail: what it tells is seen; it tells */
 };
 

@@ -16,7 +16,7 @@ enum own {
 	OWN_TOKEN,
 	OWN_DEADLINE,
 	OWN_INPUTS,
-	OWN_KIND, /* the same for all tasks of a handler */
+	OWN_KIND,   /* the same for all tasks of a handler */
 	OWN_EVENTS, /* and for all of a worker, which has set it */
 	OWN_COUNT
 };

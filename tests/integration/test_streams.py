@@ -88,9 +88,10 @@ def test_D4_progress_chunks_and_the_end_come_through_redis(
 @pytest.mark.parametrize("script, outcome", [
     ("exit 65", "failed"), ("exit 1", "retried"), ("sleep 30", "cancelled")])
 def test_D4_the_end_says_how(db, daemon, listen, script, outcome):
-    daemon(handlers={"scan": teller(
+    host = daemon(handlers={"scan": teller(
         "progress 0.5; " + script, max_attempts=2, backoff={"first": "1h"},
         grace="1s")})
+    host.log.allow("task 1 (scan) failed")
     task = db.enqueue("scan")
     wait_until(lambda: told(listen, task), 10, "it runs")
     if outcome == "cancelled":
