@@ -10,8 +10,11 @@ import tempfile
 
 import long_rows
 import rows
+import stream_rows
 from servers import Postgres, Redis
 from table import Table
+
+SHORT = rows.SHORT + stream_rows.STREAM
 
 
 def arguments():
@@ -29,9 +32,9 @@ def arguments():
 
 
 def chosen(options):
-    known = {each.__name__: each for each in rows.SHORT + long_rows.LONG}
+    known = {each.__name__: each for each in SHORT + long_rows.LONG}
     if not options.only:
-        return rows.SHORT + (long_rows.LONG if options.long else ())
+        return SHORT + (long_rows.LONG if options.long else ())
     names = options.only.split(",")
     for name in names:
         if name not in known:
