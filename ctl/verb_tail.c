@@ -16,7 +16,8 @@ const struct option tail_options[] = {
 
 const char tail_examples[] =
     "musterctl tail 42               # until it is over\n"
-    "musterctl tail --flow 7 --json  # a JSON line for each change\n";
+    "musterctl tail --flow 7 --json  # a JSON line for each change\n"
+    "musterctl tail 42 --json | jq -c 'select(.chunk).chunk'\n";
 
 enum {
 	LAST_WORDS_MS = 300, /* for what is on its way when a task is over */
