@@ -132,7 +132,11 @@ on_wake(evutil_socket_t fd, short what, void *argument)
 	uint64_t count;
 
 	(void)what;
-	if (read(fd, &count, sizeof(count)) == sizeof(count)) {
+	if (read(fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	if (count >= CHILD_WAKE_CANCEL)
+		turn_look(argument);
+	if (count % CHILD_WAKE_CANCEL != 0) {
 		turn_sweep(argument);
 		turn_ask(argument);
 	}
