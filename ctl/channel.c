@@ -73,14 +73,14 @@ channel_free(struct channel *channel)
 static void
 lost(struct channel *channel, const char *why)
 {
-	if (channel->redis != NULL)
-		redisFree(channel->redis);
-	channel->redis = NULL;
-	channel->subscribed = 0;
 	if (!channel->told)
 		(void)ctl_fail(
 		    0, "no progress is seen, redis is away: %s", why);
 	channel->told = true;
+	if (channel->redis != NULL)
+		redisFree(channel->redis);
+	channel->redis = NULL;
+	channel->subscribed = 0;
 }
 
 /* False: no connection now. */

@@ -198,7 +198,24 @@ def test_D4_tail_survives_a_restart_of_redis(
         "tail is back")
     open_gate(folder)
     assert seen.wait_exit() == 0
+    assert "redis is away: " in seen.process.stderr.read()
     assert "after" in seen.text() and "| 3" in seen.text()
+
+
+def test_F1_a_frozen_redis_delays_nobody_for_long(
+        db, own_redis, daemon, folder, musterctl):
+    host = daemon(handlers={"scan": gate("progress 0.1 x; go", folder)})
+    host.log.allow("redis")
+    task = db.enqueue("scan")
+    wait_until(lambda: "10%" in musterctl("task", task), 10)
+    own_redis.freeze()
+    begin = time.monotonic()
+    assert "running" in musterctl("task", task)
+    assert time.monotonic() - begin < 8
+    open_gate(folder)
+    assert "succeeded" in musterctl("tail", task)
+    assert time.monotonic() - begin < 15
+    own_redis.thaw()
 
 
 def test_tail_without_redis_shows_states(db, daemon, tail):
