@@ -12,10 +12,12 @@ import http_rows
 import long_rows
 import pool_rows
 import rows
+import stream_rows
 from servers import Postgres, Redis
 from table import Table
 
-SHORT = rows.SHORT + pool_rows.SHORT + http_rows.HTTP
+SHORT = (rows.SHORT + pool_rows.SHORT + http_rows.HTTP
+         + stream_rows.STREAM)
 
 
 def arguments():

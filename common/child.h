@@ -33,6 +33,10 @@ struct child_start {
 	int old_count;
 };
 
+/* What a scheduler adds to the eventfd of a worker. */
+#define CHILD_WAKE_WORK UINT64_C(1)	      /* to be claimed, perhaps */
+#define CHILD_WAKE_CANCEL (UINT64_C(1) << 32) /* something that runs */
+
 /* The mains of the roles; each returns the exit code of its process. The
  * descriptors above are open; the log is open; signals TERM, INT and HUP are
  * ignored, PIPE too. Takes over what `start` owns. */

@@ -48,6 +48,9 @@ enum scoreboard_counter {
 	SCOREBOARD_TURNS,
 	SCOREBOARD_LOG_DROPPED,
 	SCOREBOARD_HEARTBEATS,
+	SCOREBOARD_STREAMED,	   /* messages of tasks, sent to Redis */
+	SCOREBOARD_STREAM_DROPPED, /* and not sent */
+	SCOREBOARD_EVENTS_REFUSED, /* lines that programs should not write */
 	SCOREBOARD_COUNTERS
 };
 

@@ -10,6 +10,7 @@
  * member   who this worker is in the database; reconnects
  * drain    the way out
  * heartbeat, predecessors  signs of life; slots that are still taken
+ * stream, outbox, events   what tasks tell while they run
  */
 #ifndef DAEMON_WORKER_WORKER_H
 #define DAEMON_WORKER_WORKER_H
@@ -21,6 +22,7 @@
 #include "common/loop.h"
 #include "common/pg.h"
 #include "daemon/worker/drain.h"
+#include "daemon/worker/events.h"
 #include "daemon/worker/fetch.h"
 #include "daemon/worker/generation.h"
 #include "daemon/worker/heartbeat.h"
@@ -30,6 +32,7 @@
 #include "daemon/worker/run.h"
 #include "daemon/worker/turn.h"
 
+struct outbox;
 struct sql_pool;
 
 struct worker {
@@ -63,6 +66,8 @@ struct worker {
 	struct drain drain;
 	struct heartbeat heartbeat;
 	struct predecessors predecessors;
+	struct outbox *outbox; /* NULL: without Redis */
+	struct events events;
 	struct event *wake; /* readable: there may be work */
 };
 

@@ -140,7 +140,11 @@ on_wake(evutil_socket_t fd, short what, void *argument)
 	uint64_t count;
 
 	(void)what;
-	if (read(fd, &count, sizeof(count)) == sizeof(count)) {
+	if (read(fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	if (count >= CHILD_WAKE_CANCEL)
+		turn_look(argument);
+	if (count % CHILD_WAKE_CANCEL != 0) {
 		turn_sweep(argument);
 		turn_ask(argument);
 	}
@@ -167,12 +171,14 @@ open_parts(struct worker *worker, struct child_start *start)
 	TAILQ_INIT(&worker->finished);
 	TAILQ_INIT(&worker->sent);
 	worker->sql_share.limit = SQL_POOL_SIZE;
+	events_open(worker, start->config->runtime_dir);
 	worker_configure(worker, start->config);
 	run_open(worker);
 	turn_open(worker);
 	worker_drain_open(worker);
 	open_wake(worker);
 	heartbeat_open(worker);
+	stream_open(worker);
 	predecessors_open(worker, start->old, start->old_count);
 	worker->sql_pool = sql_pool_new(worker);
 	member_open(worker);
@@ -199,6 +205,8 @@ close_parts(struct worker *worker)
 	free_list(worker, &worker->sent);
 	if (TAILQ_EMPTY(&worker->started))
 		worker_generation_sweep(&worker->generations, true);
+	stream_close(worker);
+	events_close(worker);
 	heartbeat_close(worker);
 	predecessors_close(worker);
 	event_free(worker->wake);
