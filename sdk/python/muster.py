@@ -34,7 +34,6 @@ import threading
 import time
 import traceback
 from contextvars import ContextVar
-from json.encoder import encode_basestring_ascii as _quote
 from typing import (Any, Callable, Deque, Dict, List, Mapping, Optional,
                     Sequence, Tuple, TypeVar, Union)
 
@@ -267,6 +266,8 @@ def _raise_in(thread: int, exception: Optional[type]) -> None:
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False,
                            separators=(",", ":")).encode
 _decode = json.JSONDecoder().raw_decode
+_quote: Callable[[str], str] = \
+    json.encoder.encode_basestring_ascii  # type: ignore[attr-defined]
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -509,6 +510,9 @@ class _Link:
             os._exit(70)
 
     def begin(self, ctx: Context) -> None:
+        raise NotImplementedError
+
+    def serve(self) -> None:
         raise NotImplementedError
 
 
