@@ -3,7 +3,9 @@
 import datetime
 import importlib
 import importlib.util
+import json
 import os
+import subprocess
 
 import psycopg2
 import psycopg2.extras
@@ -94,8 +96,8 @@ def test_sdk_python_enqueues_many(db, app, muster):
     app.commit()
     assert len(tasks) == 302
     assert [row[0] for row in db.rows(
-        "SELECT payload::jsonb FROM muster.task ORDER BY id = ANY (%s),"
-        " array_position(%s, id)", tasks, tasks)] == payloads
+        "SELECT payload::jsonb FROM muster.task ORDER BY"
+        " array_position(%s, id)", tasks)] == payloads
     assert muster.enqueue_many(app, "resize", []) == []
 
 
@@ -109,3 +111,86 @@ def test_sdk_python_takes_connections_with_rows_of_other_shapes(
         assert muster.enqueue(connection, "resize") > 0
         assert len(muster.enqueue_many(connection, "resize", [1, 2])) == 2
         connection.close()
+
+
+# Node: what it would ask its client for is asked over a connection of ours.
+
+RECORD = """
+const muster = require(process.argv[1]);
+const asked = [];
+const client = { async query(text, values) {
+  asked.push([text, values]);
+  return { rows: [{ id: '1' }] };
+} };
+const calls = JSON.parse(process.argv[2]);
+(async () => {
+  for (const [name, ...given] of calls) {
+    await muster[name](client, ...given);
+  }
+  console.log(JSON.stringify(asked));
+})();
+"""
+
+
+@pytest.fixture
+def node_calls(db):
+    """node_calls(["enqueue", "resize", …], …): the ids of each call."""
+    connection = psycopg2.connect(db.conninfo("app"))
+    cursor = connection.cursor()
+
+    def run(*calls):
+        said = subprocess.run(
+            ["node", "-e", RECORD, os.path.join(SDK, "node", "muster.js"),
+             json.dumps(calls)], check=True, capture_output=True, timeout=60)
+        found = []
+        for text, values in json.loads(said.stdout):
+            cursor.execute("PREPARE asked AS " + text)
+            cursor.execute(f"EXECUTE asked({', '.join(['%s'] * len(values))})",
+                           values)
+            found.append([row[0] for row in cursor.fetchall()])
+            cursor.execute("DEALLOCATE asked")
+        connection.commit()
+        return found
+
+    yield run
+    connection.close()
+
+
+def test_sdk_node_enqueues(db, node_calls):
+    payloads = [{"name": "ä$1'\u2028"}, [], None, "words", 1.5]
+    found = node_calls(*(["enqueue", "resize", payload]
+                         for payload in payloads))
+    for payload, (task,) in zip(payloads, found):
+        assert db.one("SELECT payload::jsonb FROM muster.task WHERE id = %s",
+                      task) == payload
+
+
+def test_sdk_node_options(db, node_calls):
+    (first,), = node_calls(["enqueue", "resize", {}, {
+        "queue": "mail", "priority": 7, "maxAttempts": 3, "timeout": 90.5,
+        "runAt": "2100-01-01T00:00:00Z", "wake": False}])
+    (second,), = node_calls(["enqueue", "resize", {}, {
+        "dependsOn": [str(first)], "dependsWhen": "finished",
+        "timeout": "2 min"}])
+    assert db.rows(
+        "SELECT t.max_attempts, t.timeout_ms, t.rank, r.queue, s.run_at"
+        " FROM muster.task t JOIN muster.route r ON r.id = t.route_id"
+        " JOIN muster.scheduled s ON s.task_id = t.id"
+        " WHERE t.id = %s", first) == [(
+            3, 90500, -7, "mail",
+            datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc))]
+    assert db.one("SELECT timeout_ms FROM muster.task WHERE id = %s",
+                  second) == 120000
+    assert db.one("SELECT ids FROM muster.needs WHERE task_id = %s",
+                  second) == [first]
+
+
+def test_sdk_node_enqueues_many(db, node_calls):
+    payloads = [{"n": n} for n in range(300)] + [None, "a"]
+    tasks, none = node_calls(
+        ["enqueueMany", "resize", payloads, {"priority": 2}],
+        ["enqueueMany", "resize", []])
+    assert none == [] and count(db) == 302
+    assert [row[0] for row in db.rows(
+        "SELECT payload::jsonb FROM muster.task ORDER BY"
+        " array_position(%s, id)", tasks)] == payloads

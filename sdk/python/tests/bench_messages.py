@@ -2,7 +2,10 @@
 worker that keeps `window` of them in flight and does nothing else.
 
     /usr/bin/python3 sdk/python/tests/bench_messages.py [--kind plain|async]
-        [--concurrency 1] [--window 200] [--seconds 3]
+        [--concurrency 1] [--window 200] [--seconds 3] [PROGRAM...]
+
+PROGRAM is measured instead of one that uses muster.py; it says itself how many
+it takes at a time.
 """
 
 import argparse
@@ -36,6 +39,7 @@ def arguments():
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--window", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("program", nargs="*")
     return parser.parse_args()
 
 
@@ -43,8 +47,9 @@ def start(given):
     mine, its = socket.socketpair()
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
     process = subprocess.Popen(
-        [sys.executable, "-B", "-c", HANDLER, folder, given.kind,
-         str(given.concurrency), str(given.window)],
+        given.program or [
+            sys.executable, "-B", "-c", HANDLER, folder, given.kind,
+            str(given.concurrency), str(given.window)],
         pass_fds=[its.fileno()],
         env={**os.environ, "MUSTER_FD": str(its.fileno())})
     its.close()
