@@ -37,7 +37,13 @@ struct queue_config {
 	int64_t retention_ms; /* how long finished tasks are kept */
 };
 
-enum handler_type { HANDLER_EXEC, HANDLER_SQL, HANDLER_NOOP, HANDLER_POOL };
+enum handler_type {
+	HANDLER_EXEC,
+	HANDLER_SQL,
+	HANDLER_NOOP,
+	HANDLER_POOL,
+	HANDLER_HTTP,
+};
 
 /* How many processes of a pool this instance keeps. */
 struct processes_config {
@@ -65,11 +71,26 @@ struct handler_config {
 	struct processes_config processes; /* pool; so are those below */
 	struct recycle_config recycle;
 	int64_t idle_timeout_ms, start_timeout_ms;
+	char *url;	/* http */
+	char **headers; /* http: "Name=text" or "Name<file", NULL at the end */
+	char *ca_file;	/* http; NULL: the system's authorities */
+	int64_t connect_timeout_ms; /* http; -1: not given */
+	int allow_private;	    /* http; 1: yes, 0: no, -1: not given */
+	/* Of its programs; what is not above 0 is not limited. */
+	int64_t memory_max_bytes; /* all processes of a task together */
+	double cpu_max;		  /* processors */
+	int pids_max;		  /* processes and threads */
+	int64_t cpu_time_ms;	  /* of each process */
+	int open_files;		  /* of each process */
+	int64_t core_bytes;	  /* not above 0: no core */
+	int umask;		  /* below 0: the daemon's */
+	int nice;		  /* not above 0: as nice as the daemon */
 };
 
 struct config {
-	char *database; /* libpq conninfo or URI */
-	char *redis;	/* NULL: none */
+	char *database;	       /* libpq conninfo or URI */
+	char *direct_database; /* past a transaction pooler; NULL: none */
+	char *redis;	       /* NULL: none */
 	char *cluster;
 	int workers; /* resolved: never 0 */
 	char *runtime_dir;
@@ -122,7 +143,8 @@ enum config_change {
 	CONFIG_NEW_WORKERS, /* children are replaced */
 	CONFIG_RESTART,	    /* needs a restart of the service */
 };
-/* `ret_key` names the first key of that strength (static string). */
+/* `ret_key` names the first key of that strength (static string). A
+ * configuration that names files to be read is never the same. */
 enum config_change config_compare(
     const struct config *old, const struct config *new, const char **ret_key);
 

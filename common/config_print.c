@@ -51,12 +51,19 @@ print_environment(char *const *list, int depth, struct text *ret_text)
 {
 	text_add_char(ret_text, '\n');
 	for (size_t i = 0; list[i] != NULL; i++) {
-		int length = (int)strcspn(list[i], "=");
+		int length = (int)strcspn(list[i], "=<");
+		const char *value = list[i] + length + 1;
 		bool secret = config_names_secret(list[i], (size_t)length);
 
 		text_addf(
 		    ret_text, "%*s%.*s: ", 2 * depth + 2, "", length, list[i]);
-		print_text(secret ? "***" : list[i] + length + 1, ret_text);
+		if (list[i][length] == '<') {
+			text_add_string(ret_text, "{file: ");
+			print_text(value, ret_text);
+			text_add_char(ret_text, '}');
+		} else {
+			print_text(secret ? "***" : value, ret_text);
+		}
 		text_add_char(ret_text, '\n');
 	}
 }

@@ -78,12 +78,12 @@ check_backoff(struct config_loader *loader,
 		    "backoff: first is longer than max");
 }
 
-/* How many of exec, pool, sql and noop it has; sets its type. */
+/* How many of exec, pool, http, sql and noop it has; sets its type. */
 static int
 count_types(struct handler_config *handler)
 {
 	int count = (handler->argv != NULL) + (handler->pool != NULL) +
-		    (handler->function != NULL) +
+		    (handler->url != NULL) + (handler->function != NULL) +
 		    (handler->type == HANDLER_NOOP);
 
 	if (handler->function != NULL)
@@ -92,6 +92,8 @@ count_types(struct handler_config *handler)
 		handler->type = HANDLER_POOL;
 	else if (handler->argv != NULL)
 		handler->type = HANDLER_EXEC;
+	else if (handler->url != NULL)
+		handler->type = HANDLER_HTTP;
 	return count;
 }
 
@@ -102,6 +104,28 @@ check_only_for(struct config_loader *loader, const struct yaml_node *place,
 	if (wrong)
 		config_complain_key(loader, member_or_self(place, key),
 		    "%s: only a handler with %s has it", key, type);
+}
+
+/* What only a handler has that starts programs. */
+static void
+check_no_program_keys(struct config_loader *loader,
+    const struct handler_config *handler, const struct yaml_node *place)
+{
+	static const char *const names[] = {"working_directory", "environment",
+	    "memory_max", "cpu_max", "pids_max", "cpu_time", "open_files",
+	    "core", "umask", "nice"};
+	void *base = loader->config;
+	const struct config_section *section =
+	    config_find_key(&config_section_top, "handlers", base, &base)
+		->section;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct config_key *key = config_find_key(
+		    section, names[i], (void *)(uintptr_t)handler, &base);
+
+		check_only_for(loader, place, names[i], "exec or pool",
+		    config_is_set(key, handler));
+	}
 }
 
 static void
@@ -127,6 +151,22 @@ check_pool(struct config_loader *loader, const struct handler_config *handler,
 }
 
 static void
+check_http_keys(struct config_loader *loader,
+    const struct handler_config *handler, const struct yaml_node *place)
+{
+	bool http = handler->url != NULL;
+
+	check_only_for(loader, place, "headers", "http",
+	    handler->headers != NULL && !http);
+	check_only_for(loader, place, "ca_file", "http",
+	    handler->ca_file != NULL && !http);
+	check_only_for(loader, place, "connect_timeout", "http",
+	    handler->connect_timeout_ms >= 0 && !http);
+	check_only_for(loader, place, "allow_private", "http",
+	    handler->allow_private >= 0 && !http);
+}
+
+static void
 check_handler(struct config_loader *loader,
     const struct handler_config *handler, int types,
     const struct yaml_node *place)
@@ -136,16 +176,15 @@ check_handler(struct config_loader *loader,
 
 	if (types != 1)
 		config_complain_key(loader, place,
-		    "handler '%s' needs exactly one of exec, pool, sql and "
-		    "noop",
+		    "handler '%s' needs exactly one of exec, pool, http, sql "
+		    "and noop",
 		    handler->kind);
 	check_only_for(
 	    loader, place, "role", "sql", handler->role != NULL && !sql);
-	check_only_for(loader, place, "working_directory", "exec or pool",
-	    handler->working_directory != NULL && !program);
-	check_only_for(loader, place, "environment", "exec or pool",
-	    handler->environment != NULL && !program);
 	check_pool(loader, handler, place);
+	check_http_keys(loader, handler, place);
+	if (!program)
+		check_no_program_keys(loader, handler, place);
 	check_backoff(loader, &handler->limits.backoff, place);
 }
 

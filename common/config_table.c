@@ -187,6 +187,15 @@ static const struct config_key handler_keys[] = {
 	IN_PLACE,
 	.help = "A program, by its absolute path, and its arguments: it lives "
 		"long and is given tasks over a socket."},
+    {.name = "http",
+	.type = &config_type_text,
+	AT(url),
+	.min = 1,
+	.max = 4095,
+	.check = config_is_url,
+	IN_PLACE,
+	.help = "A service, by its http:// or https:// URL: each task is a "
+		"POST of its payload and inputs."},
     {.name = "sql",
 	.type = &config_type_text,
 	AT(function),
@@ -267,9 +276,118 @@ static const struct config_key handler_keys[] = {
 	.section = &section_recycle,
 	IN_PLACE,
 	.help = "pool: when a process is replaced by a fresh one."},
+    {.name = "headers",
+	.type = &config_type_headers,
+	AT(headers),
+	.max = 64,
+	.check = config_is_header,
+	IN_PLACE,
+	.help = "http: headers of each request, beside those it always has. "
+		"Secrets stand in files, read at start and at each reload: "
+		"{Authorization: {file: ${CREDENTIALS_DIRECTORY}/hook}}."},
+    {.name = "ca_file",
+	.type = &config_type_text,
+	AT(ca_file),
+	.min = 1,
+	.max = 4095,
+	.check = config_is_absolute,
+	IN_PLACE,
+	.help = "http: the certificates (PEM) of the authorities that are "
+		"trusted; else the system's."},
+    {.name = "connect_timeout",
+	.type = &config_type_duration,
+	AT(connect_timeout_ms),
+	.min = 1,
+	.max = 60 * MINUTE,
+	IN_PLACE,
+	.help = "http: how long the look-up of the name may take, and then a "
+		"connection with its TLS; 10s unless given."},
+    {.name = "allow_private",
+	.type = &config_type_flag,
+	AT(allow_private),
+	.max = 1,
+	IN_PLACE,
+	.help = "http: whether the server may have a private, loopback or "
+		"link-local address; false unless given."},
+    {.name = "memory_max",
+	.type = &config_type_size,
+	AT(memory_max_bytes),
+	.min = MEGA,
+	.max = MEGA * MEGA,
+	IN_PLACE,
+	.help = "exec, pool: the memory of all processes of a task together; a "
+		"task "
+		"that takes more is killed, and its attempt fails. Exact with "
+		"a cgroup. Without one, the resident memory is looked at four "
+		"times a second, and no process may have more private data "
+		"than twice this and 1G."},
+    {.name = "cpu_max",
+	.type = &config_type_decimal,
+	AT(cpu_max),
+	.min = 0.01,
+	.max = 1024,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how many processors the processes of a task may use "
+	    "together, such as 0.5; they are slowed down to it. Needs "
+	    "cgroups."},
+    {.name = "pids_max",
+	.type = &config_type_integer,
+	AT(pids_max),
+	.min = 1,
+	.max = 1 << 22,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how many processes and threads a task may have at a "
+	    "time; beyond it none can be started. Needs cgroups."},
+    {.name = "cpu_time",
+	.type = &config_type_duration,
+	AT(cpu_time_ms),
+	.min = SECOND,
+	.max = 365 * DAY,
+	IN_PLACE,
+	.help =
+	    "exec, pool: the processor time of each process, in whole seconds; "
+	    "one that uses more gets SIGXCPU, and is killed when it has "
+	    "used as much as grace beyond it."},
+    {.name = "open_files",
+	.type = &config_type_integer,
+	AT(open_files),
+	.min = 8,
+	.max = 1 << 20,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how many files each process may have open, at most as "
+	    "many as the daemon may. Else 1024, which a program may "
+	    "raise up to the daemon's own limit."},
+    {.name = "core",
+	.type = &config_type_size,
+	AT(core_bytes),
+	.min = 0,
+	.max = MEGA * MEGA,
+	IN_PLACE,
+	.help = "exec, pool: how large a core file of a crash may be; else 0, "
+		"which "
+		"is none."},
+    {.name = "umask",
+	.type = &config_type_mode,
+	AT(umask),
+	.min = 0,
+	.max = 0777,
+	IN_PLACE,
+	.help =
+	    "exec, pool: the permissions that new files do not get; else the "
+	    "daemon's own."},
+    {.name = "nice",
+	.type = &config_type_integer,
+	AT(nice),
+	.min = 0,
+	.max = 19,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how far processes stand back behind others for the "
+	    "processor."},
     LATER("chunk"),
-    LATER("http"),
-    LATER("memory_max"),
     LATER("plugin"),
     LATER("replace"),
 };
@@ -288,6 +406,15 @@ static const struct config_key top_keys[] = {
 	NEW_WORKERS,
 	.help = "How to reach PostgreSQL: a libpq connection string or URI; "
 		"several hosts for fail-over. It must be given."},
+    {.name = "direct_database",
+	.type = &config_type_text,
+	AT(direct_database),
+	.min = 1,
+	.max = 4095,
+	.check = config_is_conninfo,
+	NEW_WORKERS,
+	.help = "PostgreSQL itself, where database leads to a transaction "
+		"pooler: for wake-ups and sql tasks, which need a session."},
     {.name = "redis",
 	.type = &config_type_text,
 	AT(redis),
@@ -314,7 +441,7 @@ static const struct config_key top_keys[] = {
 	.min = 1,
 	.max = CONFIG_WORKERS_LIMIT,
 	.fallback = "auto",
-	IN_PLACE,
+	NEW_WORKERS,
 	.help = "How many worker processes; auto: one a usable processor."},
     {.name = "runtime_dir",
 	.type = &config_type_text,
@@ -381,7 +508,8 @@ static const struct config_key top_keys[] = {
 	.max = 1,
 	.fallback = "true",
 	NEW_WORKERS,
-	.help = "false behind a transaction pooler that does not know them."},
+	.help = "false behind a transaction pooler that does not keep them for "
+		"each client."},
     {.name = "max_payload",
 	.type = &config_type_size,
 	AT(max_payload_bytes),
@@ -451,7 +579,7 @@ static const struct config_key top_keys[] = {
 	IN_PLACE,
 	.count_offset = offsetof(struct config, handler_count),
 	.help = "How the tasks of a kind are run: exactly one of exec, pool, "
-		"sql and noop each."},
+		"http, sql and noop each."},
     LATER("gateway"),
     LATER("schedules"),
     LATER("triggers"),

@@ -26,7 +26,7 @@ struct scoreboard_slot {
 	int64_t task;	      /* 0: free */
 	int64_t started_us;   /* monotonic */
 	uint32_t queue, kind; /* scoreboard_hash of their names: a worker of a
-				 new generation counts its predecessor's */
+				 new generation counts its predecessors' */
 	uint64_t group_start; /* start time of the group's leader, in clock
 				 ticks since boot (/proc/PID/stat field 22) */
 };
@@ -48,6 +48,9 @@ enum scoreboard_counter {
 	SCOREBOARD_TURNS,
 	SCOREBOARD_LOG_DROPPED,
 	SCOREBOARD_HEARTBEATS,
+	SCOREBOARD_STREAMED,	   /* messages of tasks, sent to Redis */
+	SCOREBOARD_STREAM_DROPPED, /* and not sent */
+	SCOREBOARD_EVENTS_REFUSED, /* lines that programs should not write */
 	SCOREBOARD_COUNTERS
 };
 
@@ -116,7 +119,7 @@ bool scoreboard_group(const struct scoreboard *board, int index,
 /*
  * Supervisor, once its child is dead and what ran there is accounted for: the
  * board shows no task any more and the state draining, so that a worker that
- * looks at its predecessor's waits for nobody.
+ * looks at its predecessors' waits for nobody.
  */
 void scoreboard_retire(struct scoreboard *board);
 

@@ -8,7 +8,7 @@
 
 #include "common/log.h"
 #include "common/scoreboard.h"
-#include "supervisor/children.h"
+#include "common/children.h"
 
 enum { REAPED_A_TURN = 256, AGAIN_MS = 50 };
 

@@ -27,6 +27,7 @@
 #include "daemon/handlers/handler.h"
 #include "daemon/handlers/inputs.h"
 #include "daemon/handlers/process.h"
+#include "daemon/handlers/task_cgroup.h"
 
 enum {
 	RUN_MAGIC = 0x72756e21,
@@ -149,7 +150,7 @@ on_end(const struct process_result *result, void *argument)
 	struct run *run = checked(argument);
 
 	if (result->code == CLD_EXITED && result->status == 0 &&
-	    !result->overflowed)
+	    !result->overflowed && result->limit == NULL)
 		report_success(run, result);
 	else
 		report_failure(run, result);
@@ -193,6 +194,7 @@ options_of(struct run *run)
 		.attempt = task->attempt,
 		.kind = task->kind,
 		.queue = task->queue},
+	    .handler = run->handler->config,
 	    .on_end = on_end,
 	    .argument = run,
 	};
@@ -409,10 +411,11 @@ exec_open(const struct handler_host *host, const struct handler_config *config)
 		abort();
 	process_prepare();
 	adopted_open(host->base);
+	task_cgroups_open(host->base);
 	handler->host = *host;
 	handler->config = config;
 	handler->environment = environment_new(config);
-	spawn_limits(&handler->limits);
+	spawn_limits(config, &handler->limits);
 	handler->no_inputs = inputs_new("{}", 2);
 	TAILQ_INIT(&handler->waiting);
 	handler->start_event = evtimer_new(host->base, on_start_event, handler);
@@ -431,6 +434,7 @@ exec_close(struct handler *handler)
 	(void)environment_free(handler->environment);
 	free(handler->program);
 	free(handler);
+	task_cgroups_close();
 	adopted_close();
 }
 

@@ -28,6 +28,8 @@ exec_end_kind(const struct process_result *result, bool told)
 		return OUTCOME_FAILED_HARD;
 	if (told)
 		return OUTCOME_CANCELLED;
+	if (result->limit != NULL)
+		return OUTCOME_FAILED;
 	if (result->code == CLD_EXITED)
 		return kind_of_status(result->status);
 	return OUTCOME_FAILED;

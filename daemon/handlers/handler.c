@@ -14,6 +14,8 @@ handler_ops_of(enum handler_type type)
 		return &handler_noop;
 	case HANDLER_POOL:
 		return &handler_pool;
+	case HANDLER_HTTP:
+		return &handler_http;
 	}
 	abort();
 }

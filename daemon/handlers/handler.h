@@ -59,8 +59,9 @@ struct outcome {
 	size_t result_size;
 	const char *error; /* any bytes; NULL: none */
 	size_t error_size;
-	int64_t after_ms; /* FAILED, TRY_LATER: when again, the handler's
-			     wish; -1: none */
+	int64_t after_ms;     /* FAILED, TRY_LATER: when again, the handler's
+				 wish; -1: none */
+	const char *trace_id; /* of the attempt, for the log; NULL: none */
 };
 
 typedef void handler_done_cb(
@@ -154,7 +155,7 @@ struct handler_ops {
 };
 
 extern const struct handler_ops handler_exec, handler_sql, handler_noop,
-    handler_pool;
+    handler_pool, handler_http;
 
 const struct handler_ops *handler_ops_of(enum handler_type type);
 

@@ -13,6 +13,7 @@
 #include "common/busy.h"
 #include "daemon/handlers/adopted.h"
 #include "daemon/handlers/process.h"
+#include "daemon/handlers/task_cgroup.h"
 
 void
 pool_work_soon(struct handler *pool)
@@ -87,6 +88,7 @@ free_pool(struct handler *pool)
 	pool_task_free_spare(pool);
 	free(pool->kind);
 	free(pool);
+	task_cgroups_close();
 	adopted_close();
 }
 
@@ -172,6 +174,7 @@ pool_open(const struct handler_host *host, const struct handler_config *config)
 		abort();
 	process_prepare();
 	adopted_open(host->base);
+	task_cgroups_open(host->base);
 	pool->host = *host;
 	pool->config = config;
 	pool->kind = strdup(config->kind);
@@ -179,7 +182,7 @@ pool_open(const struct handler_host *host, const struct handler_config *config)
 	pool->start_timeout_ms = config->start_timeout_ms;
 	pool->max_message = (size_t)host->config->max_message_bytes;
 	pool->environment = environment_new(config);
-	spawn_limits(&pool->limits);
+	spawn_limits(config, &pool->limits);
 	TAILQ_INIT(&pool->waiting);
 	TAILQ_INIT(&pool->spare);
 	TAILQ_INIT(&pool->members);

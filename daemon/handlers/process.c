@@ -7,11 +7,17 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/busy.h"
+#include "common/cgroup.h"
+#include "common/config.h"
 #include "daemon/handlers/adopted.h"
+#include "daemon/handlers/limits.h"
+#include "daemon/handlers/memory_watch.h"
+#include "daemon/handlers/task_cgroup.h"
 
 enum {
 	MAGIC = 0x70726f63,
@@ -35,6 +41,10 @@ struct process {
 	struct text result;
 	struct output_lines lines, output_lines;
 	bool overflowed;
+	struct memory_watch memory; /* limit_bytes 0: not watched */
+	struct text limit;	    /* that it broke, in words */
+	struct task_cgroup *cgroup; /* NULL: none */
+	int pids_refused;
 };
 
 static struct process *
@@ -199,7 +209,10 @@ process_free(struct process *process)
 	stream_close(&process->output);
 	stream_close(&process->errors);
 	stream_close(&process->end);
+	memory_watch_end(&process->memory);
 	text_free(&process->result);
+	text_free(&process->limit);
+	(void)task_cgroup_end(process->cgroup);
 	output_lines_free(&process->lines);
 	output_lines_free(&process->output_lines);
 	process->magic = 0;
@@ -214,6 +227,9 @@ report(struct process *process, const siginfo_t *info)
 	    .code = info->si_code,
 	    .status = info->si_status,
 	    .overflowed = process->overflowed,
+	    .limit =
+		process->limit.length > 0 ? text_string(&process->limit) : NULL,
+	    .pids_refused = process->pids_refused,
 	    .output_limit = process->options.output_limit,
 	    .output = &process->result,
 	    .said = &process->lines,
@@ -227,13 +243,37 @@ report(struct process *process, const siginfo_t *info)
 	(void)process_free(process);
 }
 
+static int64_t
+ms_of(struct timeval time)
+{
+	return (int64_t)time.tv_sec * 1000 + time.tv_usec / 1000;
+}
+
+/* The system call itself tells what it used. */
+static void
+reap(struct process *process, siginfo_t *ret_info)
+{
+	struct rusage used = {0};
+
+	if (syscall(SYS_waitid, P_PIDFD, process->end.fd, ret_info,
+		WEXITED | WNOHANG, &used) < 0)
+		abort(); /* somebody took our child away */
+	if (process->limit.length == 0)
+		(void)task_cgroup_say_memory(
+		    process->cgroup, process->options.handler, &process->limit);
+	if (process->limit.length == 0)
+		(void)limits_say_cpu_time(process->options.handler,
+		    ret_info->si_code, ret_info->si_status,
+		    ms_of(used.ru_utime) + ms_of(used.ru_stime),
+		    &process->limit);
+}
+
 /* The child has ended and is still in the process table. */
 static void
 on_child_end(struct own_child *child)
 {
 	struct process *process =
 	    checked((char *)child - offsetof(struct process, child));
-	id_t pidfd = (id_t)process->end.fd;
 	siginfo_t info = {0};
 	bool left;
 
@@ -242,9 +282,13 @@ on_child_end(struct own_child *child)
 		continue;
 	for (int i = 0; i < LAST_READS && read_errors(process); i++)
 		continue;
-	if (waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG) < 0)
-		abort(); /* somebody took our child away */
+	memory_watch_end(&process->memory);
+	reap(process, &info);
+	if (task_cgroup_refused_pids(process->cgroup))
+		process->pids_refused = process->options.handler->pids_max;
 	left = kill(-child->pid, 0) == 0;
+	left = task_cgroup_end(process->cgroup) || left;
+	process->cgroup = NULL;
 	adopted_disown(child, left);
 	report(process, &info);
 }
@@ -333,12 +377,43 @@ close_theirs(const struct spawn *spawn)
 }
 
 static void
+on_much_memory(struct memory_watch *watch, int64_t held_bytes)
+{
+	struct process *process =
+	    checked((char *)watch - offsetof(struct process, memory));
+
+	if (process->limit.length == 0)
+		limits_say_memory(
+		    process->options.handler, held_bytes, &process->limit);
+	memory_watch_kill(watch);
+	task_cgroup_kill(process->cgroup);
+}
+
+static void
+watch_memory(struct process *process)
+{
+	int64_t limit_bytes = process->options.handler->memory_max_bytes;
+
+	if (limit_bytes <= 0 ||
+	    (task_cgroups_controllers() & CGROUP_MEMORY) != 0)
+		return;
+	process->memory = (struct memory_watch){
+	    .leader = process->child.pid,
+	    .limit_bytes = limit_bytes,
+	    .cgroup = task_cgroup_path(process->cgroup),
+	    .on_over = on_much_memory,
+	};
+	memory_watch_begin(&process->memory, process->options.base);
+}
+
+static void
 watch(struct process *process, const struct spawned *spawned)
 {
 	process->end.fd = spawned->pidfd;
 	process->child.pid = spawned->pid;
 	process->child.on_end = on_child_end;
 	adopted_own(&process->child);
+	watch_memory(process);
 	if (process->input.fd >= 0)
 		stream_watch(
 		    &process->input, process, EV_WRITE | EV_PERSIST, on_input);
@@ -367,7 +442,11 @@ process_new(const struct process_options *options, const struct spawn *spawn,
 	with_pipes.input = with_pipes.output = with_pipes.errors = -1;
 	*ret_failed = SPAWN_PROCESS;
 	r = make_pipes(process, &with_pipes);
+	if (r == 0)
+		r = task_cgroup_new(
+		    options->handler, options->context.task, &process->cgroup);
 	if (r == 0) {
+		with_pipes.cgroup = task_cgroup_fd(process->cgroup);
 		feed(process); /* most inputs fit the pipe */
 		r = spawn_start(&with_pipes, ret_spawned, ret_failed);
 	}
@@ -384,6 +463,8 @@ void
 process_signal(struct process *process, int signal_number)
 {
 	(void)kill(-process->child.pid, signal_number);
+	if (signal_number == SIGKILL)
+		task_cgroup_kill(process->cgroup);
 }
 
 void

@@ -22,8 +22,10 @@ struct event_base;
 struct process;
 
 struct process_result {
-	int code, status; /* as waitid gives them: CLD_EXITED, … */
-	bool overflowed;  /* wrote more than output_limit, was killed */
+	int code, status;  /* as waitid gives them: CLD_EXITED, … */
+	bool overflowed;   /* wrote more than output_limit, was killed */
+	const char *limit; /* the one that ended it, in words; NULL: none */
+	int pids_refused;  /* pids_max that it ran into; 0: it did not */
 	size_t output_limit;
 	struct text *output;		 /* may be changed */
 	const struct output_lines *said; /* on standard error */
@@ -42,6 +44,7 @@ struct process_options {
 	void (*describe)(struct log_context *ret_context, void *argument);
 	bool logs_output;      /* standard output goes to the log, too */
 	int64_t log_window_ms; /* of OUTPUT_LINES; 0: its whole life */
+	const struct handler_config *handler; /* whose limits hold; likewise */
 	process_end_cb *on_end;
 	void *argument;
 };

@@ -32,9 +32,14 @@ process_add_last_words(
 void
 process_words(const struct process_result *result, struct text *ret_text)
 {
-	if (result->code == CLD_EXITED)
+	if (result->limit != NULL)
+		text_add_string(ret_text, result->limit);
+	else if (result->code == CLD_EXITED)
 		text_addf(ret_text, "exit status %d", result->status);
 	else
 		add_signal(result, ret_text);
+	if (result->pids_refused > 0)
+		text_addf(ret_text, " (pids_max, %d, was reached)",
+		    result->pids_refused);
 	process_add_last_words(result, ret_text);
 }

@@ -7,39 +7,59 @@
 #include "common/log.h"
 #include "daemon/worker/worker.h"
 
+/* The first of an http handler's files that cannot be read; NULL: none. */
 static const char *
-program_of(const struct handler_config *handler)
+missing_file(const struct handler_config *handler)
+{
+	char *const *header = handler->headers;
+
+	if (handler->ca_file != NULL && access(handler->ca_file, R_OK) != 0)
+		return handler->ca_file;
+	for (; header != NULL && *header != NULL; header++) {
+		const char *file = *header + strcspn(*header, "=<");
+
+		if (*file == '<' && access(file + 1, R_OK) != 0)
+			return file + 1;
+	}
+	return NULL;
+}
+
+static const char *
+missing_program(const char *program)
+{
+	return strchr(program, '/') != NULL && access(program, X_OK) != 0
+		   ? program
+		   : NULL;
+}
+
+/* What the handler cannot run without; errno says why. NULL: nothing. */
+static const char *
+missing(const struct handler_config *handler)
 {
 	switch (handler->type) {
 	case HANDLER_EXEC:
-		return handler->argv[0];
+		return missing_program(handler->argv[0]);
 	case HANDLER_POOL:
-		return handler->pool[0];
+		return missing_program(handler->pool[0]);
+	case HANDLER_HTTP:
+		return missing_file(handler);
 	default:
 		return NULL;
 	}
 }
 
-static bool
-is_missing(const struct handler_config *handler)
-{
-	const char *program = program_of(handler);
-
-	return program != NULL && strchr(program, '/') != NULL &&
-	       access(program, X_OK) != 0;
-}
-
 static void
-tell(struct worker *worker, const struct handler_config *handler)
+tell(struct worker *worker, const struct handler_config *handler,
+    const char *what)
 {
 	const char *reason = strerror(errno);
 
 	loop_status(worker->loop, "handler of %s cannot run: %s: %s",
-	    handler->kind, program_of(handler), reason);
+	    handler->kind, what, reason);
 	if (worker->slot == 0)
 		log_warning("handler of %s cannot run: %s: %s; its tasks will "
 			    "be tried again",
-		    handler->kind, program_of(handler), reason);
+		    handler->kind, what, reason);
 }
 
 void
@@ -49,11 +69,14 @@ programs_try(struct worker *worker)
 	bool missed = worker->program_missing;
 
 	worker->program_missing = false;
-	for (size_t i = 0; i < config->handler_count; i++)
-		if (is_missing(&config->handlers[i])) {
-			worker->program_missing = true;
-			tell(worker, &config->handlers[i]);
-		}
+	for (size_t i = 0; i < config->handler_count; i++) {
+		const char *what = missing(&config->handlers[i]);
+
+		if (what == NULL)
+			continue;
+		worker->program_missing = true;
+		tell(worker, &config->handlers[i], what);
+	}
 	if (missed && !worker->program_missing)
 		loop_status(worker->loop, "%s", "");
 }

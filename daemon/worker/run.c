@@ -46,6 +46,8 @@ run_claimed(struct worker *worker, struct running *running)
 		return;
 	}
 	running->shares = route->shares;
+	if (!share_is_brief(route->shares.kind, worker->turn.us))
+		running->shares.longer = route->shares.queue->longer;
 	share_set_claimed(&running->shares);
 	running->state = RUNNING_BACKLOG;
 	if (TAILQ_EMPTY(&route->backlog))
@@ -190,13 +192,24 @@ run_backlog(struct worker *worker)
 		watch_for_stuck(worker);
 }
 
+/* What was claimed ahead starts within about two turns. To give it back takes
+ * one turn here and one elsewhere, and costs the task its place in the line: it
+ * pays only after longer. */
+static int64_t
+stuck_ms(const struct worker *worker)
+{
+	int64_t turns_ms = 3 * worker->turn.us / 1000;
+
+	return turns_ms > RUN_STUCK_MS ? turns_ms : RUN_STUCK_MS;
+}
+
 /* No slot of it came free for long: another worker may have one. */
 static void
 look_at_route(struct worker *worker, struct route *route, struct mono now)
 {
 	struct running *first = TAILQ_FIRST(&route->backlog);
 
-	if (mono_ms_between(first->claimed, now) < RUN_STUCK_MS ||
+	if (mono_ms_between(first->claimed, now) < stuck_ms(worker) ||
 	    share_set_can_start(&first->shares))
 		return;
 	while ((first = TAILQ_FIRST(&route->backlog)) != NULL)

@@ -15,7 +15,8 @@ struct worker;
 
 enum {
 	RUN_SLICE_US = 5000, /* starts at a stretch before the loop goes on */
-	RUN_STUCK_MS = 100,  /* in the backlog before it is given back */
+	RUN_STUCK_MS =
+	    100, /* at least, in the backlog before it is given back */
 };
 
 struct run {

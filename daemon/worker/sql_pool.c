@@ -251,9 +251,12 @@ open_connection(struct sql_connection *connection)
 	static const struct pg_callbacks callbacks = {
 	    .on_ready = on_ready, .on_lost = on_lost};
 	const struct worker *worker = connection->pool->worker;
-	struct pg_options options = {.conninfo = worker->config->database,
+	const struct config *config = worker->config;
+	struct pg_options options = {.conninfo = config->direct_database != NULL
+						     ? config->direct_database
+						     : config->database,
 	    .application_name = "musterd sql task",
-	    .prepare = worker->config->prepared_statements,
+	    .prepare = config->prepared_statements,
 	    .statement_limit_ms = INT32_MAX};
 
 	connection->state = SQL_OPENING;

@@ -2,6 +2,7 @@
  * The extra connections on which functions inside the database are called for
  * tasks. There are few, opened when first needed and closed when idle; a task
  * gets a slot only when one is free (worker->sql_share), so none waits here.
+ * Limits and cancels are a session's, so they go past a transaction pooler.
  *
  *   CLOSED ──→ OPENING ──→ SETTING ──→ CALLING ──→ IDLE ──→ SETTING …
  *      ↑          │lost       │lost       │lost, cancelled  │ idle

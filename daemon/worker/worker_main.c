@@ -22,44 +22,46 @@ share_route(struct worker *worker, struct route *route)
 }
 
 static int
-queue_limit(const struct worker *worker, const char *name)
+queue_concurrency(const struct worker *worker, const char *name)
 {
 	const struct queue_config *queue = config_queue(worker->config, name);
 
-	if (queue == NULL)
-		return 0;
-	return share_part(
-	    queue->concurrency, worker->config->workers, worker->slot);
+	return queue == NULL ? 0 : queue->concurrency;
 }
 
 static int
-kind_limit(const struct worker *worker, const char *kind)
+kind_concurrency(const struct worker *worker, const char *kind)
 {
 	const struct handler_config *handler =
 	    config_handler(worker->config, kind);
-	int capacity = host_capacity(worker, kind), limit;
 
 	if (handler == NULL)
 		return 0;
-	if (handler->concurrency == 0)
-		return capacity;
-	limit = share_part(
-	    handler->concurrency, worker->config->workers, worker->slot);
-	return capacity < limit ? capacity : limit;
+	return handler->concurrency == 0 ? SHARE_NO_LIMIT
+					 : handler->concurrency;
+}
+
+static void
+share_out(const struct worker *worker, const struct share_list *list,
+    int (*concurrency)(const struct worker *worker, const char *name))
+{
+	for (int i = 0; i < list->count; i++)
+		share_set_limit(list->items[i],
+		    concurrency(worker, list->items[i]->name),
+		    worker->config->workers, worker->slot);
 }
 
 void
 worker_share_out(struct worker *worker)
 {
-	for (int i = 0; i < worker->queues.count; i++)
-		worker->queues.items[i]->limit =
-		    queue_limit(worker, worker->queues.items[i]->name);
+	predecessors_look(worker);
+	share_out(worker, &worker->queues, queue_concurrency);
+	share_out(worker, &worker->kinds, kind_concurrency);
 	for (int i = 0; i < worker->kinds.count; i++)
-		worker->kinds.items[i]->limit =
-		    kind_limit(worker, worker->kinds.items[i]->name);
+		share_cap(worker->kinds.items[i],
+		    host_capacity(worker, worker->kinds.items[i]->name));
 	for (int i = 0; i < worker->routes.count; i++)
 		share_route(worker, worker->routes.items[i]);
-	predecessor_look(worker);
 }
 
 void
@@ -140,7 +142,11 @@ on_wake(evutil_socket_t fd, short what, void *argument)
 	uint64_t count;
 
 	(void)what;
-	if (read(fd, &count, sizeof(count)) == sizeof(count)) {
+	if (read(fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	if (count >= CHILD_WAKE_CANCEL)
+		turn_look(argument);
+	if (count % CHILD_WAKE_CANCEL != 0) {
 		turn_sweep(argument);
 		turn_ask(argument);
 	}
@@ -167,13 +173,15 @@ open_parts(struct worker *worker, struct child_start *start)
 	TAILQ_INIT(&worker->finished);
 	TAILQ_INIT(&worker->sent);
 	worker->sql_share.limit = SQL_POOL_SIZE;
+	events_open(worker, start->config->runtime_dir);
 	worker_configure(worker, start->config);
 	run_open(worker);
 	turn_open(worker);
 	worker_drain_open(worker);
 	open_wake(worker);
 	heartbeat_open(worker);
-	predecessor_open(worker, start->old);
+	stream_open(worker);
+	predecessors_open(worker, start->old, start->old_count);
 	worker->sql_pool = sql_pool_new(worker);
 	member_open(worker);
 }
@@ -199,8 +207,10 @@ close_parts(struct worker *worker)
 	free_list(worker, &worker->sent);
 	if (TAILQ_EMPTY(&worker->started))
 		worker_generation_sweep(&worker->generations, true);
+	stream_close(worker);
+	events_close(worker);
 	heartbeat_close(worker);
-	predecessor_close(worker);
+	predecessors_close(worker);
 	event_free(worker->wake);
 	worker_drain_close(worker);
 	turn_close(worker);

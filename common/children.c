@@ -1,4 +1,4 @@
-#include "supervisor/children.h"
+#include "common/children.h"
 
 #include <dirent.h>
 #include <fcntl.h>
