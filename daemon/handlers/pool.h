@@ -28,7 +28,7 @@ struct pool_size {
 	bool known;		   /* one has */
 	int failures;		   /* in a row, without a task done */
 	struct backoff backoff;
-	struct mono pause_until; /* no start before */
+	bool pausing; /* no start until the timer has fired */
 	struct event *pause, *tick;
 	int told; /* the capacity the worker knows of */
 };

@@ -37,13 +37,6 @@ lasting(const struct pool_size *size)
 	return size->starting + size->ready - size->worn;
 }
 
-static bool
-is_pausing(const struct pool_size *size)
-{
-	return size->pause_until.us != 0 &&
-	       mono_us_between(mono_now(), size->pause_until) > 0;
-}
-
 /* How many more processes there should be now. */
 static int
 wanted(const struct handler *pool)
@@ -90,7 +83,7 @@ pool_size_failed(
 	if (pool->closed)
 		return;
 	size->failures++;
-	size->pause_until = mono_add_ms(mono_now(), ms);
+	size->pausing = true;
 	arm(size->pause, ms);
 	text_add_string(&words, "its processes fail, the next start is in ");
 	duration_format(ms, &words);
@@ -134,7 +127,7 @@ pool_size_grow(struct handler *pool)
 {
 	int want;
 
-	if (is_pausing(&pool->size))
+	if (pool->size.pausing)
 		return;
 	want = wanted(pool);
 	if (want <= 0)
@@ -162,7 +155,7 @@ pool_size_capacity(const struct handler *pool)
 	TAILQ_FOREACH(member, &pool->members, link)
 	if (member->state == MEMBER_READY)
 		sum += slots(member);
-	if (size->max == 0 || is_pausing(size) || more < 0)
+	if (size->max == 0 || size->pausing || more < 0)
 		more = 0;
 	else if (size->failures > 0 && more > 1)
 		more = 1;
@@ -287,7 +280,7 @@ pool_member_has_worked(struct pool_member *member)
 	if (member->answered == 1) {
 		backoff_reset(&size->backoff);
 		size->failures = 0;
-		size->pause_until.us = 0;
+		size->pausing = false;
 	}
 	if (!member->pool->closed && has_done_enough(member))
 		look_for_wear(member);
@@ -331,7 +324,10 @@ static void
 on_pause(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd, (void)what;
-	pool_work_soon(argument);
+	struct handler *pool = argument;
+
+	pool->size.pausing = false;
+	pool_work_soon(pool);
 }
 
 void

@@ -85,6 +85,8 @@ worker_look_at_capacity(struct worker *worker)
 		return;
 	worker->capacity_changed = false;
 	worker_share_out(worker);
+	if (!worker_drain_is_on(worker))
+		worker->turn.asked = true;
 }
 
 static void

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from support import processes
+from support.pool import Pool
 from support.supervisor import Supervisor
 from support.wait import wait_until
 from support.web import Web
@@ -64,6 +65,12 @@ def supervisor(request, folder):
             if one.log:
                 print(f"log of {one.folder}:\n{one.log.tail(80)}")
     assert not wrong, "\n".join(wrong[:20])
+
+
+@pytest.fixture
+def pool(folder):
+    """The program of a pool, and what its processes noted."""
+    return Pool(folder)
 
 
 @pytest.fixture

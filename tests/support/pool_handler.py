@@ -147,6 +147,7 @@ class Handler:
         time.sleep(payload.get("after", 0))
         if "signal" in payload:
             os.kill(os.getpid(), payload["signal"])
+            time.sleep(60)
         os._exit(payload.get("code", 1))
 
     def do_hang(self, task, payload):
