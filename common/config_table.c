@@ -319,7 +319,8 @@ static const struct config_key handler_keys[] = {
 		"task "
 		"that takes more is killed, and its attempt fails. Exact with "
 		"a cgroup. Without one, the resident memory is looked at four "
-		"times a second, and no process may have more private data "
+		"times a second (less often where a worker runs very many "
+		"such tasks), and no process may have more private data "
 		"than twice this and 1G."},
     {.name = "cpu_max",
 	.type = &config_type_decimal,
