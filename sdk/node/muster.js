@@ -471,8 +471,10 @@ function run({ concurrency = 1, prefetch = 0, grace = 5, ...more } = {}) {
     throw new TypeError(`unknown: ${Object.keys(more).join(', ')}`);
   }
   if (!(Number.isInteger(concurrency) && concurrency >= 1) ||
-      !(Number.isInteger(prefetch) && prefetch >= 0)) {
-    throw new RangeError('concurrency is at least 1, prefetch at least 0');
+      !(Number.isInteger(prefetch) && prefetch >= 0) ||
+      concurrency + prefetch > 1000) {
+    throw new RangeError('concurrency is at least 1, prefetch at least 0, ' +
+      'both together at most 1000');
   }
   if (tasks.size === 0) {
     throw new Error("there is no task: task('kind', function) makes one");

@@ -748,8 +748,9 @@ def run(concurrency: int = 1, *, prefetch: int = 0, grace: float = 5.0,
     then the process ends.
     log: the root logger writes to standard error unless it has a handler.
     """
-    if concurrency < 1 or prefetch < 0:
-        raise ValueError("concurrency is at least 1, prefetch at least 0")
+    if concurrency < 1 or prefetch < 0 or concurrency + prefetch > 1000:
+        raise ValueError("concurrency is at least 1, prefetch at least 0, "
+                         "both together at most 1000")
     if not _tasks:
         raise RuntimeError('there is no task: @muster.task("kind") makes one')
     sock = _take_socket()

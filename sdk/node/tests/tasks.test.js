@@ -206,6 +206,8 @@ test('wrong words are refused', (t) => {
   muster.task('a', () => {});
   assert.throws(() => muster.task('a', () => {}), /two functions/);
   assert.throws(() => muster.run({ concurrency: 0 }), RangeError);
+  assert.throws(() => muster.run({ concurrency: 900, prefetch: 101 }),
+    RangeError);
   assert.throws(() => muster.run({ speed: 3 }), TypeError);
   assert.throws(() => new muster.Retry('', { after: -1 }), RangeError);
   delete process.env.MUSTER_FD;

@@ -221,6 +221,13 @@ class RegistrationTest(unittest.TestCase):
         self.assertEqual(muster._tasks["right-1"].call(
             type("Ctx", (), {"payload": 1})()), None)
 
+    def test_numbers_that_a_worker_would_refuse(self):
+        import muster
+        for wrong in ({"concurrency": 0}, {"prefetch": -1},
+                      {"concurrency": 900, "prefetch": 101}):
+            with self.assertRaises(ValueError):
+                muster.run(**wrong)
+
     def test_run_by_hand_says_what_is_missing(self):
         with FakeWorker(PLAIN, {"MUSTER_FD": ""}) as worker:
             code, _, err = worker.end()
