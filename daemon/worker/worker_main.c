@@ -6,6 +6,7 @@
 #include "daemon/worker/host.h"
 #include "daemon/worker/programs.h"
 #include "daemon/worker/sql_pool.h"
+#include "daemon/worker/stream.h"
 #include "daemon/worker/worker.h"
 
 enum { EXIT_NO_LOOP = 1 };
