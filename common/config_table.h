@@ -74,7 +74,8 @@ struct config_key {
 };
 
 extern const struct config_section config_section_top;
-extern const struct config_section config_section_limits;
+extern const struct config_section config_section_limits,
+    config_section_processes, config_section_recycle;
 
 static inline void *
 config_field(const struct config_key *key, void *base)

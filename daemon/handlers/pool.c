@@ -177,6 +177,7 @@ pool_open(const struct handler_host *host, const struct handler_config *config)
 	task_cgroups_open(host->base);
 	pool->host = *host;
 	pool->config = config;
+	pool->numbers = *config;
 	pool->kind = strdup(config->kind);
 	pool->grace_ms = config->limits.grace_ms;
 	pool->start_timeout_ms = config->start_timeout_ms;

@@ -37,6 +37,9 @@ struct handler {
 	struct handler_host host;
 	const struct handler_config *config; /* not after the close */
 	char *kind;			     /* owned */
+	/* Its numbers, for processes that end after the close; no pointer
+	 * of it may be used then. */
+	struct handler_config numbers;
 	int64_t grace_ms, start_timeout_ms;
 	size_t max_message;
 	struct environment *environment;

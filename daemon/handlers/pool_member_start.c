@@ -50,7 +50,7 @@ start_process(struct pool_member *member, int socket,
 	const struct handler_config *config = pool->config;
 	struct process_options options = {.base = pool->host.base,
 	    .context = {.kind = pool->kind},
-	    .handler = config,
+	    .handler = &pool->numbers,
 	    .describe = member_describe,
 	    .logs_output = true,
 	    .log_window_ms = LOG_WINDOW_MS,
