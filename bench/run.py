@@ -8,11 +8,17 @@ import shutil
 import sys
 import tempfile
 
+import http_rows
 import long_rows
+import pool_rows
 import rows
 import sql_rows
+import stream_rows
 from servers import Postgres, Redis
 from table import Table
+
+SHORT = (rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
+         + stream_rows.STREAM)
 
 
 def arguments():
@@ -30,10 +36,9 @@ def arguments():
 
 
 def chosen(options):
-    short = rows.SHORT + sql_rows.SHORT
-    known = {each.__name__: each for each in short + long_rows.LONG}
+    known = {each.__name__: each for each in SHORT + long_rows.LONG}
     if not options.only:
-        return short + (long_rows.LONG if options.long else ())
+        return SHORT + (long_rows.LONG if options.long else ())
     names = options.only.split(",")
     for name in names:
         if name not in known:

@@ -17,7 +17,7 @@ import time
 _libc = ctypes.CDLL(None)
 
 
-def _die_with_parent(number):
+def die_with_parent(number):
     """A preexec_fn: nothing outlives the bench, however it ends."""
     return lambda: _libc.prctl(1, int(number), 0, 0, 0)
 
@@ -62,7 +62,7 @@ class Postgres:
             self.process = subprocess.Popen(
                 [f"{self.bindir}/postgres", "-D", data], cwd=self.folder,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                preexec_fn=_die_with_parent(signal.SIGQUIT),
+                preexec_fn=die_with_parent(signal.SIGQUIT),
                 **self._account())
         wait_until(self._answers, 60, "PostgreSQL starts")
 
@@ -98,7 +98,7 @@ class Postgres:
             ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
              "-d", self.conninfo()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            preexec_fn=_die_with_parent(signal.SIGKILL))
+            preexec_fn=die_with_parent(signal.SIGKILL))
 
 
 class Redis:
@@ -113,7 +113,7 @@ class Redis:
             ["redis-server", "--port", "0", "--unixsocket", self.socket,
              "--save", "", "--appendonly", "no", "--dir", self.folder],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent(signal.SIGKILL))
+            preexec_fn=die_with_parent(signal.SIGKILL))
         wait_until(lambda: os.path.exists(self.socket), 20, "Redis starts")
 
     def stop(self):
@@ -152,7 +152,7 @@ class Daemon:
         self.process = subprocess.Popen(
             [self.program, "-c", path], env=environment,
             stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent(signal.SIGTERM))
+            preexec_fn=die_with_parent(signal.SIGTERM))
         wait_until(self._runs, 30, "musterd starts")
         return self
 

@@ -1,6 +1,6 @@
 /*
  * How a child of the supervisor finds what it was handed: `musterd
- * --role=worker --slot=N --generation=N` with these descriptors.
+ * --role=worker --slot=N --generation=N --old=N` with these descriptors.
  */
 #ifndef COMMON_CHILD_H
 #define COMMON_CHILD_H
@@ -16,10 +16,10 @@ enum {
 	CHILD_FD_SCOREBOARD = 4, /* memfd */
 	CHILD_FD_CONFIG = 5,	 /* memfd of the configuration blob */
 	CHILD_FD_WAKE = 6,	 /* worker: eventfd, read to zero when woken */
-	CHILD_FD_OLD = 7,	 /* worker that replaces one: the scoreboard of
-				    its predecessor, which still drains; what
-				    runs there counts against concurrency */
-	CHILD_FD_LOCK = 8,	 /* holds workers.lock while the child lives */
+	CHILD_FD_LOCK = 7,	 /* holds workers.lock while the child lives */
+	CHILD_FD_OLD = 8,	 /* worker, and those after it: the scoreboards
+				    of all workers that leave or are to leave;
+				    what runs there counts against concurrency */
 };
 
 struct child_start {
@@ -29,8 +29,13 @@ struct child_start {
 				  rescue earlier workers of this instance */
 	struct config *config; /* owned */
 	struct scoreboard *scoreboard; /* owned */
-	struct scoreboard *old;	       /* owned; NULL: replaces nobody */
+	struct scoreboard **old;       /* owned, as is each; NULL: none */
+	int old_count;
 };
+
+/* What a scheduler adds to the eventfd of a worker. */
+#define CHILD_WAKE_WORK UINT64_C(1)	      /* to be claimed, perhaps */
+#define CHILD_WAKE_CANCEL (UINT64_C(1) << 32) /* something that runs */
 
 /* The mains of the roles; each returns the exit code of its process. The
  * descriptors above are open; the log is open; signals TERM, INT and HUP are

@@ -203,6 +203,23 @@ same_section(const struct config_section *section, const void *a, const void *b)
 	return true;
 }
 
+/* What files beside the configuration hold may have changed with them. */
+static bool
+names_files(const struct config *config)
+{
+	for (size_t i = 0; i < config->handler_count; i++) {
+		const struct handler_config *handler = &config->handlers[i];
+		char *const *header = handler->headers;
+
+		if (handler->ca_file != NULL)
+			return true;
+		for (; header != NULL && *header != NULL; header++)
+			if ((*header)[strcspn(*header, "=<")] == '<')
+				return true;
+	}
+	return false;
+}
+
 enum config_change
 config_compare(
     const struct config *old, const struct config *new, const char **ret_key)
@@ -218,6 +235,10 @@ config_compare(
 			continue;
 		strongest = key->change;
 		*ret_key = key->name;
+	}
+	if (strongest == CONFIG_SAME && names_files(new)) {
+		strongest = CONFIG_IN_PLACE;
+		*ret_key = "handlers";
 	}
 	return strongest;
 }

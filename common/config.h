@@ -37,7 +37,14 @@ struct queue_config {
 	int64_t retention_ms; /* how long finished tasks are kept */
 };
 
-enum handler_type { HANDLER_EXEC, HANDLER_SQL, HANDLER_PLUGIN, HANDLER_NOOP };
+enum handler_type {
+	HANDLER_EXEC,
+	HANDLER_SQL,
+	HANDLER_NOOP,
+	HANDLER_POOL,
+	HANDLER_HTTP,
+	HANDLER_PLUGIN,
+};
 
 /* The extra connections of each worker for sql tasks. */
 struct sql_connections_config {
@@ -45,10 +52,23 @@ struct sql_connections_config {
 	int64_t max_age_ms, check_after_ms;
 };
 
+/* How many processes of a pool this instance keeps. */
+struct processes_config {
+	int min; /* once one was needed */
+	int max;
+};
+
+/* When a process of a pool is replaced; 0: never for that reason. */
+struct recycle_config {
+	int tasks; /* done by it */
+	int64_t age_ms, memory_bytes;
+};
+
 struct handler_config {
 	char *kind;
 	enum handler_type type;
 	char **argv;	 /* exec: program and arguments, NULL at the end */
+	char **pool;	 /* pool: the same */
 	char *function;	 /* sql: schema.name */
 	char *role;	 /* sql: role to call it as, NULL: the daemon's own */
 	char *plugin;	 /* plugin: path of the shared object */
@@ -57,13 +77,31 @@ struct handler_config {
 	int share_transaction; /* sql: so many calls; 0: SQL_COMPANY_MAX */
 	int concurrency; /* at a time in this instance; 0: as the queue says */
 	struct task_defaults limits; /* resolved against `defaults` */
-	char *working_directory;     /* exec; NULL: / */
-	char **environment;	     /* exec: "NAME=value", NULL at the end */
+	char *working_directory;     /* exec, pool; NULL: / */
+	char **environment; /* exec, pool: "NAME=value", NULL at the end */
+	struct processes_config processes; /* pool; so are those below */
+	struct recycle_config recycle;
+	int64_t idle_timeout_ms, start_timeout_ms;
+	char *url;	/* http */
+	char **headers; /* http: "Name=text" or "Name<file", NULL at the end */
+	char *ca_file;	/* http; NULL: the system's authorities */
+	int64_t connect_timeout_ms; /* http; -1: not given */
+	int allow_private;	    /* http; 1: yes, 0: no, -1: not given */
+	/* Of its programs; what is not above 0 is not limited. */
+	int64_t memory_max_bytes; /* all processes of a task together */
+	double cpu_max;		  /* processors */
+	int pids_max;		  /* processes and threads */
+	int64_t cpu_time_ms;	  /* of each process */
+	int open_files;		  /* of each process */
+	int64_t core_bytes;	  /* not above 0: no core */
+	int umask;		  /* below 0: the daemon's */
+	int nice;		  /* not above 0: as nice as the daemon */
 };
 
 struct config {
-	char *database; /* libpq conninfo or URI */
-	char *redis;	/* NULL: none */
+	char *database;	       /* libpq conninfo or URI */
+	char *direct_database; /* past a transaction pooler; NULL: none */
+	char *redis;	       /* NULL: none */
 	char *cluster;
 	int workers; /* resolved: never 0 */
 	char *runtime_dir;
@@ -72,7 +110,7 @@ struct config {
 	int64_t shutdown_timeout_ms, watchdog_ms, heartbeat_ms;
 	int64_t poll_interval_ms;
 	bool prepared_statements;
-	int64_t max_payload_bytes, max_result_bytes;
+	int64_t max_payload_bytes, max_result_bytes, max_message_bytes;
 	int crash_limit;
 	char *admin_group; /* NULL: none */
 	struct sql_connections_config sql_connections;
@@ -117,7 +155,8 @@ enum config_change {
 	CONFIG_NEW_WORKERS, /* children are replaced */
 	CONFIG_RESTART,	    /* needs a restart of the service */
 };
-/* `ret_key` names the first key of that strength (static string). */
+/* `ret_key` names the first key of that strength (static string). A
+ * configuration that names files to be read is never the same. */
 enum config_change config_compare(
     const struct config *old, const struct config *new, const char **ret_key);
 

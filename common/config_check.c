@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/cgroup.h"
 #include "common/config_collect.h"
 
 /* An answer, either the blob or the errors, is framed: a process that dies in
@@ -217,6 +218,21 @@ complain(struct config_errors *errors)
 	return EX_CONFIG;
 }
 
+/* Whether the unit delegates cannot be known here. */
+static void
+warn_of_cgroups(const char *file, const struct config *config)
+{
+	struct text limits = TEXT_EMPTY;
+
+	if (cgroup_not_kept(config, 0, &limits))
+		fprintf(stderr,
+		    "%s: warning: %s: kept only where musterd has cgroups of "
+		    "its own, which its unit must delegate "
+		    "(musterd-delegate.conf)\n",
+		    file, text_string(&limits));
+	text_free(&limits);
+}
+
 int
 config_test_main(const char *file)
 {
@@ -225,6 +241,7 @@ config_test_main(const char *file)
 
 	if (config == NULL)
 		return complain(&errors);
+	warn_of_cgroups(file, config);
 	fprintf(stderr, "%s: the configuration is right\n", file);
 	config_free(config);
 	return EX_OK;

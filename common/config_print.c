@@ -51,12 +51,19 @@ print_environment(char *const *list, int depth, struct text *ret_text)
 {
 	text_add_char(ret_text, '\n');
 	for (size_t i = 0; list[i] != NULL; i++) {
-		int length = (int)strcspn(list[i], "=");
+		int length = (int)strcspn(list[i], "=<");
+		const char *value = list[i] + length + 1;
 		bool secret = config_names_secret(list[i], (size_t)length);
 
 		text_addf(
 		    ret_text, "%*s%.*s: ", 2 * depth + 2, "", length, list[i]);
-		print_text(secret ? "***" : list[i] + length + 1, ret_text);
+		if (list[i][length] == '<') {
+			text_add_string(ret_text, "{file: ");
+			print_text(value, ret_text);
+			text_add_char(ret_text, '}');
+		} else {
+			print_text(secret ? "***" : value, ret_text);
+		}
 		text_add_char(ret_text, '\n');
 	}
 }
@@ -108,6 +115,19 @@ print_value(
 	}
 }
 
+/* Whether anything of it would be printed. */
+static bool
+is_worth_printing(const struct config_key *key, void *base)
+{
+	if (key->type->storage != STORE_SECTION)
+		return config_is_set(key, base);
+	for (size_t i = 0; i < key->section->count; i++)
+		if (is_worth_printing(
+			&key->section->keys[i], config_field(key, base)))
+			return true;
+	return false;
+}
+
 static void
 print_section(const struct config_section *section, void *base, int depth,
     struct text *ret_text)
@@ -118,7 +138,7 @@ print_section(const struct config_section *section, void *base, int depth,
 		if (key->type->storage == STORE_INLINE)
 			print_section(key->section, config_field(key, base),
 			    depth, ret_text);
-		else if (config_is_set(key, base))
+		else if (is_worth_printing(key, base))
 			print_value(key, base, depth, ret_text);
 	}
 }

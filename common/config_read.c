@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/config_load.h"
+#include "common/config_rules.h"
 
 #define VARIABLE "${CREDENTIALS_DIRECTORY}"
 #define UNITS_FOLDER SYSCONFDIR "/musterd"
@@ -187,14 +188,15 @@ read_list(struct config_loader *loader, const struct config_key *key,
 	}
 }
 
-/* Sets NAME=value where the name stands, else at the end. */
+/* Sets NAME=value or NAME<file where the name stands, else at the end. */
 static void
 set_variable(char ***list, size_t name_length, struct text *item)
 {
 	size_t i = 0;
 
 	while (*list != NULL && (*list)[i] != NULL &&
-	       strncmp((*list)[i], text_string(item), name_length + 1) != 0)
+	       (strncmp((*list)[i], text_string(item), name_length) != 0 ||
+		   strchr("=<", (*list)[i][name_length]) == NULL))
 		i++;
 	if (*list == NULL || (*list)[i] == NULL) {
 		push(list, i, item);
@@ -202,6 +204,50 @@ set_variable(char ***list, size_t name_length, struct text *item)
 	}
 	free((*list)[i]);
 	(*list)[i] = text_steal(item);
+}
+
+/* Of {file: /path}: appends "<" and the path. */
+static bool
+add_file(struct config_loader *loader, const struct config_key *key,
+    const struct yaml_node *item, struct text *ret_text)
+{
+	const struct yaml_node *file = yaml_member(item, "file");
+	size_t start = ret_text->length + 1;
+	struct error error;
+
+	if (file == NULL || item->count != 1) {
+		config_complain(
+		    loader, item, "%s: not a text or {file: /path}", key->name);
+		return false;
+	}
+	text_add_char(ret_text, '<');
+	if (!add_item(loader, key, file, ret_text))
+		return false;
+	if (config_is_absolute(text_string(ret_text) + start, &error))
+		return true;
+	config_complain(loader, file, "%s: %s", key->name, error.text);
+	return false;
+}
+
+/* Appends "=" and the text, or where the key allows it what add_file does. */
+static bool
+add_value(struct config_loader *loader, const struct config_key *key,
+    const struct yaml_node *item, struct text *ret_text)
+{
+	bool header = key->type == &config_type_headers;
+	size_t start = ret_text->length + 1;
+	struct error error;
+
+	if (header && item->shape == YAML_MAP)
+		return add_file(loader, key, item, ret_text);
+	text_add_char(ret_text, '=');
+	if (!add_item(loader, key, item, ret_text))
+		return false;
+	if (!header ||
+	    config_is_header_text(text_string(ret_text) + start, &error))
+		return true;
+	config_complain(loader, item, "%s: %s", key->name, error.text);
+	return false;
 }
 
 /* A map of texts, which may be empty ones: merged like all maps. */
@@ -218,11 +264,11 @@ read_environment(struct config_loader *loader, const struct config_key *key,
 		struct text value = TEXT_EMPTY;
 		struct error error;
 
-		text_addf(&value, "%s=", item->key);
+		text_add_string(&value, item->key);
 		if (!key->check(item->key, &error))
 			config_complain_key(
 			    loader, item, "%s: %s", key->name, error.text);
-		else if (add_item(loader, key, item, &value))
+		else if (add_value(loader, key, item, &value))
 			set_variable(list, strlen(item->key), &value);
 		text_free(&value);
 	}
@@ -310,6 +356,24 @@ read_named(struct config_loader *loader, const struct config_key *key,
 	}
 }
 
+/* A single value in place of a map; false: the section has no such form. */
+static bool
+read_shorthand(struct config_loader *loader, const struct config_key *key,
+    void *base, const struct yaml_node *node)
+{
+	const struct config_section *section = key->section;
+	void *inner = config_field(key, base);
+	struct config_key meant;
+
+	if (key->type->storage != STORE_SECTION || section->scalar == NULL ||
+	    node->shape != YAML_SCALAR)
+		return false;
+	meant = *config_find_key(section, section->scalar, inner, &inner);
+	meant.name = key->name;
+	read_scalar(loader, &meant, inner, node);
+	return true;
+}
+
 static void
 read_value(struct config_loader *loader, const struct config_key *key,
     void *base, const struct yaml_node *node)
@@ -321,6 +385,8 @@ read_value(struct config_loader *loader, const struct config_key *key,
 
 	/* A map whose members are all commented out is an empty one. */
 	if (map && yaml_is_empty(node))
+		return;
+	if (read_shorthand(loader, key, base, node))
 		return;
 	if (!has_shape(loader, key, node,
 		map    ? YAML_MAP

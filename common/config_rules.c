@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/un.h>
 
 #include "common/pg_conninfo.h"
@@ -123,4 +124,83 @@ config_is_variable(const char *value, struct error *error)
 		return true;
 	error_set(error, "variables called MUSTER_… are the daemon's own");
 	return false;
+}
+
+/* The length of "http://" or "https://" at the start; 0: neither. */
+static size_t
+scheme_length(const char *value)
+{
+	if (strncmp(value, "http://", 7) == 0)
+		return 7;
+	return strncmp(value, "https://", 8) == 0 ? 8 : 0;
+}
+
+bool
+config_is_url(const char *value, struct error *error)
+{
+	size_t scheme = scheme_length(value), host, at;
+
+	if (scheme == 0) {
+		error_set(error, "not an http:// or https:// URL");
+		return false;
+	}
+	host = strcspn(value + scheme, "/?#");
+	for (at = 0; value[at] > ' ' && value[at] <= '~'; at++)
+		if (value[at] == '"' || value[at] == '\\')
+			break;
+	if (value[at] != '\0')
+		error_set(error, "a URL has visible ASCII characters only; "
+				 "write others as %%XX, or as xn--");
+	else if (memchr(value + scheme, '@', host) != NULL)
+		error_set(error, "no user or password may stand in it; use "
+				 "headers: {Authorization: {file: /path}}");
+	else if (host == 0 || value[scheme] == ':')
+		error_set(error, "it names no host");
+	else if (strchr(value, '#') != NULL)
+		error_set(error, "a fragment (#) is never sent");
+	else
+		return true;
+	return false;
+}
+
+/* Headers that the handler writes itself, or that frame the request. */
+static bool
+is_own_header(const char *name)
+{
+	static const char *const names[] = {"Connection", "Content-Length",
+	    "Content-Type", "Expect", "Idempotency-Key", "Keep-Alive",
+	    "Muster-Attempt", "Muster-Fencing-Token", "Muster-Kind",
+	    "Muster-Task", "TE", "Trailer", "Traceparent", "Transfer-Encoding",
+	    "Upgrade"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+bool
+config_is_header(const char *value, struct error *error)
+{
+	size_t length = strspn(value, LETTERS DIGITS "!#$%&'*+-.^_`|~");
+
+	if (length == 0 || length > 100 || value[length] != '\0')
+		error_set(error, "'%.64s' is not the name of a header", value);
+	else if (is_own_header(value))
+		error_set(error, "%.64s is the daemon's own", value);
+	else
+		return true;
+	return false;
+}
+
+bool
+config_is_header_text(const char *value, struct error *error)
+{
+	for (size_t i = 0; value[i] != '\0'; i++)
+		if (((unsigned char)value[i] < ' ' && value[i] != '\t') ||
+		    value[i] == '\177') {
+			error_set(error, "a control character");
+			return false;
+		}
+	return true;
 }

@@ -19,5 +19,10 @@ bool config_is_redis(const char *value, struct error *error);
 /* schema.function, as it stands in SQL without quotes. */
 bool config_is_function(const char *value, struct error *error);
 bool config_is_variable(const char *value, struct error *error);
+/* http:// or https://, a host, no user, no password, no fragment. */
+bool config_is_url(const char *value, struct error *error);
+/* The name of a header that is not the daemon's own, and a header's text. */
+bool config_is_header(const char *value, struct error *error);
+bool config_is_header_text(const char *value, struct error *error);
 
 #endif

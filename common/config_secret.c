@@ -129,8 +129,8 @@ config_hide_password(const char *conninfo, struct text *ret_text)
 bool
 config_names_secret(const char *bytes, size_t length)
 {
-	static const char *const words[] = {
-	    "password", "passwd", "secret", "token", "_key", "apikey"};
+	static const char *const words[] = {"password", "passwd", "secret",
+	    "token", "_key", "-key", "apikey", "authorization", "cookie"};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		size_t word = strlen(words[i]);

@@ -8,7 +8,12 @@
 #include "common/config_load.h"
 #include "common/scoreboard.h"
 
-enum { ROUTES_LIMIT = 10000, PLUGIN_THREADS = 4 };
+enum {
+	ROUTES_LIMIT = 10000,
+	START_TIMEOUT_MS = 60 * 1000,
+	IDLE_TIMEOUT_MS = 5 * 60 * 1000,
+	PLUGIN_THREADS = 4,
+};
 
 /* Whether anything in a queue or handler was reported already. */
 static bool
@@ -74,17 +79,22 @@ check_backoff(struct config_loader *loader,
 		    "backoff: first is longer than max");
 }
 
-/* How many of exec, sql, plugin and noop it has; sets its type. */
+/* How many of exec, pool, http, sql, plugin and noop it has; sets its type. */
 static int
 count_types(struct handler_config *handler)
 {
-	int count = (handler->argv != NULL) + (handler->function != NULL) +
+	int count = (handler->argv != NULL) + (handler->pool != NULL) +
+		    (handler->url != NULL) + (handler->function != NULL) +
 		    (handler->plugin != NULL) + (handler->type == HANDLER_NOOP);
 
 	if (handler->function != NULL)
 		handler->type = HANDLER_SQL;
+	else if (handler->pool != NULL)
+		handler->type = HANDLER_POOL;
 	else if (handler->argv != NULL)
 		handler->type = HANDLER_EXEC;
+	else if (handler->url != NULL)
+		handler->type = HANDLER_HTTP;
 	else if (handler->plugin != NULL)
 		handler->type = HANDLER_PLUGIN;
 	return count;
@@ -99,32 +109,135 @@ check_only_for(struct config_loader *loader, const struct yaml_node *place,
 		    "%s: only a handler with %s has it", key, type);
 }
 
+/* What only a handler has that starts programs. */
+static void
+check_no_program_keys(struct config_loader *loader,
+    const struct handler_config *handler, const struct yaml_node *place)
+{
+	static const char *const names[] = {"working_directory", "environment",
+	    "memory_max", "cpu_max", "pids_max", "cpu_time", "open_files",
+	    "core", "umask", "nice"};
+	void *base = loader->config;
+	const struct config_section *section =
+	    config_find_key(&config_section_top, "handlers", base, &base)
+		->section;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct config_key *key = config_find_key(
+		    section, names[i], (void *)(uintptr_t)handler, &base);
+
+		check_only_for(loader, place, names[i], "exec or pool",
+		    config_is_set(key, handler));
+	}
+}
+
+static void
+check_pool(struct config_loader *loader, const struct handler_config *handler,
+    const struct yaml_node *place)
+{
+	const struct processes_config *processes = &handler->processes;
+	const struct recycle_config *recycle = &handler->recycle;
+	bool pool = handler->pool != NULL;
+
+	check_only_for(loader, place, "processes", "pool",
+	    !pool && (processes->min >= 0 || processes->max >= 0));
+	check_only_for(loader, place, "start_timeout", "pool",
+	    !pool && handler->start_timeout_ms >= 0);
+	check_only_for(loader, place, "idle_timeout", "pool",
+	    !pool && handler->idle_timeout_ms >= 0);
+	check_only_for(loader, place, "recycle", "pool",
+	    !pool && (recycle->tasks >= 0 || recycle->age_ms >= 0 ||
+			 recycle->memory_bytes >= 0));
+	if (pool && processes->min > processes->max)
+		config_complain_key(loader, member_or_self(place, "processes"),
+		    "processes: min is more than max");
+}
+
+static void
+check_http_keys(struct config_loader *loader,
+    const struct handler_config *handler, const struct yaml_node *place)
+{
+	bool http = handler->url != NULL;
+
+	check_only_for(loader, place, "headers", "http",
+	    handler->headers != NULL && !http);
+	check_only_for(loader, place, "ca_file", "http",
+	    handler->ca_file != NULL && !http);
+	check_only_for(loader, place, "connect_timeout", "http",
+	    handler->connect_timeout_ms >= 0 && !http);
+	check_only_for(loader, place, "allow_private", "http",
+	    handler->allow_private >= 0 && !http);
+}
+
+static void
+check_sql_keys(struct config_loader *loader,
+    const struct handler_config *handler, const struct yaml_node *place)
+{
+	bool sql = handler->function != NULL;
+
+	check_only_for(
+	    loader, place, "role", "sql", handler->role != NULL && !sql);
+	check_only_for(loader, place, "share_transaction", "sql",
+	    handler->share_transaction > 0 && !sql);
+}
+
+static void
+check_plugin_keys(struct config_loader *loader,
+    const struct handler_config *handler, const struct yaml_node *place)
+{
+	bool plugin = handler->plugin != NULL;
+
+	check_only_for(loader, place, "threads", "plugin",
+	    handler->threads > 0 && !plugin);
+	check_only_for(loader, place, "queue_limit", "plugin",
+	    handler->queue_limit >= 0 && !plugin);
+}
+
 static void
 check_handler(struct config_loader *loader,
     const struct handler_config *handler, int types,
     const struct yaml_node *place)
 {
-	bool exec = handler->argv != NULL, sql = handler->function != NULL;
-	bool plugin = handler->plugin != NULL;
+	bool program = handler->argv != NULL || handler->pool != NULL;
 
 	if (types != 1)
 		config_complain_key(loader, place,
-		    "handler '%s' needs exactly one of exec, sql, plugin and "
-		    "noop",
+		    "handler '%s' needs exactly one of exec, pool, http, sql, "
+		    "plugin and noop",
 		    handler->kind);
-	check_only_for(
-	    loader, place, "role", "sql", handler->role != NULL && !sql);
-	check_only_for(loader, place, "share_transaction", "sql",
-	    handler->share_transaction > 0 && !sql);
-	check_only_for(loader, place, "threads", "plugin",
-	    handler->threads > 0 && !plugin);
-	check_only_for(loader, place, "queue_limit", "plugin",
-	    handler->queue_limit >= 0 && !plugin);
-	check_only_for(loader, place, "working_directory", "exec",
-	    handler->working_directory != NULL && !exec);
-	check_only_for(loader, place, "environment", "exec",
-	    handler->environment != NULL && !exec);
+	check_sql_keys(loader, handler, place);
+	check_plugin_keys(loader, handler, place);
+	check_pool(loader, handler, place);
+	check_http_keys(loader, handler, place);
+	if (!program)
+		check_no_program_keys(loader, handler, place);
 	check_backoff(loader, &handler->limits.backoff, place);
+}
+
+static int64_t
+given_or(int64_t number, int64_t otherwise)
+{
+	return number < 0 ? otherwise : number;
+}
+
+static void
+settle_pool(const struct config *config, struct handler_config *handler)
+{
+	struct processes_config *processes = &handler->processes;
+	struct recycle_config *recycle = &handler->recycle;
+
+	processes->min = (int)given_or(processes->min, 0);
+	if (processes->max < 0)
+		processes->max = processes->min > config->workers
+				     ? processes->min
+				     : config->workers;
+	handler->start_timeout_ms =
+	    given_or(handler->start_timeout_ms, START_TIMEOUT_MS);
+	handler->idle_timeout_ms =
+	    given_or(handler->idle_timeout_ms, IDLE_TIMEOUT_MS);
+	recycle->tasks = (int)given_or(recycle->tasks, 0);
+	recycle->age_ms = given_or(recycle->age_ms, 0);
+	recycle->memory_bytes = given_or(recycle->memory_bytes, 0);
 }
 
 static void
@@ -137,6 +250,8 @@ settle_handler(struct config_loader *loader, struct handler_config *handler)
 		handler->concurrency = 0;
 	if (handler->share_transaction < 0)
 		handler->share_transaction = 0;
+	if (handler->pool != NULL)
+		settle_pool(loader->config, handler);
 	take_over(&config_section_limits, &handler->limits,
 	    &loader->config->defaults);
 	if (!is_broken(loader, handlers, handler->kind))

@@ -1,95 +1,9 @@
 #include "common/config_table.h"
 
+#include "common/config_keys.h"
 #include "common/config_rules.h"
 
-#define SECOND 1000.0
-#define MINUTE (60 * SECOND)
-#define DAY (1440 * MINUTE)
-#define KILO 1024.0
-#define MEGA (KILO * KILO)
-
 enum { SHARE_TRANSACTION_LIMIT = 200 };
-
-#define KEYS(list) list, sizeof(list) / sizeof((list)[0])
-#define AT(member) .offset = offsetof(struct OWNER, member)
-/* clang-format off */
-#define LATER(key) {.name = (key), .type = &config_type_later}
-/* clang-format on */
-#define IN_PLACE .change = CONFIG_IN_PLACE
-#define NEW_WORKERS .change = CONFIG_NEW_WORKERS
-#define RESTART .change = CONFIG_RESTART
-
-#define OWNER backoff_config
-static const struct config_key backoff_keys[] = {
-    {.name = "first",
-	.type = &config_type_duration,
-	AT(first_ms),
-	.max = DAY,
-	.fallback = "1s",
-	IN_PLACE,
-	.help = "The pause after the first failure."},
-    {.name = "factor",
-	.type = &config_type_decimal,
-	AT(factor),
-	.min = 1,
-	.max = 100,
-	.fallback = "2",
-	IN_PLACE,
-	.help = "Each pause is so many times the one before."},
-    {.name = "max",
-	.type = &config_type_duration,
-	AT(max_ms),
-	.max = 365 * DAY,
-	.fallback = "1h",
-	IN_PLACE,
-	.help = "No pause is longer."},
-    {.name = "jitter",
-	.type = &config_type_decimal,
-	AT(jitter),
-	.max = 1,
-	.fallback = "0.2",
-	IN_PLACE,
-	.help = "Each pause is moved by up to this share of it, at random."},
-};
-static const struct config_section section_backoff = {
-    KEYS(backoff_keys), sizeof(struct backoff_config)};
-#undef OWNER
-
-#define OWNER task_defaults
-static const struct config_key limits_keys[] = {
-    {.name = "timeout",
-	.type = &config_type_duration,
-	AT(timeout_ms),
-	.min = 1,
-	.max = 365 * DAY,
-	.fallback = "10m",
-	IN_PLACE,
-	.help = "How long an attempt may run before it is cancelled."},
-    {.name = "grace",
-	.type = &config_type_duration,
-	AT(grace_ms),
-	.max = 60 * MINUTE,
-	.fallback = "5s",
-	IN_PLACE,
-	.help = "The time between being told to end and being killed."},
-    {.name = "max_attempts",
-	.type = &config_type_integer,
-	AT(max_attempts),
-	.min = 1,
-	.max = 1000,
-	.fallback = "5",
-	IN_PLACE,
-	.help = "A task that failed so often has failed for good."},
-    {.name = "backoff",
-	.type = &config_type_section,
-	AT(backoff),
-	.section = &section_backoff,
-	IN_PLACE,
-	.help = "The pauses between attempts."},
-};
-const struct config_section config_section_limits = {
-    KEYS(limits_keys), sizeof(struct task_defaults)};
-#undef OWNER
 
 #define OWNER queue_config
 static const struct config_key queue_keys[] = {
@@ -127,6 +41,24 @@ static const struct config_key handler_keys[] = {
 	IN_PLACE,
 	.help = "A program, by its absolute path, and its arguments: one "
 		"process a task."},
+    {.name = "pool",
+	.type = &config_type_list,
+	AT(pool),
+	.min = 1,
+	.max = 1024,
+	.check = config_is_absolute,
+	IN_PLACE,
+	.help = "A program, by its absolute path, and its arguments: it lives "
+		"long and is given tasks over a socket."},
+    {.name = "http",
+	.type = &config_type_text,
+	AT(url),
+	.min = 1,
+	.max = 4095,
+	.check = config_is_url,
+	IN_PLACE,
+	.help = "A service, by its http:// or https:// URL: each task is a "
+		"POST of its payload and inputs."},
     {.name = "sql",
 	.type = &config_type_text,
 	AT(function),
@@ -201,64 +133,162 @@ static const struct config_key handler_keys[] = {
 	.max = 4095,
 	.check = config_is_absolute,
 	IN_PLACE,
-	.help = "exec: where the program starts; else /."},
+	.help = "exec, pool: where the program starts; else /."},
     {.name = "environment",
 	.type = &config_type_environment,
 	AT(environment),
 	.max = 1024,
 	.check = config_is_variable,
 	IN_PLACE,
-	.help = "exec: variables for the program, beside the few it always "
-		"has."},
+	.help = "exec, pool: variables for the program, beside the few it "
+		"always has."},
+    {.name = "processes",
+	.type = &config_type_section,
+	AT(processes),
+	.section = &config_section_processes,
+	IN_PLACE,
+	.help = "pool: how many processes this instance keeps, shared out "
+		"among its workers: a number (at most so many), or min and "
+		"max."},
+    {.name = "start_timeout",
+	.type = &config_type_duration,
+	AT(start_timeout_ms),
+	.min = 1,
+	.max = DAY,
+	IN_PLACE,
+	.help = "pool: how long a process may take until it is ready for "
+		"tasks; else 1m."},
+    {.name = "idle_timeout",
+	.type = &config_type_duration,
+	AT(idle_timeout_ms),
+	.min = 1,
+	.max = 365 * DAY,
+	IN_PLACE,
+	.help = "pool: a process beyond the minimum that has had no task for "
+		"so long is ended; else 5m."},
+    {.name = "recycle",
+	.type = &config_type_section,
+	AT(recycle),
+	.section = &config_section_recycle,
+	IN_PLACE,
+	.help = "pool: when a process is replaced by a fresh one."},
+    {.name = "headers",
+	.type = &config_type_headers,
+	AT(headers),
+	.max = 64,
+	.check = config_is_header,
+	IN_PLACE,
+	.help = "http: headers of each request, beside those it always has. "
+		"Secrets stand in files, read at start and at each reload: "
+		"{Authorization: {file: ${CREDENTIALS_DIRECTORY}/hook}}."},
+    {.name = "ca_file",
+	.type = &config_type_text,
+	AT(ca_file),
+	.min = 1,
+	.max = 4095,
+	.check = config_is_absolute,
+	IN_PLACE,
+	.help = "http: the certificates (PEM) of the authorities that are "
+		"trusted; else the system's."},
+    {.name = "connect_timeout",
+	.type = &config_type_duration,
+	AT(connect_timeout_ms),
+	.min = 1,
+	.max = 60 * MINUTE,
+	IN_PLACE,
+	.help = "http: how long the look-up of the name may take, and then a "
+		"connection with its TLS; 10s unless given."},
+    {.name = "allow_private",
+	.type = &config_type_flag,
+	AT(allow_private),
+	.max = 1,
+	IN_PLACE,
+	.help = "http: whether the server may have a private, loopback or "
+		"link-local address; false unless given."},
+    {.name = "memory_max",
+	.type = &config_type_size,
+	AT(memory_max_bytes),
+	.min = MEGA,
+	.max = MEGA * MEGA,
+	IN_PLACE,
+	.help = "exec, pool: the memory of all processes of a task together; a "
+		"task "
+		"that takes more is killed, and its attempt fails. Exact with "
+		"a cgroup. Without one, the resident memory is looked at four "
+		"times a second (less often where a worker runs very many "
+		"such tasks), and no process may have more private data "
+		"than twice this and 1G."},
+    {.name = "cpu_max",
+	.type = &config_type_decimal,
+	AT(cpu_max),
+	.min = 0.01,
+	.max = 1024,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how many processors the processes of a task may use "
+	    "together, such as 0.5; they are slowed down to it. Needs "
+	    "cgroups."},
+    {.name = "pids_max",
+	.type = &config_type_integer,
+	AT(pids_max),
+	.min = 1,
+	.max = 1 << 22,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how many processes and threads a task may have at a "
+	    "time; beyond it none can be started. Needs cgroups."},
+    {.name = "cpu_time",
+	.type = &config_type_duration,
+	AT(cpu_time_ms),
+	.min = SECOND,
+	.max = 365 * DAY,
+	IN_PLACE,
+	.help =
+	    "exec, pool: the processor time of each process, in whole seconds; "
+	    "one that uses more gets SIGXCPU, and is killed when it has "
+	    "used as much as grace beyond it."},
+    {.name = "open_files",
+	.type = &config_type_integer,
+	AT(open_files),
+	.min = 8,
+	.max = 1 << 20,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how many files each process may have open, at most as "
+	    "many as the daemon may. Else 1024, which a program may "
+	    "raise up to the daemon's own limit."},
+    {.name = "core",
+	.type = &config_type_size,
+	AT(core_bytes),
+	.min = 0,
+	.max = MEGA * MEGA,
+	IN_PLACE,
+	.help = "exec, pool: how large a core file of a crash may be; else 0, "
+		"which "
+		"is none."},
+    {.name = "umask",
+	.type = &config_type_mode,
+	AT(umask),
+	.min = 0,
+	.max = 0777,
+	IN_PLACE,
+	.help =
+	    "exec, pool: the permissions that new files do not get; else the "
+	    "daemon's own."},
+    {.name = "nice",
+	.type = &config_type_integer,
+	AT(nice),
+	.min = 0,
+	.max = 19,
+	IN_PLACE,
+	.help =
+	    "exec, pool: how far processes stand back behind others for the "
+	    "processor."},
     LATER("chunk"),
-    LATER("http"),
-    LATER("idle_timeout"),
-    LATER("memory_max"),
-    LATER("pool"),
-    LATER("processes"),
-    LATER("recycle"),
     LATER("replace"),
 };
 static const struct config_section section_handler = {
     KEYS(handler_keys), sizeof(struct handler_config)};
-#undef OWNER
-
-#define OWNER sql_connections_config
-static const struct config_key sql_connections_keys[] = {
-    {.name = "size",
-	.type = &config_type_integer,
-	AT(size),
-	.min = 1,
-	.max = 100,
-	.fallback = "2",
-	IN_PLACE,
-	.help = "So many stay open once they were needed."},
-    {.name = "overflow",
-	.type = &config_type_integer,
-	AT(overflow),
-	.max = 100,
-	.fallback = "2",
-	IN_PLACE,
-	.help = "So many more are opened while all are busy, and closed when "
-		"they rest."},
-    {.name = "max_age",
-	.type = &config_type_duration,
-	AT(max_age_ms),
-	.min = SECOND,
-	.max = 365 * DAY,
-	.fallback = "1h",
-	IN_PLACE,
-	.help = "An older one is replaced before its next call."},
-    {.name = "check_after",
-	.type = &config_type_duration,
-	AT(check_after_ms),
-	.max = DAY,
-	.fallback = "30s",
-	IN_PLACE,
-	.help = "One that rested for so long is tried before it is used."},
-};
-static const struct config_section section_sql_connections = {
-    KEYS(sql_connections_keys), sizeof(struct sql_connections_config)};
 #undef OWNER
 
 #define OWNER config
@@ -272,6 +302,15 @@ static const struct config_key top_keys[] = {
 	NEW_WORKERS,
 	.help = "How to reach PostgreSQL: a libpq connection string or URI; "
 		"several hosts for fail-over. It must be given."},
+    {.name = "direct_database",
+	.type = &config_type_text,
+	AT(direct_database),
+	.min = 1,
+	.max = 4095,
+	.check = config_is_conninfo,
+	NEW_WORKERS,
+	.help = "PostgreSQL itself, where database leads to a transaction "
+		"pooler: for wake-ups and sql tasks, which need a session."},
     {.name = "redis",
 	.type = &config_type_text,
 	AT(redis),
@@ -298,7 +337,7 @@ static const struct config_key top_keys[] = {
 	.min = 1,
 	.max = CONFIG_WORKERS_LIMIT,
 	.fallback = "auto",
-	IN_PLACE,
+	NEW_WORKERS,
 	.help = "How many worker processes; auto: one a usable processor."},
     {.name = "runtime_dir",
 	.type = &config_type_text,
@@ -365,7 +404,8 @@ static const struct config_key top_keys[] = {
 	.max = 1,
 	.fallback = "true",
 	NEW_WORKERS,
-	.help = "false behind a transaction pooler that does not know them."},
+	.help = "false behind a transaction pooler that does not keep them for "
+		"each client."},
     {.name = "max_payload",
 	.type = &config_type_size,
 	AT(max_payload_bytes),
@@ -384,6 +424,15 @@ static const struct config_key top_keys[] = {
 	.fallback = "1M",
 	IN_PLACE,
 	.help = "The largest result of a task; a larger one fails it."},
+    {.name = "max_message",
+	.type = &config_type_size,
+	AT(max_message_bytes),
+	.min = 4 * KILO,
+	.max = 256 * MEGA,
+	.fallback = "4M",
+	IN_PLACE,
+	.help = "The longest message between a worker and a process of a "
+		"pool, payload, inputs or result within it."},
     {.name = "admin_group",
 	.type = &config_type_text,
 	AT(admin_group),
@@ -403,7 +452,7 @@ static const struct config_key top_keys[] = {
     {.name = "sql_connections",
 	.type = &config_type_section,
 	AT(sql_connections),
-	.section = &section_sql_connections,
+	.section = &config_section_sql_connections,
 	IN_PLACE,
 	.help = "The connections that each worker has beside its own, on which "
 		"the functions of sql tasks are called."},
@@ -432,10 +481,9 @@ static const struct config_key top_keys[] = {
 	.check = config_is_name,
 	IN_PLACE,
 	.count_offset = offsetof(struct config, handler_count),
-	.help = "How the tasks of a kind are run: exactly one of exec, sql, "
-		"plugin and noop each."},
+	.help = "How the tasks of a kind are run: exactly one of exec, pool, "
+		"http, sql, plugin and noop each."},
     LATER("gateway"),
-    LATER("max_message"),
     LATER("schedules"),
     LATER("triggers"),
 };

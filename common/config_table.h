@@ -42,10 +42,11 @@ struct config_type {
 };
 
 extern const struct config_type config_type_duration, config_type_size,
-    config_type_integer, config_type_decimal, config_type_boolean,
-    config_type_workers, config_type_level, config_type_log_format,
-    config_type_noop, config_type_text, config_type_list,
-    config_type_environment, config_type_section, config_type_inline,
+    config_type_integer, config_type_mode, config_type_decimal,
+    config_type_boolean, config_type_workers, config_type_level,
+    config_type_log_format, config_type_noop, config_type_text,
+    config_type_list, config_type_environment, config_type_headers,
+    config_type_flag, config_type_section, config_type_inline,
     config_type_named, config_type_later;
 
 enum { CONFIG_WORKERS_LIMIT = 256 };
@@ -53,7 +54,9 @@ enum { CONFIG_WORKERS_LIMIT = 256 };
 struct config_section {
 	const struct config_key *keys;
 	size_t count;
-	size_t size; /* of its struct */
+	size_t size;	    /* of its struct */
+	const char *scalar; /* the key that a single value in place of the
+			       map stands for; NULL: none */
 };
 
 struct config_key {
@@ -71,7 +74,9 @@ struct config_key {
 };
 
 extern const struct config_section config_section_top;
-extern const struct config_section config_section_limits;
+extern const struct config_section config_section_limits,
+    config_section_processes, config_section_recycle,
+    config_section_sql_connections;
 
 static inline void *
 config_field(const struct config_key *key, void *base)

@@ -114,6 +114,24 @@ format_boolean(double number, struct text *ret_text)
 	text_add_string(ret_text, number != 0 ? "true" : "false");
 }
 
+/* Octal digits, as chmod has them. */
+static int
+read_mode(const char *value, double *ret_number)
+{
+	size_t digits = strspn(value, "01234567");
+
+	if (digits < 3 || digits > 4 || value[digits] != '\0')
+		return -EINVAL;
+	*ret_number = (double)strtol(value, NULL, 8);
+	return 0;
+}
+
+static void
+format_mode(double number, struct text *ret_text)
+{
+	text_addf(ret_text, "%04o", (unsigned)number);
+}
+
 static int
 read_level(const char *value, double *ret_number)
 {
@@ -172,6 +190,8 @@ const struct config_type config_type_size = {
     STORE_INT64, "a size such as 64k or 512M", read_size, format_size};
 const struct config_type config_type_integer = {
     STORE_INT, "a whole number", read_integer, format_number};
+const struct config_type config_type_mode = {
+    STORE_INT, "an octal number such as 027", read_mode, format_mode};
 const struct config_type config_type_decimal = {
     STORE_DOUBLE, "a number", read_decimal, format_number};
 const struct config_type config_type_boolean = {
@@ -190,6 +210,10 @@ const struct config_type config_type_list = {
     STORE_LIST, "a list such as [/usr/bin/program, argument]", NULL, NULL};
 const struct config_type config_type_environment = {
     STORE_ENVIRONMENT, "a map of NAME: value", NULL, NULL};
+const struct config_type config_type_headers = {STORE_ENVIRONMENT,
+    "a map of Name: text or Name: {file: /path}", NULL, NULL};
+const struct config_type config_type_flag = {
+    STORE_INT, "true or false", read_boolean, format_boolean};
 const struct config_type config_type_section = {
     STORE_SECTION, "a map", NULL, NULL};
 const struct config_type config_type_inline = {STORE_INLINE, NULL, NULL, NULL};

@@ -203,6 +203,7 @@ pg_new(struct event_base *base, const struct pg_options *options,
 	pg->callbacks = *callbacks;
 	pg->argument = argument;
 	pg->prepare = options->prepare;
+	pg->pooled = options->pooled;
 	if (options->listen != NULL &&
 	    (pg->listen = strdup(options->listen)) == NULL)
 		abort();
@@ -247,6 +248,12 @@ int
 pg_backend_pid(const struct pg *pg)
 {
 	return pg_is_ready(pg) ? PQbackendPID(pg->conn) : 0;
+}
+
+bool
+pg_is_pooled(const struct pg *pg)
+{
+	return pg_is_ready(pg) && pg->through_pooler;
 }
 
 uint32_t

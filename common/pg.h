@@ -8,7 +8,7 @@
  *
  * One statement is in flight at a time; more are queued in order. On every
  * connection the isolation level is set to read committed, and the statement
- * limit is told to the server too.
+ * limit is told to the server too, unless the session is a pooler's.
  *
  * Where the conninfo names several hosts they are tried in order, each address
  * with a time limit of its own, and the first that takes writes is used. A
@@ -32,6 +32,8 @@ struct pg_options {
 	const char *listen;	    /* channel; NULL: none. Not behind a
 				       transaction pooler */
 	bool prepare;		    /* false behind older transaction poolers */
+	bool pooled;		    /* sessions are a transaction pooler's, and
+				       others': nothing is set in them */
 	int64_t connect_timeout_ms; /* for each address; 0: 10 s, or 3 s where
 				       the conninfo names several hosts.
 				       connect_timeout in it goes before */
@@ -77,6 +79,10 @@ struct pg *pg_free(struct pg *pg);
 bool pg_is_ready(const struct pg *pg);	 /* connected, maybe busy */
 bool pg_is_idle(const struct pg *pg);	 /* ready and nothing in flight */
 int pg_backend_pid(const struct pg *pg); /* 0 while not ready */
+/* Ready, and not talking to the server itself: the number that it was told for
+ * its session is none of the server's. The pooler may still give each client a
+ * session of its own. */
+bool pg_is_pooled(const struct pg *pg);
 /* Of the server's history: grows by each promotion of a standby. A server on
  * an older timeline than one seen before, a former primary that came back, is
  * refused. 0 until the first connection. */

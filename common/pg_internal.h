@@ -51,8 +51,9 @@ struct pg {
 	struct event_base *base;
 	struct pg_callbacks callbacks;
 	void *argument;
-	bool prepare;
-	char *listen; /* channel; NULL: none */
+	bool prepare, pooled;
+	bool through_pooler; /* in this session, by the server's word */
+	char *listen;	     /* channel; NULL: none */
 	int64_t connect_timeout_ms, statement_limit_ms;
 
 	struct pg_conninfo *info; /* NULL: not understood */

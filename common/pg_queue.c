@@ -149,17 +149,20 @@ session_ended(const PGresult *result)
 }
 
 /* Refusals that every later statement of this session would meet too: the
- * server takes no writes any more, or it forgot or outdated what was prepared
- * (another session behind a pooler, functions made anew). */
+ * server takes no writes any more, or what was prepared is forgotten, there
+ * already (another session behind a pooler) or outdated (functions made
+ * anew). */
 static const char *
 session_is_useless(const struct pg *pg, const PGresult *result)
 {
 	const char *state = pg_sqlstate(result);
 	if (strcmp(state, "25006") == 0)
 		return "the database has become read-only";
-	if (pg->prepare && strcmp(state, "26000") == 0)
-		return "a prepared statement was forgotten: behind a "
-		       "transaction pooler set prepared_statements: false";
+	if (pg->prepare &&
+	    (strcmp(state, "26000") == 0 || strcmp(state, "42P05") == 0))
+		return "prepared statements are not kept for this session: "
+		       "behind a transaction pooler set prepared_statements: "
+		       "false";
 	if (pg->prepare && strcmp(state, "0A000") == 0)
 		return "a prepared statement is out of date";
 	return NULL;

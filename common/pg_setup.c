@@ -8,8 +8,9 @@
 
 /*
  * Of the server: whether it is a standby, whether it takes no writes, its
- * timeline (pg_control_checkpoint() is stale just after a promotion), and the
- * identity of its cluster. One statement, so that the answers belong together.
+ * timeline (pg_control_checkpoint() is stale just after a promotion), the
+ * identity of its cluster, and the process that answers. One statement, so that
+ * the answers belong together.
  */
 #define FACTS                                                                  \
 	"SELECT pg_is_in_recovery(),"                                          \
@@ -17,20 +18,30 @@
 	" CASE WHEN pg_is_in_recovery() THEN NULL ELSE"                        \
 	" ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))"             \
 	"::bit(32)::bigint END,"                                               \
-	" (SELECT system_identifier FROM pg_control_system())"
+	" (SELECT system_identifier FROM pg_control_system()),"                \
+	" pg_backend_pid()"
 
-enum { FACT_STANDBY, FACT_READ_ONLY, FACT_TIMELINE, FACT_SYSTEM, FACTS_COUNT };
+enum {
+	FACT_STANDBY,
+	FACT_READ_ONLY,
+	FACT_TIMELINE,
+	FACT_SYSTEM,
+	FACT_BACKEND,
+	FACTS_COUNT
+};
 
-/* Short statements must not wait for a compiler: jit is off. */
+/* Short statements must not wait for a compiler: jit is off. What is set in a
+ * pooler's session would stay there for others, and not for us. */
 static void
 setup_text(struct pg *pg, struct text *sql)
 {
-	text_addf(sql,
-	    "SET default_transaction_isolation = 'read committed';"
-	    "SET client_min_messages = warning;"
-	    "SET jit = off;"
-	    "SET statement_timeout = %lld;",
-	    (long long)pg->statement_limit_ms);
+	if (!pg->pooled)
+		text_addf(sql,
+		    "SET default_transaction_isolation = 'read committed';"
+		    "SET client_min_messages = warning;"
+		    "SET jit = off;"
+		    "SET statement_timeout = %lld;",
+		    (long long)pg->statement_limit_ms);
 	if (pg->listen != NULL) {
 		char *name = PQescapeIdentifier(
 		    pg->conn, pg->listen, strlen(pg->listen));
@@ -102,6 +113,8 @@ session_is_ready(struct pg *pg, const PGresult *facts)
 		pg_connect_failed(pg, text);
 		return;
 	}
+	pg->through_pooler = strtol(PQgetvalue(facts, 0, FACT_BACKEND), NULL,
+				 10) != PQbackendPID(pg->conn);
 	pg_set_state(pg, PG_READY);
 	pg->was_ready = true;
 	pg->ready_since = mono_now();

@@ -199,15 +199,6 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 	busy_leave(busy);
 }
 
-static char *
-copy(const char *string)
-{
-	char *result = string != NULL ? strdup(string) : NULL;
-	if (string != NULL && result == NULL)
-		abort();
-	return result;
-}
-
 struct redis *
 redis_new(struct event_base *base, const struct redis_address *address,
     redis_state_cb *on_state, void *argument)
@@ -217,14 +208,7 @@ redis_new(struct event_base *base, const struct redis_address *address,
 		abort();
 	redis->magic = REDIS_MAGIC;
 	redis->base = base;
-	redis->address = (struct redis_address){
-	    .path = copy(address->path),
-	    .host = copy(address->host),
-	    .port = address->port,
-	    .database = address->database,
-	    .user = copy(address->user),
-	    .password = copy(address->password),
-	};
+	redis_address_copy(address, &redis->address);
 	redis->on_state = on_state;
 	redis->argument = argument;
 	redis->backoff.first_ms = BACKOFF_FIRST_MS;

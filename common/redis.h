@@ -31,6 +31,9 @@ struct redis_address {
 int redis_address_parse(const char *url, struct redis_address *ret_address,
     struct error *error) __attribute__((warn_unused_result));
 void redis_address_free(struct redis_address *address);
+/* Strings are copied; the caller frees. */
+void redis_address_copy(
+    const struct redis_address *address, struct redis_address *ret_copy);
 
 typedef void redis_state_cb(bool up, const char *reason, void *argument);
 

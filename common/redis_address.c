@@ -181,3 +181,26 @@ redis_address_free(struct redis_address *address)
 	free(address->password);
 	*address = (struct redis_address){0};
 }
+
+static char *
+copy(const char *string)
+{
+	char *result = string != NULL ? strdup(string) : NULL;
+	if (string != NULL && result == NULL)
+		abort();
+	return result;
+}
+
+void
+redis_address_copy(
+    const struct redis_address *address, struct redis_address *ret_copy)
+{
+	*ret_copy = (struct redis_address){
+	    .path = copy(address->path),
+	    .host = copy(address->host),
+	    .port = address->port,
+	    .database = address->database,
+	    .user = copy(address->user),
+	    .password = copy(address->password),
+	};
+}

@@ -15,7 +15,7 @@
 
 enum {
 	SCOREBOARD_MAGIC = 0x6d736272, /* "msbr" */
-	SCOREBOARD_VERSION = 2,
+	SCOREBOARD_VERSION = 3,
 	READ_ATTEMPTS = 64,  /* of a slot that changes under the reader */
 	PID_LIMIT = 1 << 22, /* the kernel's own */
 	BITS = 64,
@@ -33,6 +33,7 @@ struct memory {
 	struct histogram lag;
 	uint32_t high; /* slots from here on were never used */
 	struct scoreboard_slot slots[SCOREBOARD_SLOTS];
+	struct scoreboard_group groups[SCOREBOARD_GROUPS];
 };
 
 struct scoreboard {
@@ -216,6 +217,18 @@ slot_close(struct scoreboard_slot *slot)
 	    &slot->sequence, (slot->sequence | 1) + 1, __ATOMIC_RELEASE);
 }
 
+static void
+group_write(struct scoreboard_group *entry, pid_t group, uint64_t start)
+{
+	uint32_t sequence = LOAD(entry->sequence) | 1;
+
+	STORE(entry->sequence, sequence);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	STORE(entry->group, group);
+	STORE(entry->start, start);
+	__atomic_store_n(&entry->sequence, sequence + 1, __ATOMIC_RELEASE);
+}
+
 int
 scoreboard_task_begin(
     struct scoreboard *board, int64_t task, const char *queue, const char *kind)
@@ -268,6 +281,29 @@ scoreboard_task_end(struct scoreboard *board, int index)
 	STORE(slot->group, 0);
 	slot_close(slot);
 	board->used[index / BITS] &= ~(UINT64_C(1) << (index % BITS));
+}
+
+/* They come and go seldom: a plain search does. */
+int
+scoreboard_group_begin(
+    struct scoreboard *board, pid_t group, uint64_t group_start)
+{
+	struct scoreboard_group *groups = board->memory->groups;
+
+	for (int i = 0; i < SCOREBOARD_GROUPS; i++) {
+		if (LOAD(groups[i].group) != 0)
+			continue;
+		group_write(&groups[i], group, group_start);
+		return i;
+	}
+	return -ENOSPC;
+}
+
+void
+scoreboard_group_end(struct scoreboard *board, int index)
+{
+	assert(index >= 0 && index < SCOREBOARD_GROUPS);
+	group_write(&board->memory->groups[index], 0, 0);
 }
 
 /* The reader. */
@@ -373,6 +409,26 @@ scoreboard_slot(const struct scoreboard *board, int index,
 	if (copy.task == 0)
 		return false;
 	*ret_slot = copy;
+	return true;
+}
+
+bool
+scoreboard_group(const struct scoreboard *board, int index,
+    struct scoreboard_group *ret_group)
+{
+	assert(index >= 0 && index < SCOREBOARD_GROUPS);
+	const struct scoreboard_group *entry = &board->memory->groups[index];
+	struct scoreboard_group copy;
+
+	copy.sequence = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
+	copy.group = LOAD(entry->group);
+	copy.start = LOAD(entry->start);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if ((copy.sequence & 1) || LOAD(entry->sequence) != copy.sequence)
+		return false; /* not yet there, or going */
+	if (copy.group < 2 || copy.group > PID_LIMIT)
+		return false;
+	*ret_group = copy;
 	return true;
 }
 

@@ -15,6 +15,7 @@
 
 enum {
 	SCOREBOARD_SLOTS = 8192,   /* running tasks of a worker, at most */
+	SCOREBOARD_GROUPS = 4096,  /* process groups that outlive a task */
 	SCOREBOARD_NAME_SIZE = 48, /* of a callback, with its NUL */
 };
 
@@ -25,10 +26,17 @@ struct scoreboard_slot {
 	int64_t task;	      /* 0: free */
 	int64_t started_us;   /* monotonic */
 	uint32_t queue, kind; /* scoreboard_hash of their names: a worker of a
-				 new generation counts its predecessor's */
+				 new generation counts its predecessors' */
 	uint32_t inside;      /* it runs in the worker's own process, now */
 	uint64_t group_start; /* start time of the group's leader, in clock
 				 ticks since boot (/proc/PID/stat field 22) */
+};
+
+/* A process group that belongs to no single task: a pool's process. */
+struct scoreboard_group {
+	uint32_t sequence; /* as above */
+	int32_t group;	   /* 0: free */
+	uint64_t start;	   /* as group_start */
 };
 
 enum scoreboard_counter {
@@ -41,6 +49,9 @@ enum scoreboard_counter {
 	SCOREBOARD_TURNS,
 	SCOREBOARD_LOG_DROPPED,
 	SCOREBOARD_HEARTBEATS,
+	SCOREBOARD_STREAMED,	   /* messages of tasks, sent to Redis */
+	SCOREBOARD_STREAM_DROPPED, /* and not sent */
+	SCOREBOARD_EVENTS_REFUSED, /* lines that programs should not write */
 	SCOREBOARD_COUNTERS
 };
 
@@ -82,6 +93,11 @@ void scoreboard_set_group(
 /* A thread of the child may call it too, while the task has its slot. */
 void scoreboard_set_inside(struct scoreboard *board, int slot, bool inside);
 void scoreboard_task_end(struct scoreboard *board, int slot);
+/* A process group that may run several tasks or none; its number, or -ENOSPC.
+ */
+int scoreboard_group_begin(
+    struct scoreboard *board, pid_t group, uint64_t group_start);
+void scoreboard_group_end(struct scoreboard *board, int index);
 
 /* Reader's side (the supervisor). */
 int64_t scoreboard_tick_us(const struct scoreboard *board); /* monotonic */
@@ -99,10 +115,14 @@ const struct histogram *scoreboard_lag_read(const struct scoreboard *board);
 bool scoreboard_slot(const struct scoreboard *board, int index,
     struct scoreboard_slot *ret_slot, bool *ret_torn);
 
+/* The same of a process group. */
+bool scoreboard_group(const struct scoreboard *board, int index,
+    struct scoreboard_group *ret_group);
+
 /*
  * Supervisor, once its child is dead and what ran there is accounted for: the
  * board shows no task any more and the state draining, so that a worker that
- * looks at its predecessor's waits for nobody.
+ * looks at its predecessors' waits for nobody.
  */
 void scoreboard_retire(struct scoreboard *board);
 

@@ -1,6 +1,5 @@
 #include "ctl/check.h"
 
-#include <hiredis/hiredis.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ctl/redis_link.h"
 #include "ctl/schema.h"
 #include "ctl/service_user.h"
 #include "ctl/session.h"
@@ -15,7 +15,7 @@
 #include "common/config.h"
 #include "common/redis.h"
 
-enum { REDIS_LIMIT_S = 3, INVARIANTS_LIMIT_MS = 600000, VIOLATIONS = 100 };
+enum { REDIS_LIMIT_MS = 3000, INVARIANTS_LIMIT_MS = 600000, VIOLATIONS = 100 };
 
 __attribute__((format(printf, 4, 5))) static int
 add(struct check_report *report, int code, const char *what, const char *format,
@@ -90,74 +90,13 @@ check_database(struct ctl *ctl, struct check_report *report)
 	return check_rights(ctl, report);
 }
 
-static redisContext *
-connect_redis(const struct redis_address *address)
-{
-	struct timeval limit = {.tv_sec = REDIS_LIMIT_S};
-	redisContext *redis;
-
-	redis =
-	    address->path != NULL
-		? redisConnectUnixWithTimeout(address->path, limit)
-		: redisConnectWithTimeout(address->host, address->port, limit);
-	if (redis == NULL)
-		abort();
-	if (redis->err == 0)
-		redisSetTimeout(redis, limit);
-	return redis;
-}
-
-/* One command; NULL when it worked, else what went wrong. */
-static const char *
-order_redis(redisContext *redis, char *buffer, size_t size, const char *verb,
-    const char *argument)
-{
-	redisReply *reply = argument != NULL
-				? redisCommand(redis, "%s %s", verb, argument)
-				: redisCommand(redis, "%s", verb);
-	const char *wrong = NULL;
-
-	if (reply == NULL)
-		wrong = redis->errstr;
-	else if (reply->type == REDIS_REPLY_ERROR)
-		wrong = reply->str;
-	if (wrong != NULL)
-		snprintf(buffer, size, "%s", wrong);
-	if (reply != NULL)
-		freeReplyObject(reply);
-	return wrong != NULL ? buffer : NULL;
-}
-
-static const char *
-try_redis(const struct redis_address *address, char *buffer, size_t size)
-{
-	redisContext *redis = connect_redis(address);
-	const char *wrong = NULL;
-	char number[16];
-
-	snprintf(number, sizeof(number), "%d", address->database);
-	if (redis->err != 0) {
-		snprintf(buffer, size, "%s", redis->errstr);
-		wrong = buffer;
-	}
-	if (wrong == NULL && address->password != NULL)
-		wrong =
-		    order_redis(redis, buffer, size, "AUTH", address->password);
-	if (wrong == NULL && address->database != 0)
-		wrong = order_redis(redis, buffer, size, "SELECT", number);
-	if (wrong == NULL)
-		wrong = order_redis(redis, buffer, size, "PING", NULL);
-	redisFree(redis);
-	return wrong;
-}
-
 static int
 check_redis(struct ctl *ctl, struct check_report *report)
 {
 	struct redis_address address;
 	struct error error;
-	char buffer[256];
-	const char *wrong;
+	redisContext *redis;
+	char wrong[256];
 	int code = 0;
 
 	if (ctl->config == NULL || ctl->config->redis == NULL)
@@ -167,11 +106,13 @@ check_redis(struct ctl *ctl, struct check_report *report)
 						 "slower rescue of hosts");
 	if (redis_address_parse(ctl->config->redis, &address, &error) < 0)
 		return add(report, CTL_CONFIG, "redis", "%s", error.text);
-	wrong = try_redis(&address, buffer, sizeof(buffer));
-	if (wrong != NULL)
+	redis = redis_link_open(&address, REDIS_LIMIT_MS, wrong, sizeof(wrong));
+	if (redis == NULL)
 		code = add(report, CTL_AGAIN, "redis", "%s", wrong);
 	else
 		add(report, 0, "redis", "answers");
+	if (redis != NULL)
+		redisFree(redis);
 	redis_address_free(&address);
 	return code;
 }

@@ -2,11 +2,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ctl/channel.h"
 #include "ctl/columns.h"
 #include "ctl/format.h"
 #include "ctl/session.h"
+#include "ctl/state.h"
 #include "ctl/terminal.h"
+#include "ctl/told.h"
 #include "ctl/verb_list.h"
+#include "common/clock.h"
 
 const char task_examples[] =
     "musterctl task 42               # facts, attempts, needs, result\n"
@@ -32,6 +36,7 @@ static const struct column need_columns[] = {
 
 struct task_view {
 	PGresult *task, *attempts, *needs; /* owned */
+	struct text progress;		   /* the last; empty: none */
 };
 
 static int
@@ -64,6 +69,42 @@ query(struct ctl *ctl, const char *id, struct task_view *view)
 	return code;
 }
 
+/* Of a task that runs; without Redis, or when it is away, there is none. */
+static void
+look_up_progress(struct ctl *ctl, struct task_view *view)
+{
+	const char *state = session_value(view->task, 0, "state");
+	const char *id = session_value(view->task, 0, "id");
+	struct channel *channel;
+
+	if (state_parse(state) != STATE_RUNNING)
+		return;
+	channel = channel_new(ctl, NULL, NULL);
+	channel_last(channel, strtoll(id, NULL, 10), &view->progress);
+	channel_free(channel);
+}
+
+static void
+print_progress(const struct text *progress)
+{
+	struct text line = TEXT_EMPTY;
+	struct json_value message;
+	int64_t at;
+
+	if (!json_value_of(text_string(progress), progress->length, &message))
+		return;
+	told_add_progress(&line, message);
+	at = told_at_us(message);
+	if (at > 0 && at <= wall_now_us()) {
+		text_add_string(&line, "  (");
+		format_ms(&line, (wall_now_us() - at) / 1000);
+		text_add_string(&line, " ago)");
+	}
+	printf("%sprogress%s  %s\n", terminal_dim(), terminal_plain(),
+	    text_string(&line));
+	text_free(&line);
+}
+
 static void
 print_json(const struct task_view *view)
 {
@@ -73,6 +114,7 @@ print_json(const struct task_view *view)
 	json_add_key(&json, "task");
 	json_begin(&json, '{');
 	table_json_members(&json, task_details, view->task, 0);
+	told_json_progress(&json, &view->progress);
 	json_end(&json, '}');
 	json_add_key(&json, "attempts");
 	table_json(&json, attempt_columns, view->attempts);
@@ -86,6 +128,7 @@ static void
 print_people(const struct ctl *ctl, const struct task_view *view)
 {
 	table_print_record(task_details, view->task, 0);
+	print_progress(&view->progress);
 	if (PQntuples(view->attempts) > 0) {
 		putchar('\n');
 		table_print(ctl, attempt_columns, view->attempts, "");
@@ -107,6 +150,8 @@ verb_task(struct ctl *ctl)
 		code = session_connect(ctl);
 	if (code == 0)
 		code = query(ctl, ctl_argument(ctl, 0), &view);
+	if (code == 0)
+		look_up_progress(ctl, &view);
 	if (code == 0 && ctl_json(ctl))
 		print_json(&view);
 	else if (code == 0)
@@ -114,5 +159,6 @@ verb_task(struct ctl *ctl)
 	PQclear(view.task);
 	PQclear(view.attempts);
 	PQclear(view.needs);
+	text_free(&view.progress);
 	return code;
 }

@@ -39,6 +39,23 @@ watch_free(struct watch *watch)
 	free(watch->flow_error);
 }
 
+static int
+compare_ids(const void *key, const void *task)
+{
+	int64_t id = *(const int64_t *)key;
+	int64_t other = ((const struct watch_task *)task)->id;
+
+	return (id > other) - (id < other);
+}
+
+struct watch_task *
+watch_find(struct watch *watch, int64_t id)
+{
+	return watch->count == 0 ? NULL
+				 : bsearch(&id, watch->tasks, watch->count,
+				       sizeof(*watch->tasks), compare_ids);
+}
+
 bool
 watch_has_error(const struct watch_task *task)
 {

@@ -16,8 +16,9 @@ struct watch_task {
 	char *error; /* owned; NULL: none */
 	enum task_state state;
 	int attempt;
-	int64_t ran_ms;	   /* -1: unknown */
-	struct mono since; /* in this state, as seen from here */
+	int64_t ran_ms;	      /* -1: unknown */
+	struct mono since;    /* in this state, as seen from here */
+	bool followed, talks; /* tail: what it tells is seen; it tells */
 };
 
 struct watch {
@@ -42,6 +43,8 @@ void watch_start(struct watch *watch, int64_t flow, int64_t task);
  * exit code (1: there is no such task or flow). */
 int watch_look(struct ctl *ctl, struct watch *watch, watch_change_cb *on_change,
     void *argument) __attribute__((warn_unused_result));
+/* NULL: no look has met it. */
+struct watch_task *watch_find(struct watch *watch, int64_t id);
 /* Whether its error says why it is in its state, and is not one that it has
  * got over. */
 bool watch_has_error(const struct watch_task *task);

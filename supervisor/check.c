@@ -63,7 +63,7 @@ start(const char *file, int answer)
 	const char *argv[] = {
 	    "musterd", "--role=config-check", "-c", file, NULL};
 	struct process_plan plan = {
-	    .argv = argv, .fds = {answer, -1, -1, -1, -1, -1}};
+	    .argv = argv, .fds = {answer, -1, -1, -1, -1}};
 	return process_start(&plan);
 }
 

@@ -183,18 +183,44 @@ name_set(struct child *child)
 		    child->place->slot);
 }
 
-static pid_t
-process_of(struct child *child, const struct child *old, int channel, int lock)
+/* The boards of workers whose tasks a new one has to reckon with. */
+struct boards {
+	bool serving; /* also of those that serve: they are to be replaced */
+	int *fds;     /* owned */
+	int count;
+};
+
+static void
+board_add(struct child *child, void *argument)
 {
-	char slot[32], generation[48];
-	const char *argv[6] = {"musterd"};
+	struct boards *boards = argument;
+	const struct place *place = child->place;
+	if (place->role != ROLE_WORKER ||
+	    (child != place->leaving &&
+		(!boards->serving || child != place->serving)))
+		return;
+	boards->fds = reallocarray(
+	    boards->fds, (size_t)boards->count + 1, sizeof *boards->fds);
+	if (!boards->fds)
+		abort();
+	boards->fds[boards->count++] = scoreboard_fd(child->board);
+}
+
+static pid_t
+process_of(
+    struct child *child, const struct boards *boards, int channel, int lock)
+{
+	char slot[32], generation[48], old[32];
+	const char *argv[7] = {"musterd"};
 	int count = 1;
 	if (child->place->role == ROLE_SCHEDULER) {
 		argv[count++] = "--role=scheduler";
 	} else {
 		snprintf(slot, sizeof slot, "--slot=%d", child->place->slot);
+		snprintf(old, sizeof old, "--old=%d", boards->count);
 		argv[count++] = "--role=worker";
 		argv[count++] = slot;
+		argv[count++] = old;
 	}
 	snprintf(generation, sizeof generation, "--generation=%llu",
 	    (unsigned long long)child->generation->number);
@@ -203,7 +229,9 @@ process_of(struct child *child, const struct child *old, int channel, int lock)
 		argv[count++] = "--first";
 	struct process_plan plan = {.argv = argv,
 	    .fds = {channel, scoreboard_fd(child->board), child->generation->fd,
-		child->wake_fd, old ? scoreboard_fd(old->board) : -1, lock}};
+		child->wake_fd, lock},
+	    .more = boards->fds,
+	    .more_count = boards->count};
 	return process_start(&plan);
 }
 
@@ -221,13 +249,17 @@ equip(struct child *child)
 }
 
 static bool
-launch(struct child *child, const struct child *old)
+launch(struct child *child, bool coming)
 {
+	struct boards boards = {.serving = coming};
 	int fds[2];
 	int lock = lock_for_child(child->generation->config->runtime_dir);
 	int result = lock < 0 ? lock : procmsg_pair(fds);
 	if (result >= 0) {
-		child->pid = process_of(child, old, fds[1], lock);
+		if (child->place->role == ROLE_WORKER)
+			places_each(child->supervisor, board_add, &boards);
+		child->pid = process_of(child, &boards, fds[1], lock);
+		free(boards.fds);
 		result = child->pid < 0 ? (int)child->pid : 0;
 		close(fds[1]);
 		if (result < 0)
@@ -281,12 +313,11 @@ child_free(struct child *child)
 }
 
 struct child *
-child_start(
-    struct place *place, struct generation *generation, const struct child *old)
+child_start(struct place *place, struct generation *generation, bool coming)
 {
 	struct supervisor *supervisor = place->supervisor;
 	struct child *child = child_new(place, generation);
-	if (!equip(child) || !launch(child, old)) {
+	if (!equip(child) || !launch(child, coming)) {
 		log_error("cannot start %s: %s", child->name, strerror(errno));
 		return child_free(child);
 	}

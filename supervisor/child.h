@@ -67,12 +67,13 @@ struct child {
 };
 
 /*
- * Starts the process for `place` with `generation`. `old`: the child that it
- * replaces, or NULL. NULL when the system has no room for a process or a
+ * Starts the process for `place` with `generation`. A worker is handed the
+ * boards of all workers that leave; one that is `coming`, to replace those
+ * that serve, theirs too. NULL when the system has no room for a process or a
  * descriptor (logged).
  */
-struct child *child_start(struct place *place, struct generation *generation,
-    const struct child *old);
+struct child *child_start(
+    struct place *place, struct generation *generation, bool coming);
 
 /* Sends a message; a channel that does not take it is broken, and the child
  * ends by that. */

@@ -10,6 +10,7 @@
 #include "supervisor/deaths.h"
 #include "supervisor/place.h"
 #include "supervisor/reaper.h"
+#include "supervisor/subtree.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/words.h"
 
@@ -69,5 +70,6 @@ child_on_end(const siginfo_t *info, void *argument)
 	if (child->place->role == ROLE_WORKER)
 		child_withdraw(child);
 	(void)child_free(child);
+	subtree_sweep(supervisor); /* who left its process group, too */
 	supervisor_wake(supervisor);
 }

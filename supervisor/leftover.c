@@ -16,7 +16,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scoreboard.h"
-#include "supervisor/children.h"
+#include "common/children.h"
 
 /* A process that is signalled by its pidfd, which was opened before anything
  * was read of it: what was read of another one hits nobody. */

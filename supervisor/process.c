@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FD_ABOVE = 64 }; /* clear of every number that is dup2'ed to */
-
 extern char **environ;
 
 static bool
@@ -59,22 +57,23 @@ signals_set(void)
 }
 
 __attribute__((noreturn)) static void
-become(const struct process_plan *plan, const int *high, char **environment)
+become(const struct process_plan *plan, const int *high, int count,
+    char **environment)
 {
 	signals_set();
-	for (int i = 0; i < PROCESS_FDS; i++)
+	for (int i = 0; i < count; i++)
 		if (high[i] < 0)
 			(void)close(PROCESS_FD_FIRST + i);
 		else if (dup2(high[i], PROCESS_FD_FIRST + i) < 0)
 			_exit(126);
-	(void)close_range(PROCESS_FD_FIRST + PROCESS_FDS, ~0u, 0);
+	(void)close_range((unsigned)(PROCESS_FD_FIRST + count), ~0u, 0);
 	execve("/proc/self/exe", (char *const *)(uintptr_t)plan->argv,
 	    environment);
 	_exit(127);
 }
 
 static pid_t
-fork_and_become(const struct process_plan *plan, const int *high)
+fork_and_become(const struct process_plan *plan, const int *high, int count)
 {
 	sigset_t all, before;
 	char **environment = environment_new();
@@ -83,26 +82,39 @@ fork_and_become(const struct process_plan *plan, const int *high)
 	pid_t pid = fork();
 	int saved = errno;
 	if (pid == 0)
-		become(plan, high, environment);
+		become(plan, high, count, environment);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	free(environment);
 	return pid < 0 ? -saved : pid;
 }
 
+static int
+fd_of(const struct process_plan *plan, int index)
+{
+	return index < PROCESS_FDS ? plan->fds[index]
+				   : plan->more[index - PROCESS_FDS];
+}
+
 pid_t
 process_start(const struct process_plan *plan)
 {
-	int high[PROCESS_FDS], failed = 0;
-	for (int i = 0; i < PROCESS_FDS; i++) {
-		high[i] = plan->fds[i];
+	int count = PROCESS_FDS + plan->more_count, failed = 0;
+	int *high = calloc((size_t)count, sizeof *high);
+	if (!high)
+		abort();
+	for (int i = 0; i < count; i++) {
+		/* clear of every number that is dup2'ed to */
+		high[i] = fd_of(plan, i);
 		if (high[i] >= 0)
-			high[i] = fcntl(high[i], F_DUPFD_CLOEXEC, FD_ABOVE);
-		if (high[i] < 0 && plan->fds[i] >= 0)
+			high[i] = fcntl(
+			    high[i], F_DUPFD_CLOEXEC, PROCESS_FD_FIRST + count);
+		if (high[i] < 0 && fd_of(plan, i) >= 0)
 			failed = errno;
 	}
-	pid_t pid = failed ? -failed : fork_and_become(plan, high);
-	for (int i = 0; i < PROCESS_FDS; i++)
+	pid_t pid = failed ? -failed : fork_and_become(plan, high, count);
+	for (int i = 0; i < count; i++)
 		if (high[i] >= 0)
 			close(high[i]);
+	free(high);
 	return pid;
 }

@@ -12,12 +12,14 @@
 
 enum {
 	PROCESS_FD_FIRST = 3,
-	PROCESS_FDS = 6, /* descriptors 3 to 8 */
+	PROCESS_FDS = 5, /* descriptors 3 to 7 */
 };
 
 struct process_plan {
 	const char *const *argv; /* argv[0] first, NULL at the end */
 	int fds[PROCESS_FDS];	 /* what becomes 3, 4, …; -1: none */
+	const int *more;	 /* what becomes 8, 9, …; none is -1 */
+	int more_count;
 };
 
 /* Returns the pid or -errno. The plan's descriptors stay the caller's. */

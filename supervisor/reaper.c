@@ -8,7 +8,7 @@
 
 #include "common/log.h"
 #include "common/scoreboard.h"
-#include "supervisor/children.h"
+#include "common/children.h"
 
 enum { REAPED_A_TURN = 256, AGAIN_MS = 50 };
 
@@ -174,18 +174,29 @@ on_children(evutil_socket_t fd, short what, void *argument)
 		orphans_kill(reaper);
 }
 
+/* Whether the group was still that of the process which began then. */
+static bool
+group_kill(pid_t group, uint64_t start)
+{
+	return scoreboard_start_time(group) == start &&
+	       killpg(group, SIGKILL) == 0;
+}
+
 int
 reaper_kill_groups(const struct scoreboard *board)
 {
 	int killed = 0;
+	for (int i = 0; i < SCOREBOARD_GROUPS; i++) {
+		struct scoreboard_group entry;
+		if (scoreboard_group(board, i, &entry))
+			killed += group_kill(entry.group, entry.start);
+	}
 	for (int i = 0; i < SCOREBOARD_SLOTS; i++) {
 		struct scoreboard_slot slot;
 		bool torn;
 		if (!scoreboard_slot(board, i, &slot, &torn) || slot.group < 2)
 			continue;
-		if (scoreboard_start_time(slot.group) != slot.group_start)
-			continue;
-		killed += killpg(slot.group, SIGKILL) == 0;
+		killed += group_kill(slot.group, slot.group_start);
 	}
 	return killed;
 }

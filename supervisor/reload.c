@@ -14,6 +14,7 @@
 #include "supervisor/generation.h"
 #include "supervisor/notify.h"
 #include "supervisor/place.h"
+#include "supervisor/subtree.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/verdict.h"
 
@@ -67,6 +68,7 @@ succeed(struct supervisor *supervisor)
 	    "reloaded %s: configuration %llu is in force (changed: %s)",
 	    supervisor->config_file, (unsigned long long)generation,
 	    change_name(reload->change));
+	subtree_warn(supervisor);
 	verdict_accept(supervisor->control, reload->number, generation,
 	    change_name(reload->change));
 	over(supervisor);
@@ -116,17 +118,6 @@ reconfigure(struct child *child, void *argument)
 		child_reconfigure(child, argument);
 }
 
-/* Slots beyond the number of workers are left; others are filled. */
-static void
-workers_adjust(struct supervisor *supervisor)
-{
-	int wanted = supervisor->current->config->workers;
-	for (int slot = 0; slot < wanted; slot++)
-		place_want(places_worker(supervisor, slot));
-	for (int slot = wanted; slot < supervisor->worker_places; slot++)
-		place_unwant(supervisor->workers[slot]);
-}
-
 static void
 in_force(struct supervisor *supervisor)
 {
@@ -143,7 +134,6 @@ apply_in_place(struct supervisor *supervisor)
 {
 	in_force(supervisor);
 	places_each(supervisor, reconfigure, supervisor->current);
-	workers_adjust(supervisor);
 	supervisor->reload.step = RELOAD_TAKING;
 	limit_set(&supervisor->reload, APPLY_LIMIT_MS);
 }
@@ -169,6 +159,7 @@ apply_new_workers(struct supervisor *supervisor)
 		reload_failed(supervisor, "no process could be started");
 }
 
+/* Slots beyond the number of workers are left. */
 static void
 switch_over(struct supervisor *supervisor)
 {
@@ -176,8 +167,9 @@ switch_over(struct supervisor *supervisor)
 	in_force(supervisor);
 	for (int slot = 0; slot < wanted; slot++)
 		place_switch(supervisor->workers[slot]);
+	for (int slot = wanted; slot < supervisor->worker_places; slot++)
+		place_unwant(supervisor->workers[slot]);
 	place_switch(&supervisor->scheduler);
-	workers_adjust(supervisor);
 	succeed(supervisor);
 }
 
@@ -280,18 +272,6 @@ count(struct supervisor *supervisor,
 	return number;
 }
 
-/* Those that become too many need the room that one from before still has. */
-static bool
-has_room_to_leave(const struct supervisor *supervisor)
-{
-	int slot = supervisor->reload.next->config->workers;
-	for (; slot < supervisor->worker_places; slot++)
-		if (supervisor->workers[slot]->serving &&
-		    supervisor->workers[slot]->leaving)
-			return false;
-	return true;
-}
-
 /* Waits where a third generation would come to life beside two. */
 static void
 apply(struct supervisor *supervisor)
@@ -299,7 +279,7 @@ apply(struct supervisor *supervisor)
 	enum config_change change = supervisor->reload.change;
 	if (change == CONFIG_SAME)
 		succeed(supervisor);
-	else if (change == CONFIG_IN_PLACE && has_room_to_leave(supervisor))
+	else if (change == CONFIG_IN_PLACE)
 		apply_in_place(supervisor);
 	else if (change == CONFIG_NEW_WORKERS &&
 		 count(supervisor, count_leaving) == 0)

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -32,8 +33,27 @@ config_read(int fd)
 static void
 descriptors_keep(void)
 {
-	for (int fd = CHILD_FD_CHANNEL; fd <= CHILD_FD_LOCK; fd++)
+	for (int fd = CHILD_FD_CHANNEL; fd < CHILD_FD_OLD; fd++)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* not all are there */
+}
+
+static bool
+old_open(struct child_start *start, int count)
+{
+	if (count <= 0)
+		return count == 0;
+	start->old = calloc((size_t)count, sizeof start->old[0]);
+	if (!start->old)
+		abort();
+	for (; start->old_count < count; start->old_count++) {
+		int fd = CHILD_FD_OLD + start->old_count;
+		struct scoreboard *board = scoreboard_open(fd);
+		if (!board)
+			return false;
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+		start->old[start->old_count] = board;
+	}
+	return true;
 }
 
 static bool
@@ -44,9 +64,8 @@ child_open(const struct role_options *options, struct child_start *start)
 	start->first = options->first;
 	start->config = config_read(CHILD_FD_CONFIG);
 	start->scoreboard = scoreboard_open(CHILD_FD_SCOREBOARD);
-	if (options->slot >= 0)
-		start->old = scoreboard_open(CHILD_FD_OLD);
-	return start->config && start->scoreboard;
+	return start->config && start->scoreboard &&
+	       old_open(start, options->old);
 }
 
 static int
@@ -60,7 +79,9 @@ child_main(const struct role_options *options,
 		    "musterd: --role is for the supervisor's own use\n");
 		config_free(start.config);
 		scoreboard_free(start.scoreboard);
-		scoreboard_free(start.old);
+		for (int i = 0; i < start.old_count; i++)
+			scoreboard_free(start.old[i]);
+		free(start.old);
 		return 2;
 	}
 	log_open(name, options->slot, start.config->log_format);

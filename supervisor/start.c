@@ -17,6 +17,7 @@
 #include "supervisor/leftover.h"
 #include "supervisor/lock.h"
 #include "supervisor/notify.h"
+#include "supervisor/subtree.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/verbs.h"
 
@@ -85,6 +86,7 @@ open_for_work(struct supervisor *supervisor)
 		stop_with(supervisor, &error);
 		return;
 	}
+	subtree_sweep(supervisor);
 	supervisor->state = SUPERVISOR_STARTING;
 	place_want(&supervisor->scheduler);
 	supervisor_wake(supervisor);
@@ -217,6 +219,7 @@ on_verdict(struct config *config, const struct text *blob,
 		return;
 	}
 	warn_of_watchdog(supervisor);
+	subtree_say(supervisor);
 	lock(supervisor);
 }
 

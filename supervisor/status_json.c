@@ -27,6 +27,9 @@ static const struct {
     {"turns", SCOREBOARD_TURNS},
     {"heartbeats", SCOREBOARD_HEARTBEATS},
     {"log_dropped", SCOREBOARD_LOG_DROPPED},
+    {"streamed", SCOREBOARD_STREAMED},
+    {"stream_dropped", SCOREBOARD_STREAM_DROPPED},
+    {"events_refused", SCOREBOARD_EVENTS_REFUSED},
 };
 
 static int64_t

@@ -18,6 +18,7 @@
 #include "supervisor/signals.h"
 #include "supervisor/start.h"
 #include "supervisor/status.h"
+#include "supervisor/subtree.h"
 #include "supervisor/watchdog.h"
 
 enum {
@@ -99,6 +100,7 @@ on_second(evutil_socket_t fd, short what, void *argument)
 	if (supervisor->state != SUPERVISOR_RUNNING ||
 	    supervisor->reload.step != RELOAD_IDLE)
 		notify_extend(supervisor->notify, EXTEND_MS);
+	subtree_sweep_again(supervisor);
 	tell_status(supervisor);
 }
 
@@ -125,6 +127,7 @@ open_all(struct supervisor *supervisor)
 {
 	struct timeval second = {.tv_sec = 1};
 	supervisor->started = mono_now();
+	supervisor->subtree = subtree_new();
 	supervisor->lock_fd = -1;
 	supervisor->base = base_new();
 	if (!supervisor->base)
@@ -167,6 +170,7 @@ close_all(struct supervisor *supervisor)
 	reload_close(supervisor);
 	start_close(supervisor);
 	deaths_free(supervisor->deaths);
+	subtree_free(supervisor->subtree);
 	reaper_free(supervisor->reaper);
 	notify_free(supervisor->notify);
 	event_free(supervisor->step);

@@ -56,6 +56,7 @@ struct supervisor {
 	struct notify *notify;
 	struct control *control; /* NULL before STARTING */
 	struct deaths *deaths;
+	struct subtree *subtree;
 	int lock_fd; /* -1: not taken yet */
 
 	struct generation *current; /* in force; NULL while CHECKING */

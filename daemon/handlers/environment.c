@@ -16,13 +16,14 @@ enum own {
 	OWN_TOKEN,
 	OWN_DEADLINE,
 	OWN_INPUTS,
-	OWN_KIND, /* the same for all tasks of a handler */
+	OWN_KIND,   /* the same for all tasks of a handler */
+	OWN_EVENTS, /* and for all of a worker, which has set it */
 	OWN_COUNT
 };
 
 static const char *const own_names[OWN_COUNT] = {"MUSTER_TASK", "MUSTER_FLOW",
     "MUSTER_ATTEMPT", "MUSTER_TOKEN", "MUSTER_DEADLINE", "MUSTER_INPUTS",
-    "MUSTER_KIND"};
+    "MUSTER_KIND", "MUSTER_EVENTS"};
 
 enum { OWN_SIZE = 80 }; /* a name and two 64-bit numbers */
 
@@ -87,6 +88,7 @@ set_inherited(struct environment *environment)
 	    {"HOME", "/"},
 	    {"LANG", "C.UTF-8"},
 	    {"TZ", NULL},
+	    {"MUSTER_EVENTS", NULL},
 	};
 
 	for (size_t i = 0; i < sizeof(inherited) / sizeof(inherited[0]); i++) {
@@ -118,7 +120,7 @@ environment_new(const struct handler_config *config)
 	if (environment == NULL)
 		abort();
 	environment->strings =
-	    calloc(4 + named + OWN_COUNT + 1, sizeof(char *));
+	    calloc(5 + named + OWN_COUNT + 1, sizeof(char *));
 	if (environment->strings == NULL)
 		abort();
 	set_inherited(environment);
@@ -195,6 +197,17 @@ environment_for(
 	set_own(
 	    environment, OWN_INPUTS, "/proc/%d/fd/%d", (int)getpid(), inputs);
 	set_deadline(environment, task);
+	return environment->strings;
+}
+
+char *const *
+environment_alone(struct environment *environment)
+{
+	char *own = environment->own[0];
+
+	(void)snprintf(own, OWN_SIZE, "MUSTER_FD=3");
+	environment->strings[environment->count] = own;
+	environment->strings[environment->count + 1] = NULL;
 	return environment->strings;
 }
 

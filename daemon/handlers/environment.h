@@ -19,6 +19,10 @@ struct environment *environment_free(struct environment *environment);
 char *const *environment_for(
     struct environment *environment, const struct task *task, int inputs);
 
+/* Those that are the same for all tasks, with MUSTER_FD=3 in place of the
+ * task's own; valid until the next call. */
+char *const *environment_alone(struct environment *environment);
+
 /* The value of a variable that is the same for all tasks; NULL: not set. */
 const char *environment_value(
     const struct environment *environment, const char *name);

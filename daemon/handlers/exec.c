@@ -27,12 +27,12 @@
 #include "daemon/handlers/handler.h"
 #include "daemon/handlers/inputs.h"
 #include "daemon/handlers/process.h"
+#include "daemon/handlers/task_cgroup.h"
 
 enum {
 	RUN_MAGIC = 0x72756e21,
 	START_BUDGET_US = 4000, /* of starts between two turns of the loop */
 	KILL_AGAIN_MS = 5000,
-	OWN_FILES = 65536,
 };
 
 enum run_state {
@@ -150,7 +150,7 @@ on_end(const struct process_result *result, void *argument)
 	struct run *run = checked(argument);
 
 	if (result->code == CLD_EXITED && result->status == 0 &&
-	    !result->overflowed)
+	    !result->overflowed && result->limit == NULL)
 		report_success(run, result);
 	else
 		report_failure(run, result);
@@ -194,6 +194,7 @@ options_of(struct run *run)
 		.attempt = task->attempt,
 		.kind = task->kind,
 		.queue = task->queue},
+	    .handler = run->handler->config,
 	    .on_end = on_end,
 	    .argument = run,
 	};
@@ -401,28 +402,6 @@ exec_cancel(struct handler *handler, struct task *task,
 		cancel_started(run, grace_ms);
 }
 
-/* Programs get a pipe at 0, 1 and 2, so none of ours may be there. */
-static void
-occupy_standard_descriptors(void)
-{
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
-			(void)open("/dev/null", O_RDWR | O_NOCTTY);
-}
-
-/* Each task takes up to five descriptors of ours. */
-static void
-raise_file_limit(void)
-{
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-		return;
-	files.rlim_cur =
-	    files.rlim_max < OWN_FILES ? files.rlim_max : OWN_FILES;
-	(void)setrlimit(RLIMIT_NOFILE, &files); /* fewer: tasks are put off */
-}
-
 static struct handler *
 exec_open(const struct handler_host *host, const struct handler_config *config)
 {
@@ -430,13 +409,13 @@ exec_open(const struct handler_host *host, const struct handler_config *config)
 
 	if (handler == NULL)
 		abort();
-	occupy_standard_descriptors();
+	process_prepare();
 	adopted_open(host->base);
+	task_cgroups_open(host->base);
 	handler->host = *host;
 	handler->config = config;
 	handler->environment = environment_new(config);
-	raise_file_limit();
-	spawn_limits(&handler->limits);
+	spawn_limits(config, &handler->limits);
 	handler->no_inputs = inputs_new("{}", 2);
 	TAILQ_INIT(&handler->waiting);
 	handler->start_event = evtimer_new(host->base, on_start_event, handler);
@@ -455,6 +434,7 @@ exec_close(struct handler *handler)
 	(void)environment_free(handler->environment);
 	free(handler->program);
 	free(handler);
+	task_cgroups_close();
 	adopted_close();
 }
 

@@ -14,6 +14,10 @@ handler_ops_of(enum handler_type type)
 		return &handler_plugin;
 	case HANDLER_NOOP:
 		return &handler_noop;
+	case HANDLER_POOL:
+		return &handler_pool;
+	case HANDLER_HTTP:
+		return &handler_http;
 	}
 	abort();
 }

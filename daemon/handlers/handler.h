@@ -62,7 +62,9 @@ struct outcome {
 	size_t result_size;
 	const char *error; /* any bytes; NULL: none */
 	size_t error_size;
-	int64_t after_ms; /* TRY_LATER: wish of the handler; -1: none */
+	int64_t after_ms;     /* FAILED, TRY_LATER: when again, the handler's
+				 wish; -1: none */
+	const char *trace_id; /* of the attempt, for the log; NULL: none */
 };
 
 typedef void handler_done_cb(
@@ -103,9 +105,25 @@ typedef void handler_progress_cb(struct task *task, double fraction,
 typedef void handler_chunk_cb(
     struct task *task, const char *data, size_t size, void *argument);
 
-/* For status and log. `replace`: this process is of no use for the handler any
- * more, the worker is to end and another one to start. */
-typedef void handler_trouble_cb(const char *text, bool replace, void *argument);
+/* For status and log: a part of this process is lost to a handler. `replace`:
+ * it is of no use for it any more, the worker is to end and another one to
+ * start. */
+typedef void handler_damage_cb(const char *text, bool replace, void *argument);
+
+/* A handler that puts tasks into a line of its own says when one's turn has
+ * come: its time limit counts from here (handler_ops.begins_later). */
+typedef void handler_begun_cb(struct task *task, void *argument);
+
+/* What handler_ops.capacity gives has changed, or handler_ops.drain has come
+ * nearer to its end. */
+typedef void handler_changed_cb(void *argument);
+
+/* What people should know of a handler of `kind` that does not work. */
+typedef void handler_trouble_cb(
+    const char *kind, const char *text, void *argument);
+
+/* This worker's part of what all workers of the instance share. */
+typedef int handler_part_cb(int total, void *argument);
 
 /* What a handler may use of its worker. */
 struct handler_host {
@@ -116,7 +134,11 @@ struct handler_host {
 	handler_done_cb *on_done;
 	handler_progress_cb *on_progress;
 	handler_chunk_cb *on_chunk;
+	handler_begun_cb *on_begun;
+	handler_changed_cb *on_changed;
 	handler_trouble_cb *on_trouble;
+	handler_damage_cb *on_damage;
+	handler_part_cb *part;
 	void *argument;
 };
 
@@ -124,6 +146,7 @@ struct handler_ops {
 	const char *name;
 	bool ignores_data; /* reads neither payload nor inputs: they are not
 			      fetched for it, and NULL */
+	bool begins_later; /* it calls host->on_begun for each task */
 	struct handler *(*open)(const struct handler_host *host,
 	    const struct handler_config *config);
 	/* Why it can run nothing now; NULL: it can. NULL: always. */
@@ -134,12 +157,18 @@ struct handler_ops {
 	 * stronger call (shorter grace) shortens. */
 	void (*cancel)(struct handler *handler, struct task *task,
 	    enum cancel_reason reason, int64_t grace_ms);
+	/* How many tasks it can have at a time, for now; NULL: any number. */
+	int (*capacity)(struct handler *handler);
+	/* The worker ends: lets go, in peace, of what it keeps for tasks to
+	 * come, and returns how much of it is left. Called again until there
+	 * is nothing or the time is up. NULL: it keeps nothing. */
+	int (*drain)(struct handler *handler);
 	/* No task of it runs any more. */
 	void (*close)(struct handler *handler);
 };
 
-extern const struct handler_ops handler_exec, handler_sql, handler_plugin,
-    handler_noop;
+extern const struct handler_ops handler_exec, handler_sql, handler_noop,
+    handler_pool, handler_http, handler_plugin;
 
 const struct handler_ops *handler_ops_of(enum handler_type type);
 

@@ -74,15 +74,32 @@ output_lines_add(struct output_lines *lines, const struct log_context *context,
 		extend_line(lines, bytes, length);
 }
 
+static void
+tell_suppressed(struct output_lines *lines, const struct log_context *context)
+{
+	if (lines->suppressed > 0)
+		log_write(LOG_LEVEL_INFO, LOG_HANDLER_OUTPUT, context,
+		    "suppressed %ld lines", lines->suppressed);
+	lines->suppressed = 0;
+}
+
+void
+output_lines_window(struct output_lines *lines,
+    const struct log_context *context, int64_t window_ms, struct mono now)
+{
+	if (window_ms == 0 || mono_ms_between(lines->window, now) < window_ms)
+		return;
+	tell_suppressed(lines, context);
+	lines->logged = 0;
+	lines->window = now;
+}
+
 void
 output_lines_end(struct output_lines *lines, const struct log_context *context)
 {
 	if (lines->line.length > 0)
 		log_line(lines, context);
-	if (lines->suppressed > 0)
-		log_write(LOG_LEVEL_INFO, LOG_HANDLER_OUTPUT, context,
-		    "suppressed %ld lines", lines->suppressed);
-	lines->suppressed = 0;
+	tell_suppressed(lines, context);
 }
 
 const char *

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
 
@@ -23,11 +24,16 @@ struct output_lines {
 	struct text tail; /* the last bytes, at least OUTPUT_TAIL_BYTES */
 	int logged;
 	long suppressed;
-	bool cut; /* the rest of this line is not wanted */
+	bool cut;	    /* the rest of this line is not wanted */
+	struct mono window; /* of OUTPUT_LINES: when it began */
 };
 
 void output_lines_add(struct output_lines *lines,
     const struct log_context *context, const char *bytes, size_t length);
+/* Of a program that lives long OUTPUT_LINES are logged in each window of so
+ * many ms, not in all. 0: in all. */
+void output_lines_window(struct output_lines *lines,
+    const struct log_context *context, int64_t window_ms, struct mono now);
 /* Logs the last line, if it had no end, and how many were suppressed. */
 void output_lines_end(
     struct output_lines *lines, const struct log_context *context);

@@ -336,7 +336,7 @@ tell_of_stuck(struct handler *handler)
 	    "%d of %d threads of the plugin of %s do not end what they were "
 	    "told to end",
 	    stuck, handler->config->threads, handler->config->kind);
-	handler->host->on_trouble(text_string(&text),
+	handler->host->on_damage(text_string(&text),
 	    stuck >= handler->config->threads, handler->host->argument);
 	text_free(&text);
 }
@@ -412,6 +412,12 @@ plugin_cancel(struct handler *handler, struct task *task,
 	}
 }
 
+static int
+plugin_capacity(struct handler *handler)
+{
+	return handler->config->threads + handler->config->queue_limit;
+}
+
 static void
 plugin_close(struct handler *handler)
 {
@@ -426,4 +432,5 @@ const struct handler_ops handler_plugin = {.name = "plugin",
     .trouble = plugin_trouble,
     .start = plugin_start,
     .cancel = plugin_cancel,
+    .capacity = plugin_capacity,
     .close = plugin_close};

@@ -22,8 +22,10 @@ struct event_base;
 struct process;
 
 struct process_result {
-	int code, status; /* as waitid gives them: CLD_EXITED, … */
-	bool overflowed;  /* wrote more than output_limit, was killed */
+	int code, status;  /* as waitid gives them: CLD_EXITED, … */
+	bool overflowed;   /* wrote more than output_limit, was killed */
+	const char *limit; /* the one that ended it, in words; NULL: none */
+	int pids_refused;  /* pids_max that it ran into; 0: it did not */
 	size_t output_limit;
 	struct text *output;		 /* may be changed */
 	const struct output_lines *said; /* on standard error */
@@ -38,9 +40,17 @@ struct process_options {
 	const char *input; /* lives until the end */
 	size_t input_size, output_limit;
 	struct log_context context; /* of what it says; likewise */
+	/* In its place, asked when it says something; NULL: `context`. */
+	void (*describe)(struct log_context *ret_context, void *argument);
+	bool logs_output;      /* standard output goes to the log, too */
+	int64_t log_window_ms; /* of OUTPUT_LINES; 0: its whole life */
+	const struct handler_config *handler; /* whose limits hold; likewise */
 	process_end_cb *on_end;
 	void *argument;
 };
+
+/* Before the first of a process: makes room for descriptors of programs. */
+void process_prepare(void);
 
 /* `spawn` without its descriptors. 0, or -errno and what failed. Between
  * adopted_open and adopted_close. */
@@ -48,6 +58,9 @@ int process_new(const struct process_options *options,
     const struct spawn *spawn, struct process **ret_process,
     struct spawned *ret_spawned, enum spawn_step *ret_failed)
     __attribute__((warn_unused_result));
+
+/* Logs what it has said so far. */
+void process_listen(struct process *process);
 
 /* Sends a signal to its group. */
 void process_signal(struct process *process, int signal_number);

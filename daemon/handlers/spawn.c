@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -21,9 +21,6 @@ enum {
 	STACK_SIZE = 64 << 10,
 	GUARD_SIZE = 4 << 10,
 	SETUP_FAILED = 127,
-	OPEN_FILES = 1024,
-	OOM_SCORE_MORE = 200,
-	OOM_SCORE_MAX = 1000,
 };
 
 /* What the two sides share while the starter is suspended. */
@@ -67,10 +64,28 @@ adjust_oom_score(const char *score)
 }
 
 IN_CHILD static int
+set_limits(const struct spawn_limits *limits)
+{
+	adjust_oom_score(limits->oom_score_adj);
+	for (int i = 0; i < limits->count; i++)
+		if (setrlimit((__rlimit_resource_t)limits->rlimits[i].resource,
+			&limits->rlimits[i].limit) < 0)
+			return -1;
+	if (limits->umask >= 0)
+		(void)umask((mode_t)limits->umask);
+	if (limits->nice > 0)
+		(void)setpriority(PRIO_PROCESS, 0,
+		    getpriority(PRIO_PROCESS, 0) + limits->nice);
+	return 0;
+}
+
+IN_CHILD static int
 set_up(const struct shared *shared)
 {
 	const struct spawn *spawn = shared->spawn;
 
+	if (spawn->cgroup > 0 && write(spawn->cgroup, "0", 1) < 0)
+		return -1;
 	if (setpgid(0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -1;
 	if (getppid() != shared->parent) { /* it ended before the prctl */
@@ -84,8 +99,7 @@ set_up(const struct shared *shared)
 		return -1;
 	if (close_range(spawn->socket >= 0 ? 4 : 3, ~0U, 0) < 0)
 		return -1;
-	adjust_oom_score(spawn->limits->oom_score_adj);
-	return setrlimit(RLIMIT_NOFILE, &spawn->limits->files);
+	return set_limits(spawn->limits);
 }
 
 IN_CHILD static int
@@ -192,35 +206,6 @@ spawn_start(const struct spawn *spawn, struct spawned *ret_spawned,
 	spawned.start_time = start_time(before, spawned.pid);
 	*ret_spawned = spawned;
 	return 0;
-}
-
-static int
-own_oom_score(void)
-{
-	char buffer[16] = "";
-	int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
-	ssize_t length;
-
-	if (fd < 0)
-		return 0;
-	length = read(fd, buffer, sizeof(buffer) - 1);
-	close(fd);
-	return length > 0 ? (int)strtol(buffer, NULL, 10) : 0;
-}
-
-void
-spawn_limits(struct spawn_limits *ret_limits)
-{
-	struct rlimit *files = &ret_limits->files;
-	int score = own_oom_score() + OOM_SCORE_MORE;
-
-	if (getrlimit(RLIMIT_NOFILE, files) < 0)
-		files->rlim_cur = files->rlim_max = OPEN_FILES;
-	if (files->rlim_cur > OPEN_FILES)
-		files->rlim_cur = OPEN_FILES;
-	(void)snprintf(ret_limits->oom_score_adj,
-	    sizeof(ret_limits->oom_score_adj), "%d",
-	    score < OOM_SCORE_MAX ? score : OOM_SCORE_MAX);
 }
 
 char *

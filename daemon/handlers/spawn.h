@@ -16,8 +16,18 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+struct handler_config;
+
+enum { SPAWN_RLIMITS = 4 };
+
 struct spawn_limits {
-	struct rlimit files;
+	struct {
+		int resource; /* RLIMIT_NOFILE, … */
+		struct rlimit limit;
+	} rlimits[SPAWN_RLIMITS];
+	int count;
+	int umask;		/* below 0: ours */
+	int nice;		/* beyond ours; not above 0: none */
 	char oom_score_adj[16]; /* a number as text */
 };
 
@@ -28,6 +38,7 @@ struct spawn {
 	const char *directory;	   /* to start in */
 	int input, output, errors; /* its 0, 1, 2; each above 2 */
 	int socket;		   /* its 3; above 3; -1: it gets none */
+	int cgroup; /* its cgroup.procs, above 2; 0: it stays in ours */
 	const struct spawn_limits *limits;
 };
 
@@ -43,9 +54,11 @@ struct spawned {
 int spawn_start(const struct spawn *spawn, struct spawned *ret_spawned,
     enum spawn_step *ret_failed) __attribute__((warn_unused_result));
 
-/* Those of a handler, from our own: 1024 open files at first, and killed
- * before us when memory runs out. */
-void spawn_limits(struct spawn_limits *ret_limits);
+/* Those of a handler, from its configuration and our own: if it says nothing
+ * else, 1024 open files at first and no core; and killed before us when memory
+ * runs out. */
+void spawn_limits(
+    const struct handler_config *config, struct spawn_limits *ret_limits);
 
 /* A path for `name`: itself when it has a slash, else the first executable of
  * that name in `path` (PATH's form). Owned by the caller; NULL: none found. */

@@ -98,7 +98,8 @@ on_terminated(PGresult *result, void *argument)
 		    pg_message(result));
 }
 
-/* A frozen host keeps its session, which may hold locks, for long. */
+/* A frozen host keeps its session, which may hold locks, for long. Where a
+ * pooler stands in between, the session serves others by now. */
 static void
 terminate(struct scheduler *scheduler, int backend_pid)
 {
@@ -117,7 +118,8 @@ send_rescue(struct scheduler *scheduler, const struct rescue_report *report)
 	snprintf(limit, sizeof limit, "%d", scheduler->config->crash_limit);
 	const char *values[] = {
 	    worker, report->cause, report->started, limit, report->inside};
-	if (report->backend_pid != 0)
+	if (report->backend_pid != 0 &&
+	    scheduler->config->direct_database == NULL)
 		terminate(scheduler, report->backend_pid);
 	scheduler->rescue.busy =
 	    session_send(scheduler, &scheduler_rescue, values, on_rescued);

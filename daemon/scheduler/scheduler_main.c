@@ -27,6 +27,7 @@ on_config(struct config *config, uint64_t generation, void *argument)
 		scheduler_watch_configure(scheduler);
 	if (!scheduler->draining &&
 	    (differs(old->database, config->database) ||
+		differs(old->direct_database, config->direct_database) ||
 		old->prepared_statements != config->prepared_statements))
 		session_reopen(scheduler);
 	config_free(old);

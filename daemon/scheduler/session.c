@@ -230,8 +230,14 @@ on_lost(struct pg *pg, const char *reason, void *argument)
 static void
 on_ear_ready(struct pg *pg, void *argument)
 {
-	(void)pg;
 	struct scheduler *scheduler = argument;
+	struct session *session = &scheduler->session;
+	if (pg_is_pooled(pg) && !session->deaf_told)
+		log_warning("wake-ups come through a pooler; one that pools "
+			    "transactions loses them, and tasks wait for "
+			    "poll_interval. Name PostgreSQL itself in "
+			    "direct_database");
+	session->deaf_told = pg_is_pooled(pg);
 	wake_all(&scheduler->wake);
 	chores_poke(scheduler);
 }
@@ -274,17 +280,22 @@ connect_both(struct scheduler *scheduler)
 	    .on_lost = on_ear_lost,
 	    .on_notify = on_notify,
 	};
+	const struct config *config = scheduler->config;
 	struct session *session = &scheduler->session;
 	struct pg_options options = {
-	    .conninfo = scheduler->config->database,
+	    .conninfo = config->database,
 	    .application_name = "musterd scheduler",
-	    .prepare = scheduler->config->prepared_statements,
+	    .prepare = config->prepared_statements,
+	    .pooled = config->direct_database != NULL,
 	};
 	session->state = SESSION_AWAY;
 	session->hand =
 	    pg_new(scheduler->base, &options, &hand_callbacks, scheduler);
+	if (config->direct_database != NULL)
+		options.conninfo = config->direct_database;
 	options.application_name = "musterd listener";
 	options.listen = "muster";
+	options.pooled = false;
 	session->ear =
 	    pg_new(scheduler->base, &options, &ear_callbacks, scheduler);
 }

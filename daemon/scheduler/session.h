@@ -37,6 +37,7 @@ struct session {
 	bool cleared;	     /* nothing is left of an earlier life */
 	bool ready_sent;
 	bool lost_told; /* the outage is in the log */
+	bool deaf_told; /* that wake-ups may be lost, too */
 };
 
 void session_open(struct scheduler *scheduler);

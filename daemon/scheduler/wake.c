@@ -5,18 +5,24 @@
 #include <unistd.h>
 
 #include "common/busy.h"
+#include "common/child.h"
 
 enum { OTHERS_MS = 100 };
 
 static void
+ring(struct wake *wake, struct wake_worker *worker, uint64_t sign)
+{
+	/* A counter that is full is a worker that is awake. */
+	ssize_t written = write(worker->fd, &sign, sizeof sign);
+	(void)written;
+	wake->written++;
+}
+
+static void
 rouse(struct wake *wake, struct wake_worker *worker)
 {
-	uint64_t one = 1;
-	/* A counter that is full is a worker that is awake. */
-	ssize_t written = write(worker->fd, &one, sizeof one);
-	(void)written;
+	ring(wake, worker, CHILD_WAKE_WORK);
 	worker->awakened = true;
-	wake->written++;
 }
 
 static void
@@ -111,7 +117,7 @@ wake_one(struct wake *wake, int64_t id)
 {
 	for (size_t i = 0; i < wake->count; i++)
 		if (wake->workers[i].id == id) {
-			rouse(wake, &wake->workers[i]);
+			ring(wake, &wake->workers[i], CHILD_WAKE_CANCEL);
 			return true;
 		}
 	return false;

@@ -27,6 +27,7 @@ open_arrays(struct claim *claim)
 	claim->max = 0;
 	claim->max_bytes = 0;
 	claim->eager = 0;
+	claim->grouped = false;
 }
 
 static void
@@ -55,6 +56,7 @@ smaller(int a, int b)
 	return a < b ? a : b;
 }
 
+/* Without its queue's bound. */
 static int
 room_of(const struct route *route, const struct claim_facts *facts)
 {
@@ -64,11 +66,10 @@ room_of(const struct route *route, const struct claim_facts *facts)
 	if (route->binding == NULL ||
 	    mono_us_between(facts->now, route->paused_until) > 0)
 		return 0;
-	room = smaller(share_room(set->queue, facts->turn_us, facts->now),
-	    share_room(set->kind, facts->turn_us, facts->now));
+	room = share_room(set->kind, set->kind, 0, facts->turn_us, facts->now);
 	if (set->pool != NULL)
-		room = smaller(
-		    room, share_room(set->pool, facts->turn_us, facts->now));
+		room = smaller(room, share_room(set->pool, set->kind, 0,
+					 facts->turn_us, facts->now));
 	return smaller(room, CLAIM_MAX);
 }
 
@@ -87,31 +88,145 @@ add_floors(struct claim *claim, const struct floors *floors, int32_t route)
 	}
 }
 
-/* The routes of a queue share its room, so it bounds what all get. */
-static void
-add_queue(struct claim *claim, const struct claim_facts *facts,
-    const struct share *queue)
-{
-	int wanted = 0, eager = 0;
-	int room = share_room(queue, facts->turn_us, facts->now);
+/* Routes of a queue: those of brief tasks, or the others. */
+struct group {
+	bool brief;
+	const struct share *share; /* the queue's, or that of its longer ones */
+	struct share_bound *bound;
+	int promised;		 /* of its slots, to the other group */
+	int room;		 /* for all of them together */
+	int count;		 /* routes */
+	int wanted, eager, sure; /* tasks: all, of routes that may have
+				    more, of those that just gave some */
+};
 
+static bool
+is_of_group(const struct route *route, const struct claim_facts *facts,
+    const struct share *queue, bool brief)
+{
+	return route->shares.queue == queue &&
+	       share_is_brief(route->shares.kind, facts->turn_us) == brief;
+}
+
+/* `room`: what its group has for tasks of its kind. Together they get what the
+ * slowest of those would that gave some last time, else no more than the free
+ * slots. */
+static void
+add_want(struct group *group, const struct route *route, int room)
+{
+	if (route->gave) {
+		group->room =
+		    group->sure == 0 ? room : smaller(group->room, room);
+		group->sure += route->want;
+	}
+	if (!route->drained)
+		group->eager += route->want;
+	group->count++;
+	group->wanted += route->want;
+}
+
+static void
+find_wants(const struct claim_facts *facts, const struct share *queue,
+    struct group *group)
+{
+	group->room = share_free(group->share);
 	for (int i = 0; i < facts->routes->count; i++) {
 		struct route *route = facts->routes->items[i];
+		int room;
 
-		if (route->shares.queue != queue)
+		if (!is_of_group(route, facts, queue, group->brief))
 			continue;
-		route->want = room_of(route, facts);
-		if (route->want == 0)
+		room = share_room(group->share, route->shares.kind,
+		    group->promised, facts->turn_us, facts->now);
+		route->want = smaller(room_of(route, facts), room);
+		route->bound = group->bound;
+		if (route->want > 0)
+			add_want(group, route, room);
+	}
+	if (group->count == 1)
+		group->room = group->wanted;
+	group->wanted = smaller(group->wanted, group->room);
+	group->eager = smaller(group->eager, group->room);
+	group->sure = smaller(group->sure, group->room);
+	*group->bound = (struct share_bound){.room = group->room};
+}
+
+static void
+add_pair(struct claim *claim, int route, int want)
+{
+	add_number(&claim->routes, route);
+	add_number(&claim->wants, want);
+}
+
+static void
+add_wants(struct claim *claim, const struct claim_facts *facts,
+    const struct share *queue, const struct group *group)
+{
+	for (int i = 0; i < facts->routes->count; i++) {
+		const struct route *route = facts->routes->items[i];
+
+		if (route->want == 0 ||
+		    !is_of_group(route, facts, queue, group->brief))
 			continue;
-		wanted += route->want;
-		if (!route->drained)
-			eager += route->want;
-		add_number(&claim->routes, route->id);
-		add_number(&claim->wants, route->want);
+		add_pair(claim, route->id, route->want);
 		add_floors(claim, facts->floors, route->id);
 	}
-	claim->max += smaller(wanted, room);
-	claim->eager += smaller(eager, room);
+}
+
+/* One route needs no bound but its own, unless it would fall under that of the
+ * routes before it. */
+static void
+add_groups(struct claim *claim, const struct claim_facts *facts,
+    const struct share *queue, const struct group *first,
+    const struct group *second)
+{
+	int count = first->count + second->count, room = queue->all.room;
+	bool bounded = first->count > 1 && first->room < room;
+
+	if (count > 1 || (count == 1 && claim->grouped)) {
+		add_pair(claim, CLAIM_BOUND_QUEUE, room);
+		claim->grouped = true;
+	}
+	if (bounded)
+		add_pair(claim, CLAIM_BOUND_GROUP, first->room);
+	add_wants(claim, facts, queue, first);
+	if (second->count > 0 &&
+	    (bounded || (second->count > 1 && second->room < room)))
+		add_pair(claim, CLAIM_BOUND_GROUP, second->room);
+	add_wants(claim, facts, queue, second);
+}
+
+/*
+ * The slots of a queue are for both groups: slots that longer tasks wait for
+ * are none on which brief ones may count, and all get no more than what one
+ * group alone would get at most.
+ */
+static void
+add_queue(
+    struct claim *claim, const struct claim_facts *facts, struct share *queue)
+{
+	struct group longer = {.share = queue->longer, .bound = &queue->others};
+	struct group brief = {
+	    .brief = true, .share = queue, .bound = &queue->brief};
+	int room = share_free(queue);
+
+	find_wants(facts, queue, &longer);
+	brief.promised = longer.sure;
+	find_wants(facts, queue, &brief);
+	if (room < brief.wanted)
+		room = brief.wanted;
+	if (room < longer.wanted)
+		room = longer.wanted;
+	queue->all = (struct share_bound){.room = room};
+	add_groups(claim, facts, queue, &brief, &longer);
+	claim->max += smaller(brief.wanted + longer.wanted, room);
+	claim->eager += smaller(brief.eager + longer.eager, room);
+}
+
+static bool
+is_reached(const struct share_bound *bound)
+{
+	return bound->got >= bound->room;
 }
 
 void
@@ -123,8 +238,19 @@ claim_learn(const struct claim *claim, const struct route_list *routes,
 
 		if (route->want == 0)
 			continue;
-		route->drained =
-		    !cut && total < claim->max && route->got < route->want;
+		route->bound->got += route->got;
+		route->shares.queue->all.got += route->got;
+	}
+	for (int i = 0; i < routes->count; i++) {
+		struct route *route = routes->items[i];
+
+		if (route->want == 0)
+			continue;
+		route->drained = !cut && total < claim->max &&
+				 route->got < route->want &&
+				 !is_reached(route->bound) &&
+				 !is_reached(&route->shares.queue->all);
+		route->gave = route->got > 0 && !route->drained;
 	}
 }
 

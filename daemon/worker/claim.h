@@ -20,14 +20,19 @@ enum {
 	CLAIM_LEAST = 64 << 10, /* with less than this left, none */
 	CLAIM_PAUSE_MS = 100,	/* of a route whose tasks got stuck here */
 	CLAIM_PAUSE_MAX_MS = 3200,
+
+	/* Among the routes: how much those that follow get together. */
+	CLAIM_BOUND_QUEUE = -1,
+	CLAIM_BOUND_GROUP = -2,
 };
 
 struct claim {
-	struct text routes, wants;
+	struct text routes, wants; /* with bounds among them */
 	struct text floor_routes, floor_ranks, floor_lanes, floor_seqs;
 	int max;	   /* tasks at most; 0: nothing is asked for */
 	int64_t max_bytes; /* of their payloads */
 	int eager;	   /* of `max`: where the last turn left tasks behind */
+	bool grouped;	   /* a bound stands among the routes */
 };
 
 struct claim_facts {

@@ -7,6 +7,7 @@
 #include "common/busy.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "daemon/worker/host.h"
 #include "daemon/worker/worker.h"
 
 enum { EXIT_NOT_TOLD = 75, IDS_IN_A_LINE = 50 };
@@ -62,6 +63,7 @@ worker_drain_begin(struct worker *worker, int64_t cancel_ms, int64_t gone_ms)
 		scoreboard_set_state(worker->board, SCOREBOARD_DRAINING);
 		log_debug("draining, %zu tasks held", worker->table.count);
 		run_give_back(worker);
+		(void)host_drain(worker);
 	}
 	arm(worker, drain->cancel_at);
 	turn_kick(worker);
@@ -154,23 +156,36 @@ give_up(struct worker *worker)
 	finish(worker, count);
 }
 
-void
-worker_drain_check(struct worker *worker)
+/* No task is held, and PostgreSQL has been told of all. */
+static bool
+owes_nothing(const struct worker *worker)
+{
+	return worker->table.count == 0 && TAILQ_EMPTY(&worker->started) &&
+	       worker->turn.state != TURN_UNDER_WAY && !worker->turn.unanswered;
+}
+
+static void
+leave(struct worker *worker)
 {
 	struct drain *drain = &worker->drain;
 
-	if (drain->state == DRAIN_NOT || drain->state >= DRAIN_LEAVING)
-		return;
-	if (worker->table.count > 0 || !TAILQ_EMPTY(&worker->started))
-		return;
-	if (worker->turn.state == TURN_UNDER_WAY || worker->turn.unanswered)
-		return;
 	drain->state = DRAIN_LEAVING;
 	arm(worker, mono_add_ms(mono_now(), DRAIN_LEAVE_MS));
 	if (member_is_in(worker))
 		member_leave(worker);
 	else
 		finish(worker, 0);
+}
+
+void
+worker_drain_check(struct worker *worker)
+{
+	enum drain_state state = worker->drain.state;
+
+	if (state == DRAIN_NOT || state >= DRAIN_LEAVING)
+		return;
+	if (owes_nothing(worker) && host_drain(worker) == 0)
+		leave(worker);
 }
 
 void
@@ -195,7 +210,10 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 		turn_kick(worker);
 		break;
 	case DRAIN_CANCELLING:
-		give_up(worker);
+		if (owes_nothing(worker))
+			leave(worker); /* what handlers keep ends with us */
+		else
+			give_up(worker);
 		break;
 	case DRAIN_LEAVING:
 		finish(worker, 0);

@@ -11,6 +11,8 @@
 #include "daemon/worker/verdict.h"
 #include "daemon/worker/worker.h"
 
+enum { NUMBER_SIZE = 24 };
+
 static bool
 needs_payload(const struct running *running)
 {
@@ -33,12 +35,21 @@ fetch_is_needed(const struct running *running)
 
 static void on_fetched(PGresult *result, void *argument);
 
+/* How much more may be held; 0 or less: nothing, but for one task. */
+static int64_t
+room_bytes(const struct worker *worker)
+{
+	return (int64_t)CLAIM_HELD - (int64_t)worker->held_bytes;
+}
+
 static void
 send_fetch(struct worker *worker)
 {
 	struct fetch *fetch = &worker->fetch;
 	struct text ids = TEXT_EMPTY;
-	const char *values[1];
+	int64_t most = room_bytes(worker);
+	char bytes[NUMBER_SIZE];
+	const char *values[2] = {NULL, bytes};
 
 	for (int i = 0; i < fetch->count; i++) {
 		text_add_char(&ids, i == 0 ? '{' : ',');
@@ -46,6 +57,9 @@ send_fetch(struct worker *worker)
 	}
 	text_add_char(&ids, '}');
 	values[0] = text_string(&ids);
+	if (most > FETCH_INPUTS_BYTES)
+		most = FETCH_INPUTS_BYTES;
+	snprintf(bytes, sizeof(bytes), "%" PRId64, most);
 	fetch->under_way =
 	    pg_send(worker->pg,
 		fetch->inputs ? &statement_inputs : &statement_payload, values,
@@ -82,6 +96,8 @@ void
 fetch_next(struct worker *worker)
 {
 	if (worker->fetch.under_way || !member_is_in(worker))
+		return;
+	if (room_bytes(worker) <= 0 && !TAILQ_EMPTY(&worker->started))
 		return;
 	choose(worker);
 	if (worker->fetch.count > 0)

@@ -188,7 +188,8 @@ member_open(struct worker *worker)
 	    .on_ready = on_ready, .on_lost = on_lost};
 	struct pg_options options = {.conninfo = worker->config->database,
 	    .application_name = "musterd worker",
-	    .prepare = worker->config->prepared_statements};
+	    .prepare = worker->config->prepared_statements,
+	    .pooled = worker->config->direct_database != NULL};
 	struct member *member = &worker->member;
 
 	member->beat = evtimer_new(worker->base, on_beat, worker);

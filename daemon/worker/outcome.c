@@ -64,14 +64,16 @@ log_failure(const struct running *running, const struct verdict_case *what,
 }
 
 static void
-log_outcome(const struct running *running, const struct verdict_case *what)
+log_outcome(const struct running *running, const struct verdict_case *what,
+    const char *trace_id)
 {
 	const struct task *task = &running->task;
 	struct log_context about = {.task = task->id,
 	    .flow = task->flow,
 	    .attempt = task->attempt,
 	    .kind = task->kind,
-	    .queue = task->queue};
+	    .queue = task->queue,
+	    .trace_id = trace_id};
 
 	switch (running->finish.outcome) {
 	case 'c':
@@ -123,6 +125,6 @@ outcome_judge(struct worker *worker, struct running *running,
 	running->finish = finish;
 	worker->held_bytes += running_bytes(running);
 	if (verdict == VERDICT_TELL)
-		log_outcome(running, &what);
+		log_outcome(running, &what, outcome->trace_id);
 	return verdict;
 }

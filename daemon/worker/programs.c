@@ -32,25 +32,59 @@ ask_handlers(struct worker *worker)
 	}
 }
 
-static bool
-is_missing(const struct handler_config *handler)
+/* The first of an http handler's files that cannot be read; NULL: none. */
+static const char *
+missing_file(const struct handler_config *handler)
 {
-	return handler->type == HANDLER_EXEC &&
-	       strchr(handler->argv[0], '/') != NULL &&
-	       access(handler->argv[0], X_OK) != 0;
+	char *const *header = handler->headers;
+
+	if (handler->ca_file != NULL && access(handler->ca_file, R_OK) != 0)
+		return handler->ca_file;
+	for (; header != NULL && *header != NULL; header++) {
+		const char *file = *header + strcspn(*header, "=<");
+
+		if (*file == '<' && access(file + 1, R_OK) != 0)
+			return file + 1;
+	}
+	return NULL;
+}
+
+static const char *
+missing_program(const char *program)
+{
+	return strchr(program, '/') != NULL && access(program, X_OK) != 0
+		   ? program
+		   : NULL;
+}
+
+/* What the handler cannot run without; errno says why. NULL: nothing. */
+static const char *
+missing(const struct handler_config *handler)
+{
+	switch (handler->type) {
+	case HANDLER_EXEC:
+		return missing_program(handler->argv[0]);
+	case HANDLER_POOL:
+		return missing_program(handler->pool[0]);
+	case HANDLER_HTTP:
+		return missing_file(handler);
+	default:
+		return NULL;
+	}
 }
 
 static void
-tell(struct worker *worker, const struct handler_config *handler)
+tell(struct worker *worker, const struct handler_config *handler,
+    const char *what)
 {
 	const char *reason = strerror(errno);
 
 	loop_status(worker->loop, "handler of %s cannot run: %s: %s",
-	    handler->kind, handler->argv[0], reason);
+	    handler->kind, what, reason);
 	if (worker->slot == 0)
 		log_warning("handler of %s cannot run: %s: %s; its tasks will "
 			    "be tried again",
-		    handler->kind, handler->argv[0], reason);
+		    handler->kind, what, reason);
 }
 
 void
@@ -60,11 +94,14 @@ programs_try(struct worker *worker)
 	bool missed = worker->program_missing;
 
 	worker->program_missing = false;
-	for (size_t i = 0; i < config->handler_count; i++)
-		if (is_missing(&config->handlers[i])) {
-			worker->program_missing = true;
-			tell(worker, &config->handlers[i]);
-		}
+	for (size_t i = 0; i < config->handler_count; i++) {
+		const char *what = missing(&config->handlers[i]);
+
+		if (what == NULL)
+			continue;
+		worker->program_missing = true;
+		tell(worker, &config->handlers[i], what);
+	}
 	ask_handlers(worker);
 	if (missed && !worker->program_missing)
 		loop_status(worker->loop, "%s", "");

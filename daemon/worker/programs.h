@@ -1,6 +1,6 @@
 /*
- * Whether the programs of exec handlers can be run at all, tried from inside
- * the service before the first task needs one.
+ * Whether the programs of exec handlers and the files of http handlers are
+ * there at all, tried from inside the service before the first task needs one.
  */
 #ifndef DAEMON_WORKER_PROGRAMS_H
 #define DAEMON_WORKER_PROGRAMS_H

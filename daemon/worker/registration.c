@@ -43,7 +43,7 @@ learn_routes(struct worker *worker, const PGresult *result)
 
 		(void)route_get(&worker->routes,
 		    (int)row_int(result, row, REGISTER_ROUTE),
-		    share_list_get(&worker->queues, queue),
+		    share_list_get_queue(&worker->queues, queue),
 		    share_list_get(&worker->kinds, kind));
 	}
 	worker_share_out(worker);
@@ -102,9 +102,11 @@ send_registration(struct worker *worker)
 {
 	struct text queues = TEXT_EMPTY, kinds = TEXT_EMPTY;
 	char id[NUMBER_SIZE], pid[NUMBER_SIZE], host[256] = "";
+	const struct config *config = worker->config;
+	bool has_session =
+	    config->prepared_statements && config->direct_database == NULL;
 	const char *values[] = {id, worker->instance, host, pid,
-	    PACKAGE_VERSION, NULL, NULL,
-	    worker->config->prepared_statements ? "t" : "f"};
+	    PACKAGE_VERSION, NULL, NULL, has_session ? "t" : "f"};
 
 	snprintf(id, sizeof(id), "%" PRId64, worker->member.id);
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());

@@ -15,10 +15,12 @@ struct route {
 	struct share_set shares;
 	const struct binding *binding; /* in force; NULL: none */
 	struct running_list backlog;
-	TAILQ_ENTRY(route) link; /* among those with a backlog */
-	int want, got;		 /* in the last turn */
-	bool drained;		 /* it gave less than was wanted */
-	int64_t pause_ms;	 /* after tasks of it had to be given back */
+	TAILQ_ENTRY(route) link;   /* among those with a backlog */
+	int want, got;		   /* in the last turn */
+	struct share_bound *bound; /* of its group then */
+	bool drained;		   /* it gave less than was wanted */
+	bool gave;		   /* some, and it may have more */
+	int64_t pause_ms;	   /* after tasks of it had to be given back */
 	struct mono paused_until;
 };
 

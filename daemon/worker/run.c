@@ -47,6 +47,8 @@ run_claimed(struct worker *worker, struct running *running)
 		return;
 	}
 	running->shares = route->shares;
+	if (!share_is_brief(route->shares.kind, worker->turn.us))
+		running->shares.longer = route->shares.queue->longer;
 	share_set_claimed(&running->shares);
 	running->state = RUNNING_BACKLOG;
 	if (TAILQ_EMPTY(&route->backlog))
@@ -107,9 +109,20 @@ run_start(struct worker *worker, struct running *running)
 	    running->task.id, running->task.queue, running->task.kind);
 	worker->run.starting = running;
 	binding->ops->start(binding->handler, &running->task);
-	if (worker->run.starting == running) /* its outcome is still to come */
+	if (worker->run.starting == running && /* its outcome is to come */
+	    !binding->ops->begins_later)
 		arm_time_limit(worker, running);
 	worker->run.starting = NULL;
+}
+
+void
+run_begun(struct task *task, void *argument)
+{
+	struct running *running = running_of(task);
+
+	task->started = mono_now();
+	if (running->timer == NULL && !running->cancelled)
+		arm_time_limit(argument, running);
 }
 
 void
@@ -207,13 +220,24 @@ run_backlog(struct worker *worker)
 		watch_for_stuck(worker);
 }
 
+/* What was claimed ahead starts within about two turns. To give it back takes
+ * one turn here and one elsewhere, and costs the task its place in the line: it
+ * pays only after longer. */
+static int64_t
+stuck_ms(const struct worker *worker)
+{
+	int64_t turns_ms = 3 * worker->turn.us / 1000;
+
+	return turns_ms > RUN_STUCK_MS ? turns_ms : RUN_STUCK_MS;
+}
+
 /* No slot of it came free for long: another worker may have one. */
 static void
 look_at_route(struct worker *worker, struct route *route, struct mono now)
 {
 	struct running *first = TAILQ_FIRST(&route->backlog);
 
-	if (mono_ms_between(first->claimed, now) < RUN_STUCK_MS ||
+	if (mono_ms_between(first->claimed, now) < stuck_ms(worker) ||
 	    share_set_can_start(&first->shares))
 		return;
 	while ((first = TAILQ_FIRST(&route->backlog)) != NULL)

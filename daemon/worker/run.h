@@ -15,7 +15,8 @@ struct worker;
 
 enum {
 	RUN_SLICE_US = 5000, /* starts at a stretch before the loop goes on */
-	RUN_STUCK_MS = 100,  /* in the backlog before it is given back */
+	RUN_STUCK_MS =
+	    100, /* at least, in the backlog before it is given back */
 };
 
 struct run {
@@ -54,6 +55,8 @@ void run_fenced(struct worker *worker, struct running *running);
 /* PostgreSQL has been told, or need not be: forgets it. */
 void run_forget(struct worker *worker, struct running *running);
 
+/* Its handler turns to it (handler_begun_cb; the argument is the worker). */
+void run_begun(struct task *task, void *argument);
 /* A handler's report (handler_done_cb; the argument is the worker). */
 void run_done(struct task *task, const struct outcome *outcome, void *argument);
 

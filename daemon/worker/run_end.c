@@ -2,6 +2,7 @@
 #include <event2/event.h>
 
 #include "daemon/worker/outcome.h"
+#include "daemon/worker/stream.h"
 #include "daemon/worker/worker.h"
 
 void
@@ -153,9 +154,12 @@ run_done(struct task *task, const struct outcome *outcome, void *argument)
 
 	if (worker->run.starting == running)
 		worker->run.starting = NULL;
+	if (!running->binding->ops->ignores_data)
+		events_catch_up(worker);
 	drop_timer(running);
 	scoreboard_task_end(worker->board, task->scoreboard_slot);
 	verdict = outcome_judge(worker, running, outcome);
+	stream_end(worker, running, verdict);
 	if (verdict == VERDICT_TELL) {
 		leave_state(worker, running);
 		to_finished(worker, running);

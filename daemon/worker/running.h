@@ -20,6 +20,7 @@
 
 struct binding;
 struct event;
+struct outbox_task;
 struct route;
 
 enum running_state {
@@ -56,9 +57,11 @@ struct running {
 	bool no_payload; /* it did not come along: fetch it if needed */
 	bool large;	 /* its payload is more than turns carry */
 	struct mono claimed, slot_at;
-	char *payload, *inputs; /* owned */
-	struct event *timer;	/* its time limit; NULL: not armed */
-	bool cancelled;		/* its handler was told, for `reason` */
+	char *payload, *inputs;	  /* owned */
+	struct event *timer;	  /* its time limit; NULL: not armed */
+	struct outbox_task *told; /* what it tells while it runs; the outbox's;
+				     NULL: nothing so far */
+	bool cancelled;		  /* its handler was told, for `reason` */
 	enum cancel_reason reason;
 	struct finish finish;
 	int refused;	     /* how often PostgreSQL refused the finish */

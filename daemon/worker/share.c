@@ -6,7 +6,13 @@
 
 #include "common/scoreboard.h"
 
-enum { LEARN = 16 }; /* a new run time counts one part in so many */
+/* A new run time counts one part in so many: one that is longer than thought
+ * is believed sooner, or a kind that is quick as a rule and slow at times would
+ * be taken for a quick one again and again. */
+enum { LEARN_LONGER = 2, LEARN_SHORTER = 32 };
+
+/* Claimed ahead is what is started within so many turns. */
+static const double TURNS_AHEAD = 1.5;
 
 int
 share_part(int total, int workers, int slot)
@@ -41,21 +47,69 @@ share_list_get(struct share_list *list, const char *name)
 	return list->items[list->count++];
 }
 
+struct share *
+share_list_get_queue(struct share_list *list, const char *name)
+{
+	struct share *share = share_list_get(list, name);
+
+	if (share->longer == NULL)
+		share->longer = share_new(name);
+	return share;
+}
+
+static void
+share_delete(struct share *share)
+{
+	if (share == NULL)
+		return;
+	share_delete(share->longer);
+	free(share->name);
+	free(share);
+}
+
 void
 share_list_free(struct share_list *list)
 {
-	for (int i = 0; i < list->count; i++) {
-		free(list->items[i]->name);
-		free(list->items[i]);
-	}
+	for (int i = 0; i < list->count; i++)
+		share_delete(list->items[i]);
 	free(list->items);
 	*list = (struct share_list){0};
+}
+
+void
+share_set_limit(struct share *share, int total, int workers, int slot)
+{
+	if (total >= SHARE_NO_LIMIT)
+		share->limit = SHARE_NO_LIMIT;
+	else if (total <= share->elsewhere)
+		share->limit = 0;
+	else
+		share->limit =
+		    share_part(total - share->elsewhere, workers, slot);
+	if (share->longer != NULL)
+		share->longer->limit = share->limit;
+}
+
+void
+share_cap(struct share *share, int most)
+{
+	if (share->limit > most)
+		share->limit = most;
+	if (share->longer != NULL)
+		share->longer->limit = share->limit;
+}
+
+bool
+share_is_brief(const struct share *share, int64_t turn_us)
+{
+	return share->mean_us != 0 &&
+	       share->mean_us <= TURNS_AHEAD * (double)turn_us;
 }
 
 bool
 share_can_start(const struct share *share)
 {
-	return share->running + share->elsewhere < share->limit;
+	return share->running < share->limit;
 }
 
 void
@@ -90,45 +144,63 @@ share_ended(struct share *share, struct mono began, struct mono ended)
 		ran = 1;
 	if (share->mean_us == 0)
 		share->mean_us = ran;
+	else if (ran > share->mean_us)
+		share->mean_us += (ran - share->mean_us) / LEARN_LONGER;
 	else
-		share->mean_us += (ran - share->mean_us) / LEARN;
-}
-
-/* Of those that run now: what was measured, unless they have already been at
- * it for clearly longer. */
-static double
-expected_us(const struct share *share, struct mono now)
-{
-	double age = (double)(now.us - share->began_sum / share->running);
-
-	return age > 2 * share->mean_us ? age : share->mean_us;
+		share->mean_us += (ran - share->mean_us) / LEARN_SHORTER;
 }
 
 int
-share_ahead(const struct share *share, int64_t turn_us, struct mono now)
+share_free(const struct share *share)
 {
-	int slots = share->limit - share->elsewhere;
-	int free_slots = slots - share->running;
-	double each_us = 0, ahead;
+	return share->limit > share->claimed ? share->limit - share->claimed
+					     : 0;
+}
 
-	if (share->mean_us == 0 || slots <= 0)
+/* How many of those that run now end in a us: as measured, unless they have
+ * already been at it for clearly longer. */
+static double
+ends_per_us(int running, int64_t began_sum, double mean_us, struct mono now)
+{
+	double age;
+
+	if (running == 0 || mean_us == 0)
+		return 0;
+	age = (double)(now.us - began_sum / running);
+	return running / (age > 2 * mean_us ? age : mean_us);
+}
+
+int
+share_ahead(const struct share *share, const struct share *kind, int promised,
+    int64_t turn_us, struct mono now)
+{
+	static const struct share none;
+	const struct share *longer =
+	    share->longer != NULL ? share->longer : &none;
+	int free_slots = share->limit - share->running - promised;
+	double mean_us = kind->mean_us, each_us = 0, ahead;
+
+	if (mean_us == 0 || share->limit <= 0)
 		return 0;
 	if (free_slots > 0)
-		each_us += free_slots / share->mean_us;
-	if (share->running > 0)
-		each_us += share->running / expected_us(share, now);
-	ahead = 1.5 * (double)turn_us * each_us;
+		each_us += free_slots / mean_us;
+	each_us += ends_per_us(share->running - longer->running,
+	    share->began_sum - longer->began_sum, mean_us, now);
+	each_us += ends_per_us(
+	    longer->running, longer->began_sum, longer->mean_us, now);
+	ahead = TURNS_AHEAD * (double)turn_us * each_us;
 	return ahead > SHARE_AHEAD_MAX ? SHARE_AHEAD_MAX : (int)ahead;
 }
 
 int
-share_room(const struct share *share, int64_t turn_us, struct mono now)
+share_room(const struct share *share, const struct share *kind, int promised,
+    int64_t turn_us, struct mono now)
 {
-	int room = share->limit - share->elsewhere - share->claimed;
+	int room = share->limit - share->claimed;
 
-	if (share->limit <= share->elsewhere)
+	if (share->limit <= 0)
 		return 0;
-	room += share_ahead(share, turn_us, now);
+	room += share_ahead(share, kind, promised, turn_us, now);
 	return room < 0 ? 0 : room;
 }
 
@@ -146,6 +218,8 @@ share_set_claimed(const struct share_set *set)
 	share_claimed(set->kind);
 	if (set->pool != NULL)
 		share_claimed(set->pool);
+	if (set->longer != NULL)
+		share_claimed(set->longer);
 }
 
 void
@@ -155,6 +229,8 @@ share_set_released(const struct share_set *set)
 	share_released(set->kind);
 	if (set->pool != NULL)
 		share_released(set->pool);
+	if (set->longer != NULL)
+		share_released(set->longer);
 }
 
 void
@@ -164,6 +240,8 @@ share_set_started(const struct share_set *set, struct mono at)
 	share_started(set->kind, at);
 	if (set->pool != NULL)
 		share_started(set->pool, at);
+	if (set->longer != NULL)
+		share_started(set->longer, at);
 }
 
 void
@@ -174,4 +252,6 @@ share_set_ended(
 	share_ended(set->kind, began, ended);
 	if (set->pool != NULL)
 		share_ended(set->pool, began, ended);
+	if (set->longer != NULL)
+		share_ended(set->longer, began, ended);
 }

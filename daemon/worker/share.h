@@ -1,11 +1,16 @@
 /*
  * Concurrency: how many tasks of a queue or of a kind this worker may run at a
  * time, how many it holds, and how many more it may claim. A concurrency holds
- * for the instance; each of its workers has a part of it.
+ * for the instance; each of its workers has a part of what the workers leave
+ * that are being replaced.
  *
  * A worker may claim a little beyond its free slots, but only what its own
- * measured rate will start before the next turn brings more (share_ahead): a
- * slow task is never parked here while another worker idles.
+ * measured rate will start before the next turn brings more (share_ahead). In
+ * a queue the tasks of kinds that take longer than a turn, or are not measured
+ * yet, are counted once more for themselves: however quick the others are,
+ * such tasks get no more than the slots. So a slow task is not parked here
+ * while another worker idles, and none is given back, which would cost it its
+ * place in the line.
  */
 #ifndef DAEMON_WORKER_SHARE_H
 #define DAEMON_WORKER_SHARE_H
@@ -20,15 +25,24 @@ enum {
 	SHARE_AHEAD_MAX = 400, /* claimed beyond the slots, at most */
 };
 
+/* What routes of a queue could get together in the last turn, and got. */
+struct share_bound {
+	int room, got;
+};
+
 struct share {
-	char *name;	   /* owned */
-	uint32_t hash;	   /* scoreboard_hash of the name */
-	int limit;	   /* this worker's slots */
-	int elsewhere;	   /* of them taken by the predecessor's tasks */
-	int claimed;	   /* held and not finished, running ones included */
-	int running;	   /* have a slot */
-	int64_t began_sum; /* sum of their starts, us */
-	double mean_us;	   /* of a task's run time; 0: not measured yet */
+	char *name;	      /* owned */
+	uint32_t hash;	      /* scoreboard_hash of the name */
+	int elsewhere;	      /* tasks that run in workers that leave */
+	int limit;	      /* this worker's slots */
+	int claimed;	      /* held and not finished, running ones included */
+	int running;	      /* have a slot */
+	int64_t began_sum;    /* sum of their starts, us */
+	double mean_us;	      /* of a task's run time, quick to grow and slow to
+				 shrink; 0: not measured yet */
+	struct share *longer; /* of a queue: its tasks of kinds that are not
+				 brief; owned; NULL: not a queue's */
+	struct share_bound all, brief, others; /* of a queue */
 };
 
 /* Slot number `slot` (from 0) of `workers` gets its part of `total`. */
@@ -41,12 +55,15 @@ struct share_list {
 };
 /* Finds or adds one; a new one has no slot. */
 struct share *share_list_get(struct share_list *list, const char *name);
+/* As a queue's, which has `longer`. */
+struct share *share_list_get_queue(struct share_list *list, const char *name);
 void share_list_free(struct share_list *list);
 
-/* The shares that one task takes part of: those of its queue, of its kind, and
- * for sql tasks of the worker's extra connections (else NULL). */
+/* The shares that one task takes part of: those of its queue, of its kind, for
+ * sql tasks of the worker's extra connections (else NULL), and the queue's for
+ * longer ones (NULL: it was brief when the task was claimed). */
 struct share_set {
-	struct share *queue, *kind, *pool;
+	struct share *queue, *kind, *pool, *longer;
 };
 bool share_set_can_start(const struct share_set *set);
 void share_set_claimed(const struct share_set *set);
@@ -57,6 +74,20 @@ void share_set_ended(
 
 bool share_can_start(const struct share *share);
 
+/* Whether its tasks are known to end within a turn. */
+bool share_is_brief(const struct share *share, int64_t turn_us);
+
+/*
+ * Gives slot `slot` of `workers` its part of what of `total` is not taken
+ * elsewhere (SHARE_NO_LIMIT: no limit). The workers count at different times,
+ * but what runs elsewhere only gets less, and a part only grows with the whole:
+ * together with it they never run more than `total`.
+ */
+void share_set_limit(struct share *share, int total, int workers, int slot);
+
+/* After share_set_limit: no more than `most` in this worker. */
+void share_cap(struct share *share, int most);
+
 /* A task of it was claimed, or is no longer held. */
 void share_claimed(struct share *share);
 void share_released(struct share *share);
@@ -65,10 +96,17 @@ void share_released(struct share *share);
 void share_started(struct share *share, struct mono at);
 void share_ended(struct share *share, struct mono began, struct mono ended);
 
-/* How many tasks will leave it while a turn takes `turn_us`. */
-int share_ahead(const struct share *share, int64_t turn_us, struct mono now);
+/* How many slots no claimed task will need. */
+int share_free(const struct share *share);
+
+/* How many tasks will leave it while a turn takes `turn_us`, if those that will
+ * come run as long as those of `kind` (itself, for any that it has), and others
+ * take `promised` of its slots for long. */
+int share_ahead(const struct share *share, const struct share *kind,
+    int promised, int64_t turn_us, struct mono now);
 
 /* How many more may be claimed: free slots and share_ahead; 0 or more. */
-int share_room(const struct share *share, int64_t turn_us, struct mono now);
+int share_room(const struct share *share, const struct share *kind,
+    int promised, int64_t turn_us, struct mono now);
 
 #endif

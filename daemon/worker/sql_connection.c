@@ -13,7 +13,12 @@
 #include "daemon/worker/worker.h"
 
 /* The worker's own timer comes first; the server's is for when we are gone. */
-enum { SERVER_LIMIT_SLACK_MS = 2000, CANCEL_MS = 5000, NUMBER_SIZE = 24 };
+enum {
+	SERVER_LIMIT_SLACK_MS = 2000,
+	CANCEL_MS = 5000,
+	CANCEL_AGAIN_MS = 100,
+	NUMBER_SIZE = 24
+};
 
 static void
 set_timer(struct sql_connection *connection, int64_t ms)
@@ -213,10 +218,59 @@ check(struct sql_connection *connection)
 }
 
 static void
+on_told(PGresult *result, void *argument)
+{
+	struct sql_connection *connection = argument;
+
+	(void)result;
+	connection->telling = false;
+}
+
+/* A cancel that reaches the server before the statement does is lost there, so
+ * it is sent again until the call has ended. The session ends with it (rest):
+ * one that is late finds nothing. Should none be sent, the grace time ends it.
+ */
+static void
+tell_to_end(struct sql_connection *connection)
+{
+	struct worker *worker = connection->pool->worker;
+	int64_t left_ms = mono_ms_between(mono_now(), connection->give_up);
+	char pid[NUMBER_SIZE];
+	const char *values[] = {pid};
+
+	snprintf(pid, sizeof(pid), "%d", pg_backend_pid(connection->pg));
+	if (!connection->telling)
+		connection->telling =
+		    pg_send(worker->pg, &statement_cancel_backend, values,
+			on_told, connection) == 0;
+	if (left_ms > CANCEL_AGAIN_MS)
+		left_ms = CANCEL_AGAIN_MS;
+	set_timer(connection, left_ms > 0 ? left_ms : 0);
+}
+
+void
+sql_connection_cancel(struct sql_connection *connection, int64_t grace_ms)
+{
+	struct mono give_up = mono_add_ms(mono_now(), grace_ms);
+
+	if (connection->state != SQL_CALLING) {
+		sql_connection_close(connection);
+		sql_answer_lost(connection, false);
+		return;
+	}
+	if (!connection->told || give_up.us < connection->give_up.us)
+		connection->give_up = give_up;
+	connection->told = true;
+	tell_to_end(connection);
+}
+
+static void
 be_patient_no_longer(struct sql_connection *connection)
 {
 	if (!connection->told)
 		sql_connection_cancel(connection, CANCEL_MS);
+	else if (mono_us_between(mono_now(), connection->give_up) > 0)
+		tell_to_end(connection);
 	else
 		pg_reset(connection->pg, "the call was told to end in vain");
 }
@@ -244,9 +298,12 @@ open_connection(struct sql_connection *connection)
 	static const struct pg_callbacks callbacks = {
 	    .on_ready = on_ready, .on_lost = on_lost};
 	const struct worker *worker = connection->pool->worker;
-	struct pg_options options = {.conninfo = worker->config->database,
+	const struct config *config = worker->config;
+	struct pg_options options = {.conninfo = config->direct_database != NULL
+						     ? config->direct_database
+						     : config->database,
 	    .application_name = "musterd sql task",
-	    .prepare = worker->config->prepared_statements,
+	    .prepare = config->prepared_statements,
 	    .statement_limit_ms = INT32_MAX};
 
 	connection->state = SQL_OPENING;
@@ -268,32 +325,6 @@ sql_connection_begin(struct sql_connection *connection)
 		check(connection);
 	else
 		set_up(connection);
-}
-
-static void
-ask_server_to_cancel(struct sql_connection *connection)
-{
-	char pid[NUMBER_SIZE];
-	const char *values[] = {pid};
-
-	snprintf(pid, sizeof(pid), "%d", pg_backend_pid(connection->pg));
-	/* should it not be sent, the grace time ends it */
-	member_send(
-	    connection->pool->worker, &statement_cancel_backend, values, NULL);
-}
-
-void
-sql_connection_cancel(struct sql_connection *connection, int64_t grace_ms)
-{
-	if (connection->state != SQL_CALLING) {
-		sql_connection_close(connection);
-		sql_answer_lost(connection, false);
-		return;
-	}
-	if (!connection->told)
-		ask_server_to_cancel(connection);
-	connection->told = true;
-	set_timer(connection, grace_ms);
 }
 
 struct sql_connection *

@@ -59,7 +59,7 @@ enum sql_state {
 	SQL_OPENING,
 	SQL_CHECKING, /* timer: the check's limit */
 	SQL_SETTING,
-	SQL_CALLING, /* timer: patience, or the grace after a cancel */
+	SQL_CALLING, /* timer: patience, or the next cancel */
 	SQL_IDLE,    /* timer: beyond `size` */
 };
 
@@ -74,7 +74,9 @@ struct sql_connection {
 	struct sql_line calls; /* the batch; empty in CLOSED and IDLE */
 	int64_t lease;	       /* of the first of them */
 	int count;
-	bool told; /* the server was asked to cancel the batch */
+	bool told;	     /* the server was asked to cancel the batch */
+	bool telling;	     /* and has not answered yet */
+	struct mono give_up; /* of what was told */
 };
 TAILQ_HEAD(sql_connections, sql_connection);
 

@@ -2,7 +2,8 @@
  * The extra connections on which functions inside the database are called for
  * tasks. There are few (sql_connections in the configuration): `size` stay
  * open, `overflow` more are opened while all are busy and closed soon after.
- * One that rested for long is checked before use, an old one replaced.
+ * One that rested for long is checked before use, an old one replaced. Limits
+ * and cancels are a session's, so they go past a transaction pooler.
  *
  * A task of a function that takes long, or whose time is not known yet, is
  * started only when a connection may be had (worker->sql_share), so none waits

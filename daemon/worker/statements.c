@@ -22,7 +22,7 @@ const struct pg_statement statement_payload = {
     "payload", "SELECT id, muster.payload(id) FROM unnest($1::bigint[]) id", 1};
 
 const struct pg_statement statement_inputs = {
-    "inputs", "SELECT id, muster.inputs(id) FROM unnest($1::bigint[]) id", 1};
+    "inputs", "SELECT task, inputs FROM muster.inputs_of($1, $2)", 2};
 
 const struct pg_statement statement_beat = {
     "beat", "SELECT muster.beat($1)", 1};

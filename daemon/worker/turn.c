@@ -10,7 +10,10 @@
 #include "daemon/worker/turn_answer.h"
 #include "daemon/worker/worker.h"
 
-enum { NUMBER_SIZE = 24 };
+enum {
+	NUMBER_SIZE = 24,
+	LOOK_LEAST = 20, /* tasks held: with fewer a turn is quick anyway */
+};
 
 static void on_pump(evutil_socket_t fd, short what, void *argument);
 static void on_timer(evutil_socket_t fd, short what, void *argument);
@@ -50,6 +53,16 @@ turn_ask(struct worker *worker)
 {
 	worker->turn.asked = true;
 	turn_kick(worker);
+}
+
+void
+turn_look(struct worker *worker)
+{
+	struct turn *turn = &worker->turn;
+
+	turn->look = worker->table.count >= LOOK_LEAST &&
+		     !bisect_is_searching(&turn->bisect);
+	turn_ask(worker);
 }
 
 void
@@ -196,6 +209,22 @@ should_wait(struct worker *worker, int tasks)
 	return true;
 }
 
+/* Tells and claims nothing, so it is back soon. The one that was due follows.
+ */
+static void
+take_look(struct worker *worker)
+{
+	struct turn *turn = &worker->turn;
+
+	turn->look = false;
+	turn->looking = true;
+	claim_nothing(&turn->claim, &worker->routes);
+	batch_start(&turn->batch);
+	batch_end(&turn->batch);
+	send_turn(worker);
+	turn->asked = true;
+}
+
 static void
 take_turn(struct worker *worker)
 {
@@ -204,6 +233,11 @@ take_turn(struct worker *worker)
 
 	if (turn->state != TURN_RESTING || !member_is_in(worker))
 		return;
+	if (turn->look) {
+		take_look(worker);
+		return;
+	}
+	turn->looking = false;
 	plan_claim(worker);
 	tasks = (int)worker->finished_count + turn->claim.eager;
 	if (!turn->asked && (tasks == 0 || should_wait(worker, tasks)))
@@ -220,7 +254,9 @@ on_pump(evutil_socket_t fd, short what, void *argument)
 
 	(void)fd, (void)what;
 	worker_generation_sweep(&worker->generations, false);
+	worker_look_at_capacity(worker);
 	run_backlog(worker);
+	fetch_next(worker);
 	take_turn(worker);
 	worker_drain_check(worker);
 	busy_leave(busy);

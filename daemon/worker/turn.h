@@ -32,6 +32,8 @@ struct turn {
 	struct event *pump;  /* runs once a loop turn, however often kicked */
 	struct event *timer; /* poll, bridge, pace or hold */
 	bool asked;	     /* a turn is due even with nothing to tell */
+	bool look;	     /* and one that only looks, before it */
+	bool looking;	     /* that one is under way */
 	bool unanswered;     /* the last one may have claimed unknown tasks */
 	struct mono wait;    /* finishes wait for company until; us 0: no */
 	struct mono sent_at;
@@ -54,6 +56,9 @@ void turn_close(struct worker *worker);
 void turn_kick(struct worker *worker);
 /* A turn is due at once, whatever there is to tell (woken up). */
 void turn_ask(struct worker *worker);
+/* Something that runs is to be cancelled: a worker with much to do does not
+ * let it wait behind that, but looks first. */
+void turn_look(struct worker *worker);
 /* The next turn looks below the floors: what became ready in a transaction
  * that ended late lies there. Done now and then, and when woken. */
 void turn_sweep(struct worker *worker);

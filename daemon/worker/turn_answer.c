@@ -236,12 +236,19 @@ answered(struct worker *worker, const PGresult *result)
 	size_t told = turn->batch.count;
 	struct found found;
 
-	turn->us += (mono_us_between(turn->sent_at, now) - turn->us) / 4;
+	if (!turn->looking)
+		turn->us +=
+		    (mono_us_between(turn->sent_at, now) - turn->us) / 4;
 	backoff_reset(&turn->backoff);
 	scoreboard_count(worker->board, SCOREBOARD_TURNS, 1);
 	found = settle(worker, result);
 	if (found.dead) {
 		member_dead(worker);
+		return;
+	}
+	if (turn->looking) {
+		take_in(worker, result, &found);
+		turn_kick(worker);
 		return;
 	}
 	bisect_taken(&turn->bisect, told);

@@ -10,7 +10,7 @@
 #include "common/duration.h"
 #include "common/text.h"
 
-enum { WISH_LIMIT_MS = 24 * 60 * 60 * 1000 }; /* of "try later" */
+enum { WISH_LIMIT_MS = 24 * 60 * 60 * 1000 }; /* of a handler's wish */
 
 static void
 set_error(struct finish *finish, struct text *text)
@@ -59,15 +59,20 @@ verdict_fail(struct finish *finish, const char *format, ...)
 }
 
 static void
-attempt_failed(const struct verdict_case *what, struct finish *finish)
+attempt_failed(
+    const struct verdict_case *what, int64_t after_ms, struct finish *finish)
 {
 	if (what->attempt >= what->max_attempts) {
 		finish->outcome = 'f';
 		return;
 	}
 	finish->outcome = 'r';
-	finish->delay_ms =
-	    backoff_task_ms(what->backoff, what->attempt, what->random);
+	if (after_ms < 0)
+		after_ms =
+		    backoff_task_ms(what->backoff, what->attempt, what->random);
+	else if (after_ms > WISH_LIMIT_MS)
+		after_ms = WISH_LIMIT_MS;
+	finish->delay_ms = after_ms;
 }
 
 static void
@@ -128,7 +133,7 @@ timed_out(const struct verdict_case *what, const struct outcome *outcome,
 	duration_format(what->timeout_ms, &prefix);
 	keep_error(finish, text_string(&prefix), outcome);
 	text_free(&prefix);
-	attempt_failed(what, finish);
+	attempt_failed(what, -1, finish);
 }
 
 /* It ended without success after we had told it to end. */
@@ -164,7 +169,7 @@ ended_by_itself(const struct verdict_case *what, const struct outcome *outcome,
 		break;
 	default:
 		keep_error(finish, "", outcome);
-		attempt_failed(what, finish);
+		attempt_failed(what, outcome->after_ms, finish);
 	}
 }
 

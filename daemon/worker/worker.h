@@ -9,7 +9,8 @@
  * fetch    payloads and inputs that did not come with the turn
  * member   who this worker is in the database; reconnects
  * drain    the way out
- * heartbeat, predecessor   signs of life; slots that are still taken
+ * heartbeat, predecessors  signs of life; slots that are still taken
+ * stream, outbox, events   what tasks tell while they run
  */
 #ifndef DAEMON_WORKER_WORKER_H
 #define DAEMON_WORKER_WORKER_H
@@ -21,15 +22,17 @@
 #include "common/loop.h"
 #include "common/pg.h"
 #include "daemon/worker/drain.h"
+#include "daemon/worker/events.h"
 #include "daemon/worker/fetch.h"
 #include "daemon/worker/generation.h"
 #include "daemon/worker/heartbeat.h"
 #include "daemon/worker/member.h"
-#include "daemon/worker/predecessor.h"
+#include "daemon/worker/predecessors.h"
 #include "daemon/worker/route.h"
 #include "daemon/worker/run.h"
 #include "daemon/worker/turn.h"
 
+struct outbox;
 struct sql_pool;
 
 struct worker {
@@ -52,7 +55,8 @@ struct worker {
 	size_t finished_count;
 	const struct share *cannot_run; /* kind whose handler could not start
 					   of late; NULL: none */
-	bool program_missing; /* programs_try found one, the status says so */
+	bool program_missing;  /* programs_try found one, the status says so */
+	bool capacity_changed; /* of a handler: share out anew */
 
 	struct pg *pg;
 	struct sql_pool *sql_pool;
@@ -62,7 +66,9 @@ struct worker {
 	struct member member;
 	struct drain drain;
 	struct heartbeat heartbeat;
-	struct predecessor predecessor;
+	struct predecessors predecessors;
+	struct outbox *outbox; /* NULL: without Redis */
+	struct events events;
 	struct event *wake; /* readable: there may be work */
 };
 
@@ -71,5 +77,7 @@ struct worker {
 void worker_configure(struct worker *worker, struct config *config);
 /* Gives each route and share its limit under the configuration in force. */
 void worker_share_out(struct worker *worker);
+/* Does so if a handler said that it can take more, or less, than before. */
+void worker_look_at_capacity(struct worker *worker);
 
 #endif

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "daemon/worker/host.h"
 #include "daemon/worker/programs.h"
 #include "daemon/worker/sql_pool.h"
 #include "daemon/worker/stream.h"
@@ -23,78 +24,71 @@ share_route(struct worker *worker, struct route *route)
 }
 
 static int
-queue_limit(const struct worker *worker, const char *name)
+queue_concurrency(const struct worker *worker, const char *name)
 {
 	const struct queue_config *queue = config_queue(worker->config, name);
 
-	if (queue == NULL)
-		return 0;
-	return share_part(
-	    queue->concurrency, worker->config->workers, worker->slot);
+	return queue == NULL ? 0 : queue->concurrency;
 }
 
 static int
-kind_limit(const struct worker *worker, const char *kind)
+kind_concurrency(const struct worker *worker, const char *kind)
 {
 	const struct handler_config *handler =
 	    config_handler(worker->config, kind);
-	int part = SHARE_NO_LIMIT, limit;
 
 	if (handler == NULL)
 		return 0;
-	limit = handler->type == HANDLER_PLUGIN
-		    ? handler->threads + handler->queue_limit
-		    : SHARE_NO_LIMIT;
-	if (handler->concurrency > 0)
-		part = share_part(handler->concurrency, worker->config->workers,
-		    worker->slot);
-	return part < limit ? part : limit;
+	return handler->concurrency == 0 ? SHARE_NO_LIMIT
+					 : handler->concurrency;
+}
+
+static void
+share_out(const struct worker *worker, const struct share_list *list,
+    int (*concurrency)(const struct worker *worker, const char *name))
+{
+	for (int i = 0; i < list->count; i++)
+		share_set_limit(list->items[i],
+		    concurrency(worker, list->items[i]->name),
+		    worker->config->workers, worker->slot);
 }
 
 void
 worker_share_out(struct worker *worker)
 {
 	sql_pool_set_limits(worker);
-	for (int i = 0; i < worker->queues.count; i++)
-		worker->queues.items[i]->limit =
-		    queue_limit(worker, worker->queues.items[i]->name);
+	predecessors_look(worker);
+	share_out(worker, &worker->queues, queue_concurrency);
+	share_out(worker, &worker->kinds, kind_concurrency);
 	for (int i = 0; i < worker->kinds.count; i++)
-		worker->kinds.items[i]->limit =
-		    kind_limit(worker, worker->kinds.items[i]->name);
+		share_cap(worker->kinds.items[i],
+		    host_capacity(worker, worker->kinds.items[i]->name));
 	for (int i = 0; i < worker->routes.count; i++)
 		share_route(worker, worker->routes.items[i]);
-	predecessor_look(worker);
-}
-
-/* A handler that has lost this process: what else runs may end first. */
-static void
-on_trouble(const char *text, bool replace, void *argument)
-{
-	struct worker *worker = argument;
-
-	loop_status(worker->loop, "%s", text);
-	log_warning("%s%s", text, replace ? "; this worker is replaced" : "");
-	if (replace)
-		worker_drain_orphaned(worker);
 }
 
 void
 worker_configure(struct worker *worker, struct config *config)
 {
-	const struct handler_host host = {.base = worker->base,
-	    .scoreboard = worker->board,
-	    .database = sql_pool_interface(),
-	    .on_done = run_done,
-	    .on_progress = stream_progress,
-	    .on_chunk = stream_chunk,
-	    .on_trouble = on_trouble,
-	    .argument = worker};
+	struct handler_host host;
 
+	host_describe(worker, &host);
 	worker->config = config;
 	(void)worker_generation_add(&worker->generations, config, &host);
 	log_set_level(config->log_level);
 	worker_share_out(worker);
 	programs_try(worker);
+}
+
+void
+worker_look_at_capacity(struct worker *worker)
+{
+	if (!worker->capacity_changed)
+		return;
+	worker->capacity_changed = false;
+	worker_share_out(worker);
+	if (!worker_drain_is_on(worker))
+		worker->turn.asked = true;
 }
 
 static void
@@ -151,7 +145,11 @@ on_wake(evutil_socket_t fd, short what, void *argument)
 	uint64_t count;
 
 	(void)what;
-	if (read(fd, &count, sizeof(count)) == sizeof(count)) {
+	if (read(fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	if (count >= CHILD_WAKE_CANCEL)
+		turn_look(argument);
+	if (count % CHILD_WAKE_CANCEL != 0) {
 		turn_sweep(argument);
 		turn_ask(argument);
 	}
@@ -177,13 +175,15 @@ open_parts(struct worker *worker, struct child_start *start)
 	TAILQ_INIT(&worker->started);
 	TAILQ_INIT(&worker->finished);
 	TAILQ_INIT(&worker->sent);
+	events_open(worker, start->config->runtime_dir);
 	worker_configure(worker, start->config);
 	run_open(worker);
 	turn_open(worker);
 	worker_drain_open(worker);
 	open_wake(worker);
 	heartbeat_open(worker);
-	predecessor_open(worker, start->old);
+	stream_open(worker);
+	predecessors_open(worker, start->old, start->old_count);
 	worker->sql_pool = sql_pool_new(worker);
 	member_open(worker);
 }
@@ -209,8 +209,10 @@ close_parts(struct worker *worker)
 	free_list(worker, &worker->sent);
 	if (TAILQ_EMPTY(&worker->started))
 		worker_generation_sweep(&worker->generations, true);
+	stream_close(worker);
+	events_close(worker);
 	heartbeat_close(worker);
-	predecessor_close(worker);
+	predecessors_close(worker);
 	event_free(worker->wake);
 	worker_drain_close(worker);
 	turn_close(worker);

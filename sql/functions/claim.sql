@@ -34,7 +34,9 @@ END
 $$;
 
 -- Takes up to p_want[i] tasks of p_route[i] from the heads of the lines, p_max in
--- all, p_max_bytes of payload (the first always fits). Ascending by task; o_line
+-- all, p_max_bytes of payload (the first always fits). Where p_route[i] is -1,
+-- the routes after it, up to the next such, get p_want[i] together; -2 does the
+-- same, and ends at the next -1 or -2. Ascending by task; o_line
 -- says from which line. f_*: the new floors.
 -- Locks: ready (what others hold is stepped over). Called by turn.
 CREATE OR REPLACE FUNCTION muster.claim(p_route int[], p_want int[],
@@ -55,6 +57,9 @@ DECLARE
 	v_n int;
 	v_got int;
 	v_at int;
+	v_grouped boolean := 0 > ANY (p_route);
+	v_bounds int[];
+	v_bound int;
 	v_floor bigint;
 	v_sum bigint;
 	v_lines boolean := false;
@@ -95,6 +100,16 @@ BEGIN
 	FOR i IN 1 .. coalesce(cardinality(l_route), 0) LOOP
 		v_at := array_position(p_route, l_route[i]);
 		v_n := least(v_want[v_at], v_left);
+		v_bounds := '{}';
+		IF v_grouped THEN
+			FOR g IN REVERSE v_at .. 1 LOOP
+				CONTINUE WHEN p_route[g] > 0
+					OR p_route[g] = -2 AND v_bounds <> '{}';
+				v_bounds := v_bounds || g;
+				v_n := least(v_n, v_want[g]);
+				EXIT WHEN p_route[g] = -1;
+			END LOOP;
+		END IF;
 		CONTINUE WHEN v_n <= 0 OR v_bytes <= 0;
 		SELECT array_agg(h.ctid), array_agg(h.task_id),
 			array_agg(h.ticket), sum(h.size), count(*), min(h.seq)
@@ -123,6 +138,9 @@ BEGIN
 		CONTINUE WHEN v_got = 0;
 		v_bytes := v_bytes - v_sum;
 		v_want[v_at] := v_want[v_at] - v_got;
+		FOREACH v_bound IN ARRAY v_bounds LOOP
+			v_want[v_bound] := v_want[v_bound] - v_got;
+		END LOOP;
 		v_left := v_left - v_got;
 		DELETE FROM muster.ready r WHERE r.ctid = ANY (v_ctid);
 		IF o_task IS NULL THEN

@@ -32,6 +32,23 @@ BEGIN
 END
 $$;
 
+-- The inputs of these tasks in their order, as many as come to p_max_bytes: the
+-- one that reaches it is the last, and the first comes in any case.
+CREATE OR REPLACE FUNCTION muster.inputs_of(p_task bigint[],
+	p_max_bytes bigint)
+RETURNS TABLE (task bigint, inputs text) LANGUAGE plpgsql STABLE AS $$
+DECLARE
+	v_bytes bigint := 0;
+BEGIN
+	FOREACH task IN ARRAY p_task LOOP
+		inputs := muster.inputs(task);
+		RETURN NEXT;
+		v_bytes := v_bytes + octet_length(inputs);
+		EXIT WHEN v_bytes >= p_max_bytes;
+	END LOOP;
+END
+$$;
+
 -- A final state in words; null for an open task.
 CREATE OR REPLACE FUNCTION muster.state_name(p_state "char")
 RETURNS text LANGUAGE sql IMMUTABLE AS $$

@@ -2,7 +2,9 @@
 -- reconnect.
 
 -- Records the worker, or its new lists and connection; interns every pair of
--- queue and kind, and gives their routes. MU001 if that worker is dead.
+-- queue and kind, and gives their routes. MU001 if that worker is dead. After a
+-- reconnect a turn of the lost session may still be under way: the row's lock
+-- waits for it, so that worker_leases() sees what it has claimed.
 -- p_lock: this session is the worker's own, no pooler stands between; it locks
 -- the worker's id until it ends, and by that its end is known (sessions_ended).
 -- While an earlier session still holds the lock, this one does without.
@@ -20,7 +22,7 @@ DECLARE
 BEGIN
 	PERFORM muster.check_isolation();
 	SELECT w.dead_at INTO v_dead FROM muster.worker w
-	WHERE w.id = p_worker FOR NO KEY UPDATE;
+	WHERE w.id = p_worker FOR UPDATE;
 	IF v_dead IS NOT NULL THEN
 		RAISE EXCEPTION 'worker % is dead since %', p_worker, v_dead
 			USING ERRCODE = 'MU001';

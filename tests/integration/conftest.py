@@ -5,8 +5,10 @@ import os
 import pytest
 
 from support import processes
+from support.pool import Pool
 from support.supervisor import Supervisor
 from support.wait import wait_until
+from support.web import Web
 
 
 class Supervisors:
@@ -63,3 +65,23 @@ def supervisor(request, folder):
             if one.log:
                 print(f"log of {one.folder}:\n{one.log.tail(80)}")
     assert not wrong, "\n".join(wrong[:20])
+
+
+@pytest.fixture
+def pool(folder):
+    """The program of a pool, and what its processes noted."""
+    return Pool(folder)
+
+
+@pytest.fixture
+def web():
+    """web(respond) starts a server; see support.web."""
+    made = []
+
+    def start(respond=lambda request: (200, {}, b""), **more):
+        made.append(Web(respond, **more))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()

@@ -183,16 +183,16 @@ def test_E2_children_get_their_descriptors_and_no_more(supervisor):
     own = set(daemon.descriptors().values())
     for pid in daemon.children():
         handed = {number: what for number, what in
-                  daemon.descriptors(pid).items() if 3 <= number <= 8}
+                  daemon.descriptors(pid).items() if 3 <= number <= 7}
         role = processes.command_line(pid)
         assert "musterd-scoreboard" in handed[4]
         assert "musterd-config" in handed[5]
-        assert handed[8].endswith("/workers.lock")
+        assert handed[7].endswith("/workers.lock")
         assert ("eventfd" in handed[6]) == ("--role=worker" in role)
-        assert "scoreboard" not in handed.get(7, "")
+        assert "scoreboard" not in daemon.descriptors(pid).get(8, "")
         # nothing of the supervisor's but what is shared on purpose
         strange = {what for number, what in daemon.descriptors(pid).items()
-                   if number > 8 and what in own}
+                   if number > 7 and what in own}
         assert not {what for what in strange if "socket" in what
                     or what.startswith("/")}
 

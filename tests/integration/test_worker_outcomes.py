@@ -76,6 +76,7 @@ def test_G2_attempts_are_retried_and_each_error_is_kept(db, daemon):
     assert [(row.attempt, row.outcome) for row in kept][:2] == [
         (1, "retried"), (2, "retried")]
     assert "try 1" in kept[0].error and "try 2" in kept[1].error
+    host.log.wait_for("again in 100ms", task=task)
     assert len(host.log.find("again in 50ms", task=task)) == 1
     assert len(host.log.find("again in 100ms", task=task)) == 1
 
@@ -148,7 +149,7 @@ def test_E2_a_stopped_worker_that_was_rescued_writes_nothing(
     os.kill(pid, signal.SIGCONT)
     db.wait_done()
     assert host.worker_ids()[0] != number
-    assert host.log.find("fenced")
+    host.log.wait_for("fenced")
     assert db.rows("SELECT DISTINCT worker_id FROM muster.task_status") == [
         (host.worker_ids()[0],)]
     assert set(ledger.count().values()) == {2}
@@ -173,7 +174,8 @@ def test_B2_a_lost_answer_is_not_a_no(own_postgres, db, daemon):
     assert db.rows("SELECT * FROM muster.attempts") == []
 
 
-def test_C1_heartbeats_live_as_long_as_the_worker(db, redis, daemon):
+def test_C1_heartbeats_live_as_long_as_the_worker(
+        db, redis, daemon, patience):
     host = daemon(cluster="beats")
     keys = {f"muster:beats:worker:{number}"
             for number in host.worker_ids().values()}
@@ -184,4 +186,5 @@ def test_C1_heartbeats_live_as_long_as_the_worker(db, redis, daemon):
             in host.workers().values()
     holds_for(lambda: set(redis.keys("muster:beats:*")) == keys, 1.5, "beats")
     host.stop()
-    wait_until(lambda: redis.keys("muster:beats:*") == [], 1, "signed off")
+    wait_until(lambda: redis.keys("muster:beats:*") == [], patience,
+               "signed off")

@@ -44,16 +44,44 @@ def test_A3_concurrency_of_a_handler_holds_for_the_instance(
 
 def test_A1_slow_tasks_are_not_parked_in_a_busy_worker(db, daemon, ledger):
     """As many slow tasks as there are slots run at once, whichever worker
-    came first, also after quick ones that were claimed far ahead."""
-    daemon(workers=2, queues={"default": {"concurrency": 8}}, handlers={
+    came first, also after quick ones that were claimed far ahead; none had to
+    be given back for it."""
+    host = daemon(workers=2, queues={"default": {"concurrency": 8}}, handlers={
         "noop": {"noop": True}, "slow": _counted(ledger, 1)})
     db.enqueue_many("noop", 2000)
     db.wait_done()
-    begin = time.monotonic()
     db.enqueue_many("slow", 8)
     db.wait_done()
-    assert time.monotonic() - begin < 1.9
     assert _most_at_once(ledger) == 8
+    assert host.total("released") == 0
+
+
+def test_A1_slow_tasks_beside_quick_ones_keep_their_order(
+        db, daemon, ledger, patience):
+    """Two slow kinds and a stream of quick tasks share a queue on two
+    workers, while another queue is idle: no worker claims a slow task that
+    it has to give back, so they start in the order of their line."""
+    host = daemon(workers=2, queues={"default": {"concurrency": 8},
+                                     "idle": {"concurrency": 20}},
+                  handlers={"noop": {"noop": True},
+                            "a": _counted(ledger, 0.4),
+                            "b": _counted(ledger, 0.4)})
+    for kind, number in {"noop": 2000, "a": 8, "b": 8}.items():
+        db.enqueue_many(kind, number)  # it learns how long each takes
+        db.wait_done()
+    released = host.total("released")
+    slow = [db.enqueue("ab"[number % 2]) for number in range(64)]
+    while db.states(slow)["succeeded"] < len(slow):
+        db.enqueue_many("noop", 100)
+        assert db.one(
+            "SELECT count(*) FROM muster.task_status WHERE state = 'running' "
+            "AND kind <> 'noop'") <= 8
+    db.wait_done(30 * patience)
+    assert host.total("released") == released
+    began = [task for task, _, word in ledger.lines()
+             if word == "ran" and task in slow]
+    assert max(abs(began.index(task) - at)
+               for at, task in enumerate(slow)) <= 8
 
 
 def test_A3_slots_follow_a_reload(db, daemon, ledger):
@@ -99,7 +127,8 @@ def test_F1_time_limit_ends_the_attempt(db, daemon, ledger):
     wait_until(lambda: not host.handlers(), 5, "nothing is left")
 
 
-def test_F2_F3_cancel_reaches_what_runs_and_what_waits(db, daemon, ledger):
+def test_F2_F3_cancel_reaches_what_runs_and_what_waits(
+        db, daemon, ledger, patience):
     """Without an error in the log."""
     host = daemon(workers=1, queues={"default": {"concurrency": 2}},
                   handlers={"nap": ledger.handler(then="exec sleep 60")})
@@ -109,8 +138,9 @@ def test_F2_F3_cancel_reaches_what_runs_and_what_waits(db, daemon, ledger):
     for task in reversed(tasks):
         db.request("cancel", task)
     assert db.wait_done() == {"cancelled": 4}
-    assert time.monotonic() - begin < 3
-    assert len(host.log.find("cancelled, as asked")) == 2
+    assert time.monotonic() - begin < 3 * patience
+    wait_until(lambda: len(host.log.find("cancelled, as asked")) == 2, 5,
+               "both are in the log")
 
 
 def test_A2_inputs_reach_a_task_with_needs(db, daemon, folder):

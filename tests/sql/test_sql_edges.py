@@ -70,6 +70,50 @@ def test_inputs_without_needs_are_empty(db):
     assert db.one("SELECT muster.inputs(%s)", db.enqueue("a")) == "{}"
 
 
+def test_inputs_of_many_are_limited_by_bytes(db, worker, scheduler):
+    """Whole ones, in the order asked for, and one in any case."""
+    need = db.enqueue("a")
+    one = worker()
+    one.claim()
+    one.finish(need, result='"' + "x" * 1000 + '"')
+    tasks = [db.enqueue("b", depends_on=[need]) for _ in range(6)]
+    scheduler.work()
+
+    def given(limit):
+        rows = db.rows("SELECT * FROM muster.inputs_of(%s, %s)",
+                       tasks[::-1], limit)
+        assert all(json.loads(row.inputs) for row in rows)
+        return [row.task for row in rows]
+    assert given(10 ** 6) == tasks[::-1]
+    assert given(2500) == tasks[:2:-1]
+    assert given(0) == given(-1) == tasks[:4:-1]
+
+
+def test_A3_routes_of_a_claim_may_share_a_bound(db, worker):
+    """-1 bounds the routes after it, -2 some of them."""
+    one = worker()
+    db.enqueue_many("a", 9)
+    db.enqueue_many("b", 9)
+    db.enqueue_many("c", 9)
+    a, b, c = (one.routes["default", kind] for kind in "abc")
+
+    def got(routes, wants):
+        one.session.begin()
+        rows = one.session.run(
+            "SELECT route FROM muster.turn(%s, '{}', '{}', '', '{}', '{}', "
+            "'{}', '{}', %s, %s, 100, 10000, '{}', '{}', '{}', '{}') "
+            "WHERE what = 'c'", one.id, routes, wants)
+        one.session.rollback()
+        found = [row.route for row in rows]
+        return found.count(a), found.count(b), found.count(c)
+    assert got([a, b, c], [5, 5, 5]) == (5, 5, 5)
+    first, second, third = got([-1, a, b, -1, c], [7, 5, 5, 8, 20])
+    assert first + second == 7 and max(first, second) == 5 and third == 8
+    first, second, third = got([-1, -2, a, b, -2, c], [8, 3, 5, 5, 9, 7])
+    assert first + second <= 3 and first + second + third == 8
+    assert third <= 7
+
+
 def test_A2_needs_settled_at_admission_stay_known(db, worker, scheduler):
     need = db.enqueue("a")
     one = worker()

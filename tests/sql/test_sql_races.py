@@ -5,6 +5,25 @@ import psycopg2
 import pytest
 
 
+# A worker against itself.
+
+def test_B2_a_turn_of_a_lost_session_is_waited_for(db, worker):
+    """The worker has reconnected while its last turn still runs: reading back
+    shows what that turn claims."""
+    task = db.enqueue("a")
+    lost = worker()
+    lost.session.begin()
+    lost.claim()
+    new = db.session("musterd")
+    new.send("SELECT muster.worker_register(%s, 'host-1', 'host', 42, '0.1', "
+             "'{default}', '{a}')", lost.id)
+    new.wait_blocked()
+    lost.session.commit()
+    new.answer()
+    assert [row.task for row in new.run(
+        "SELECT * FROM muster.worker_leases(%s)", lost.id)] == [task]
+
+
 # Enqueue against finish.
 
 def test_A2_enqueue_with_a_need_while_the_need_ends(db, worker, scheduler):

@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import subprocess
+import threading
+import time
 
 from . import processes
 from .wait import wait_until
@@ -89,3 +91,42 @@ def _reply(file):
     if kind == "*":
         return [_reply(file) for _ in range(int(rest))]
     raise OSError(f"not a reply: {line!r}")
+
+
+class Listener:
+    """A subscription of its own: what was published, as it came, in
+    `messages`: (seconds on the monotonic clock, channel, text)."""
+
+    def __init__(self, redis, pattern):
+        self.messages = []
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(redis.socket)
+        self._file = self._socket.makefile("rb")
+        self._socket.sendall(b"*2\r\n$10\r\nPSUBSCRIBE\r\n$%d\r\n%s\r\n"
+                             % (len(pattern), pattern.encode()))
+        assert _reply(self._file)[0] == "psubscribe"
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        try:
+            while True:
+                kind, _, channel, text = _reply(self._file)
+                if kind == "pmessage":
+                    self.messages.append((time.monotonic(), channel, text))
+        except (OSError, ValueError):
+            pass  # closed, or Redis ended
+
+    def close(self):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(5)
+        self._socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        try:
+            self.close()
+        except OSError:
+            pass  # Redis ended before

@@ -210,7 +210,7 @@ fake_main(struct child_start *start, bool is_worker)
 	if (!does(&fake, "exit-78")) {
 		log_info("start: slot %d, configuration %llu, first %d, old %d",
 		    start->slot, (unsigned long long)start->generation,
-		    start->first, start->old != NULL);
+		    start->first, start->old_count);
 		fake.loop = loop_new(start, &callbacks, &fake);
 		event_base_once(loop_base(fake.loop), -1, EV_TIMEOUT, on_start,
 		    &fake, &at_once);
@@ -218,7 +218,9 @@ fake_main(struct child_start *start, bool is_worker)
 		loop_free(fake.loop);
 	}
 	config_free(fake.config);
-	scoreboard_free(start->old);
+	for (int i = 0; i < start->old_count; i++)
+		scoreboard_free(start->old[i]);
+	free(start->old);
 	scoreboard_free(start->scoreboard);
 	return code;
 }

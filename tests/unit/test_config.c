@@ -65,12 +65,14 @@ START_TEST(i1_every_key_is_read)
 {
 	fixture_load(
 	    "database: host=/run/postgresql dbname=app\n"
+	    "direct_database: dbname=past\n"
 	    "redis: redis://localhost:6379/1\n"
 	    "cluster: blue\nworkers: 3\nruntime_dir: /run/x\n"
 	    "log_level: debug\nlog_format: json\nshutdown_timeout: 1m\n"
 	    "watchdog: 2s\nheartbeat: 500ms\npoll_interval: 1m\n"
 	    "prepared_statements: false\nmax_payload: 64k\n"
 	    "max_result: 2M\nadmin_group: adm\ncrash_limit: 0\n");
+	ck_assert_str_eq(fixture_config->direct_database, "dbname=past");
 	ck_assert_str_eq(fixture_config->redis, "redis://localhost:6379/1");
 	ck_assert_str_eq(fixture_config->cluster, "blue");
 	ck_assert_int_eq(fixture_config->workers, 3);
@@ -120,6 +122,33 @@ START_TEST(i1_handlers_of_each_type)
 	ck_assert_int_eq(
 	    config_handler(fixture_config, "mark")->type, HANDLER_NOOP);
 	ck_assert_ptr_null(config_handler(fixture_config, "none"));
+}
+END_TEST
+
+START_TEST(i1_limits_of_a_handler)
+{
+	const struct handler_config *handler;
+
+	fixture_load("database: dbname=x\n"
+		     "handlers:\n"
+		     "  a: {exec: [/x], memory_max: 64M, cpu_max: 1.5,\n"
+		     "    pids_max: 9, cpu_time: 90s, open_files: 50,\n"
+		     "    core: 1G, umask: 027, nice: 19}\n"
+		     "  b: {exec: [/x], umask: 0000}\n"
+		     "  c: {exec: [/x]}\n");
+	handler = config_handler(fixture_config, "a");
+	ck_assert_int_eq(handler->memory_max_bytes, 64 << 20);
+	ck_assert(handler->cpu_max > 1.49 && handler->cpu_max < 1.51);
+	ck_assert_int_eq(handler->pids_max, 9);
+	ck_assert_int_eq(handler->cpu_time_ms, 90000);
+	ck_assert_int_eq(handler->open_files, 50);
+	ck_assert_int_eq(handler->core_bytes, 1 << 30);
+	ck_assert_int_eq(handler->umask, 027);
+	ck_assert_int_eq(handler->nice, 19);
+	ck_assert_int_eq(config_handler(fixture_config, "b")->umask, 0);
+	handler = config_handler(fixture_config, "c");
+	ck_assert_int_le(handler->memory_max_bytes, 0);
+	ck_assert_int_lt(handler->umask, 0);
 }
 END_TEST
 
@@ -269,7 +298,8 @@ static const struct refusal refusals[] = {
     {"queues: {a: {concurency: 1}}\n",
 	AT("2:14") "unknown key 'concurency', did you mean 'concurrency'?\n"},
     {"handlers: {a: {}}\n", AT("2:12") "handler 'a' needs exactly one of "
-				       "exec, sql, plugin and noop\n"},
+				       "exec, pool, http, sql, plugin and "
+				       "noop\n"},
     {"handlers: {a: {noop: true, threads: 2}}\n",
 	AT("2:28") "threads: only a handler with plugin has it\n"},
     {"handlers: {a: {noop: true, share_transaction: 2}}\n",
@@ -277,8 +307,8 @@ static const struct refusal refusals[] = {
     {"handlers: {a: {plugin: a.so}}\n",
 	AT("2:24") "plugin: 'a.so' is not an absolute path\n"},
     {"handlers: {a: {noop: true, sql: x.y}}\n",
-	AT("2:12") "handler 'a' needs exactly one of exec, sql, plugin and "
-		   "noop\n"},
+	AT("2:12") "handler 'a' needs exactly one of exec, pool, http, sql, "
+		   "plugin and noop\n"},
     {"handlers: {a: {noop: false}}\n", AT("2:22") "noop: 'false' is not "
 						  "true\n"},
     {"handlers: {a: {exec: []}}\n", AT("2:22") "exec: is empty\n"},
@@ -292,14 +322,50 @@ static const struct refusal refusals[] = {
 	AT("2:21") "sql: 'rollup' is not schema.function\n"},
     {"handlers: {a: {sql: a.b;c}}\n",
 	AT("2:21") "sql: 'a.b;c' is not schema.function\n"},
-    {"handlers: {a: {pool: [/bin/x]}}\n",
-	AT("2:16") "pool: not in this build\n"},
+    {"handlers: {a: {chunk: 1}}\n", AT("2:16") "chunk: not in this build\n"},
+    {"handlers: {a: {pool: [/x], exec: [/x]}}\n",
+	AT("2:12") "handler 'a' needs exactly one of exec, pool, http, "
+		   "sql, plugin and noop\n"},
+    {"handlers: {a: {pool: [/x], processes: 0}}\n",
+	AT("2:39") "processes: 0 is out of range, 1 to 512\n"},
+    {"handlers: {a: {pool: [/x], processes: [1]}}\n",
+	AT("2:39") "processes: not a map\n"},
+    {"handlers: {a: {pool: [/x], processes: {min: 3, max: 2}}}\n",
+	AT("2:28") "processes: min is more than max\n"},
+    {"handlers: {a: {pool: [/x], recycle: {memory: 1}}}\n",
+	AT("2:46") "memory: 1 is out of range, 1M to 1T\n"},
+    {"handlers: {a: {noop: true, processes: 2}}\n",
+	AT("2:28") "processes: only a handler with pool has it\n"},
+    {"handlers: {a: {noop: true, idle_timeout: 1s, recycle: {age: 1h}}}\n",
+	AT("2:28") "idle_timeout: only a handler with pool has it\n" AT(
+	    "2:46") "recycle: only a handler with pool has it\n"},
+    {"max_message: 1k\n",
+	AT("2:14") "max_message: 1k is out of range, 4k to 256M\n"},
     {"handlers: {a: {noop: true, role: x}}\n",
 	AT("2:28") "role: only a handler with sql has it\n"},
     {"handlers: {a: {noop: true, environment: {A: b}}}\n",
-	AT("2:28") "environment: only a handler with exec has it\n"},
+	AT("2:28") "environment: only a handler with exec or pool has it\n"},
+    {"handlers: {a: {noop: true, memory_max: 64M, core: 0}}\n",
+	AT("2:28") "memory_max: only a handler with exec or pool has it\n" AT(
+	    "2:45") "core: only a handler with exec or pool has it\n"},
+    {"handlers: {a: {sql: a.b, umask: 077, nice: 0}}\n",
+	AT("2:26") "umask: only a handler with exec or pool has it\n" AT(
+	    "2:38") "nice: only a handler with exec or pool has it\n"},
+    {"handlers: {a: {exec: [/x], memory_max: 64}}\n",
+	AT("2:40") "memory_max: 64 is out of range, 1M to 1T\n"},
+    {"handlers: {a: {exec: [/x], umask: 88}}\n",
+	AT("2:35") "umask: '88' is not an octal number such as 027\n"},
+    {"handlers: {a: {exec: [/x], umask: 1777}}\n",
+	AT("2:35") "umask: 1777 is out of range, 0000 to 0777\n"},
+    {"handlers: {a: {exec: [/x], nice: -1}}\n",
+	AT("2:34") "nice: -1 is out of range, 0 to 19\n"},
+    {"handlers: {a: {exec: [/x], cpu_time: 999ms}}\n",
+	AT("2:38") "cpu_time: 999ms is out of range, 1s to 365d\n"},
+    {"handlers: {a: {exec: [/x], cpu_max: 0}}\n",
+	AT("2:37") "cpu_max: 0 is out of range, 0.01 to 1024\n"},
     {"handlers: {a: {noop: true, working_directory: /}}\n",
-	AT("2:28") "working_directory: only a handler with exec has it\n"},
+	AT("2:28") "working_directory: only a handler with exec or pool has "
+		   "it\n"},
     {"handlers: {a: {exec: [/x], environment: {1: b}}}\n",
 	AT("2:42") "environment: '1' is not the name of a variable\n"},
     {"handlers: {a: {exec: [/x], environment: {MUSTER_TASK: b}}}\n",
@@ -409,6 +475,7 @@ main(void)
 	tcase_add_test(tests, i1_every_key_is_read);
 	tcase_add_test(tests, i1_handlers_of_each_type);
 	tcase_add_test(tests, i1_handlers_take_over_the_defaults);
+	tcase_add_test(tests, i1_limits_of_a_handler);
 	tcase_add_test(tests, i1_conf_d_merges_in_name_order);
 	tcase_add_test(tests, i1_concurrency_is_shared_by_the_workers);
 	tests = unit_case(suite, "errors");

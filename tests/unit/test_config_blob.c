@@ -168,7 +168,7 @@ struct change {
 };
 
 static const struct change changes[] = {
-    {"workers: 2", CONFIG_IN_PLACE, "workers"},
+    {"workers: 2", CONFIG_NEW_WORKERS, "workers"},
     {"log_level: debug", CONFIG_IN_PLACE, "log_level"},
     {"queues: {b: }", CONFIG_IN_PLACE, "queues"},
     {"queues: {default: {concurrency: 1}}", CONFIG_IN_PLACE, "queues"},
@@ -179,7 +179,7 @@ static const struct change changes[] = {
     {"defaults: {backoff: {factor: 3}}", CONFIG_IN_PLACE, "defaults"},
     {"redis: unix:///x", CONFIG_NEW_WORKERS, "redis"},
     {"cluster: other", CONFIG_NEW_WORKERS, "cluster"},
-    {"prepared_statements: false\nworkers: 2", CONFIG_NEW_WORKERS,
+    {"prepared_statements: false\nlog_level: debug", CONFIG_NEW_WORKERS,
 	"prepared_statements"},
     {"log_format: json\ncluster: other", CONFIG_RESTART, "log_format"},
     {"runtime_dir: /x", CONFIG_RESTART, "runtime_dir"},

@@ -273,6 +273,23 @@ START_TEST(a_closed_stderr_is_survived)
 }
 END_TEST
 
+START_TEST(a_full_disk_is_survived)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	struct mono start;
+
+	ck_assert_int_eq(dup2(full, STDERR_FILENO), STDERR_FILENO);
+	close(full);
+	unsetenv("JOURNAL_STREAM");
+	log_open("worker", 0, LOG_FORMAT_TEXT);
+	for (int i = 0; i < 1000; i++)
+		log_info("message %d for which there is no room", i);
+	start = mono_now();
+	log_close(5000);
+	ck_assert_int_lt(mono_ms_between(start, mono_now()), 5000);
+}
+END_TEST
+
 START_TEST(a_non_blocking_stderr_loses_nothing)
 {
 	int fd = pipe_stderr();
@@ -364,6 +381,7 @@ main(void)
 	tcase_add_test(tests, e1_a_stopped_reader_blocks_nobody);
 	tcase_add_test(tests, e1_closing_waits_no_longer_than_told);
 	tcase_add_test(tests, a_closed_stderr_is_survived);
+	tcase_add_test(tests, a_full_disk_is_survived);
 	tcase_add_test(tests, a_non_blocking_stderr_loses_nothing);
 	tcase_add_test(tests, any_thread_may_log);
 	tcase_add_test(tests, the_writing_thread_takes_no_signals);

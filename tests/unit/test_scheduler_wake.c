@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/child.h"
 #include "tests/unit/unit.h"
 
 enum { WORKERS = 4 };
@@ -82,6 +83,11 @@ END_TEST
 
 START_TEST(f2_one_is_found_by_its_id)
 {
+	uint64_t sign;
+
+	ck_assert(wake_one(&wake, 102));
+	ck_assert_int_eq(read(fds[2], &sign, sizeof(sign)), sizeof(sign));
+	ck_assert_uint_eq(sign, CHILD_WAKE_CANCEL);
 	ck_assert(wake_one(&wake, 102));
 	ck_assert_int_eq(awake(), 1);
 	ck_assert(!wake_one(&wake, 7));

@@ -13,7 +13,7 @@ static void
 add_route(int id, const char *queue, const char *kind)
 {
 	struct route *route = route_get(&routes, id,
-	    share_list_get(&queues, queue), share_list_get(&kinds, kind));
+	    share_list_get_queue(&queues, queue), share_list_get(&kinds, kind));
 
 	route->binding = &bound;
 }
@@ -25,8 +25,8 @@ setup(void)
 	add_route(2, "a", "y");
 	add_route(3, "b", "x");
 	add_route(4, "b", "y");
-	share_list_get(&queues, "a")->limit = 10;
-	share_list_get(&queues, "b")->limit = 4;
+	share_set_limit(share_list_get_queue(&queues, "a"), 10, 1, 0);
+	share_set_limit(share_list_get_queue(&queues, "b"), 4, 1, 0);
 	share_list_get(&kinds, "x")->limit = SHARE_NO_LIMIT;
 	share_list_get(&kinds, "y")->limit = 3;
 }
@@ -54,11 +54,33 @@ plan(size_t held_bytes, int64_t now_us)
 	claim_plan(&claim, &facts);
 }
 
+/* Tasks of the kind take so long, as measured. */
+static void
+learn(const char *kind, double mean_us)
+{
+	share_list_get(&kinds, kind)->mean_us = mean_us;
+}
+
+/* The tasks of a kind hold so many slots of a queue. */
+static void
+run(const char *name, const char *kind, int count)
+{
+	struct share *queue = share_list_get_queue(&queues, name);
+	struct share_set set = {.queue = queue,
+	    .kind = share_list_get(&kinds, kind),
+	    .longer = queue->longer};
+
+	for (int i = 0; i < count; i++) {
+		share_set_claimed(&set);
+		share_set_started(&set, (struct mono){.us = 1});
+	}
+}
+
 START_TEST(each_route_gets_the_least_room_of_its_shares)
 {
 	plan(0, 1);
-	ck_assert_str_eq(text_string(&claim.routes), "{1,2,3,4}");
-	ck_assert_str_eq(text_string(&claim.wants), "{10,3,4,3}");
+	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{10,10,3,4,4,3}");
 	ck_assert_int_eq(claim.max, 14);
 	ck_assert_int_eq(claim.eager, 14);
 }
@@ -66,8 +88,7 @@ END_TEST
 
 START_TEST(what_is_full_or_unknown_is_not_asked_for)
 {
-	for (int i = 0; i < 4; i++)
-		share_claimed(share_list_get(&queues, "b"));
+	run("b", "x", 4);
 	route_find(&routes, 2)->binding = NULL;
 	plan(0, 1);
 	ck_assert_str_eq(text_string(&claim.routes), "{1}");
@@ -138,15 +159,57 @@ START_TEST(a_route_whose_tasks_got_stuck_pauses_longer_each_time)
 
 	claim_pause(route, (struct mono){.us = 1000});
 	plan(0, 2000);
-	ck_assert_str_eq(text_string(&claim.routes), "{2,3,4}");
+	ck_assert_str_eq(text_string(&claim.routes), "{2,-1,3,4}");
 	plan(0, 1000 + CLAIM_PAUSE_MS * 1000);
-	ck_assert_str_eq(text_string(&claim.routes), "{1,2,3,4}");
+	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
 	for (int i = 0; i < 20; i++)
 		claim_pause(route, (struct mono){.us = 1000});
 	ck_assert_int_eq(route->pause_ms, CLAIM_PAUSE_MAX_MS);
 	claim_resume(route);
 	claim_pause(route, (struct mono){.us = 1000});
 	ck_assert_int_eq(route->pause_ms, CLAIM_PAUSE_MS);
+}
+END_TEST
+
+START_TEST(longer_tasks_share_the_slots_whatever_brief_ones_get)
+{
+	learn("x", 1);
+	plan(0, 1);
+	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{410,410,3,404,404,3}");
+	learn("y", 400000);
+	share_list_get(&kinds, "y")->limit = SHARE_NO_LIMIT;
+	learn("x", 500000);
+	run("a", "y", 4);
+	plan(0, 200000);
+	ck_assert_str_eq(text_string(&claim.wants), "{6,6,6,4,4,4}");
+	ck_assert_int_eq(claim.max, 10);
+}
+END_TEST
+
+START_TEST(brief_tasks_do_not_count_on_slots_that_longer_ones_will_have)
+{
+	learn("x", 1);
+	learn("y", 400000);
+	share_list_get(&queues, "a")->longer->mean_us = 400000;
+	share_list_get(&kinds, "y")->limit = SHARE_NO_LIMIT;
+	run("a", "y", 8);
+	plan(0, 200000);
+	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{402,402,2,404,404,4}");
+	route_find(&routes, 2)->gave = true;
+	plan(0, 200000);
+	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,404,404,4}");
+}
+END_TEST
+
+START_TEST(a_route_is_not_empty_because_others_took_its_room)
+{
+	plan(0, 1);
+	route_find(&routes, 2)->got = 10;
+	claim_learn(&claim, &routes, 10, false);
+	ck_assert(!route_find(&routes, 1)->drained);
+	ck_assert(route_find(&routes, 3)->drained);
 }
 END_TEST
 
@@ -175,6 +238,12 @@ main(void)
 	tcase_add_test(tests, a_turn_that_was_cut_short_says_nothing);
 	tcase_add_test(
 	    tests, a_route_whose_tasks_got_stuck_pauses_longer_each_time);
+	tcase_add_test(
+	    tests, longer_tasks_share_the_slots_whatever_brief_ones_get);
+	tcase_add_test(tests,
+	    brief_tasks_do_not_count_on_slots_that_longer_ones_will_have);
+	tcase_add_test(
+	    tests, a_route_is_not_empty_because_others_took_its_room);
 	tcase_add_test(tests, nothing_is_nothing);
 	return unit_run(suite);
 }

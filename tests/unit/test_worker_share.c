@@ -19,21 +19,48 @@ START_TEST(a3_parts_add_up_to_the_whole)
 }
 END_TEST
 
-START_TEST(a3_what_runs_elsewhere_counts)
+/* Old tasks end one by one; each worker has counted them at a time of its own.
+ * What it then takes beside them is never too much, and in the end all. */
+START_TEST(a3_old_tasks_and_the_parts_beside_them_are_never_too_many)
 {
-	struct share share = {.limit = 3, .elsewhere = 2};
+	for (int total = 0; total < 20; total++)
+		for (int workers = 1; workers < 6; workers++)
+			for (int old = 0; old <= total; old++) {
+				int sum = 0;
+
+				for (int slot = 0; slot < workers; slot++) {
+					struct share share = {
+					    .elsewhere = old + slot % 3};
+
+					share_set_limit(
+					    &share, total, workers, slot);
+					sum += share.limit;
+				}
+				ck_assert_int_le(old + sum, total);
+				ck_assert(workers > 1 || old + sum == total);
+			}
+}
+END_TEST
+
+START_TEST(a3_what_runs_elsewhere_takes_slots)
+{
+	struct share share = {.elsewhere = 2};
 	struct mono now = {.us = 1};
 
+	share_set_limit(&share, 3, 1, 0);
 	ck_assert(share_can_start(&share));
-	ck_assert_int_eq(share_room(&share, 1000, now), 1);
+	ck_assert_int_eq(share_room(&share, &share, 0, 1000, now), 1);
 	share_claimed(&share);
 	share_started(&share, now);
 	ck_assert(!share_can_start(&share));
-	ck_assert_int_eq(share_room(&share, 1000, now), 0);
-	share.elsewhere = 3;
+	ck_assert_int_eq(share_room(&share, &share, 0, 1000, now), 0);
 	share_ended(&share, now, now);
 	share_released(&share);
-	ck_assert_int_eq(share_room(&share, 1000000, now), 0);
+	share.elsewhere = 4;
+	share_set_limit(&share, 3, 1, 0);
+	ck_assert_int_eq(share_room(&share, &share, 0, 1000000, now), 0);
+	share_set_limit(&share, SHARE_NO_LIMIT, 4, 3);
+	ck_assert_int_eq(share.limit, SHARE_NO_LIMIT);
 }
 END_TEST
 
@@ -55,7 +82,8 @@ START_TEST(nothing_is_claimed_ahead_before_it_was_measured)
 {
 	struct share share = {.limit = 25};
 
-	ck_assert_int_eq(share_room(&share, 2000, (struct mono){.us = 5}), 25);
+	ck_assert_int_eq(
+	    share_room(&share, &share, 0, 2000, (struct mono){.us = 5}), 25);
 }
 END_TEST
 
@@ -64,7 +92,8 @@ START_TEST(quick_tasks_are_claimed_by_hundreds)
 	struct share share = {.limit = 25};
 	struct mono now = run(&share, 25, 1, (struct mono){.us = 1000});
 
-	ck_assert_int_eq(share_room(&share, 2000, now), 25 + SHARE_AHEAD_MAX);
+	ck_assert_int_eq(
+	    share_room(&share, &share, 0, 2000, now), 25 + SHARE_AHEAD_MAX);
 }
 END_TEST
 
@@ -73,7 +102,7 @@ START_TEST(medium_tasks_are_claimed_as_far_as_a_turn_lasts)
 	struct share share = {.limit = 20};
 	struct mono now = run(&share, 20, 10000, (struct mono){.us = 1000});
 
-	ck_assert_int_eq(share_ahead(&share, 2000, now), 6);
+	ck_assert_int_eq(share_ahead(&share, &share, 0, 2000, now), 6);
 }
 END_TEST
 
@@ -82,7 +111,7 @@ START_TEST(slow_tasks_get_exactly_the_free_slots)
 	struct share share = {.limit = 25};
 	struct mono now = run(&share, 40, 2000000, (struct mono){.us = 1000});
 
-	ck_assert_int_eq(share_room(&share, 3000, now), 25);
+	ck_assert_int_eq(share_room(&share, &share, 0, 3000, now), 25);
 }
 END_TEST
 
@@ -91,13 +120,14 @@ START_TEST(quick_tasks_that_became_slow_stop_the_prefetch)
 	struct share share = {.limit = 5};
 	struct mono now = run(&share, 100, 10, (struct mono){.us = 1000});
 
-	ck_assert_int_eq(share_ahead(&share, 2000, now), SHARE_AHEAD_MAX);
+	ck_assert_int_eq(
+	    share_ahead(&share, &share, 0, 2000, now), SHARE_AHEAD_MAX);
 	for (int i = 0; i < 5; i++) {
 		share_claimed(&share);
 		share_started(&share, now);
 	}
 	now.us += 500000;
-	ck_assert_int_eq(share_room(&share, 2000, now), 0);
+	ck_assert_int_eq(share_room(&share, &share, 0, 2000, now), 0);
 }
 END_TEST
 
@@ -111,7 +141,24 @@ START_TEST(a_few_long_tasks_do_not_slow_the_quick_ones)
 		share_started(&share, now);
 	}
 	now.us += 500000;
-	ck_assert_int_eq(share_room(&share, 2000, now), 20 + SHARE_AHEAD_MAX);
+	ck_assert_int_eq(
+	    share_room(&share, &share, 0, 2000, now), 20 + SHARE_AHEAD_MAX);
+}
+END_TEST
+
+START_TEST(a_kind_that_is_slow_at_times_is_not_brief)
+{
+	struct share share = {.limit = 4};
+	struct mono now = {.us = 1000};
+
+	for (int i = 0; i < 40; i++) {
+		now = run(&share, 19, 1000, now);
+		now = run(&share, 1, 2000000, now);
+		ck_assert_int_eq(share_ahead(&share, &share, 0, 2000, now), 0);
+	}
+	ck_assert(!share_is_brief(&share, 2000));
+	now = run(&share, 1000, 1000, now);
+	ck_assert(share_is_brief(&share, 2000));
 }
 END_TEST
 
@@ -135,7 +182,9 @@ main(void)
 	TCase *tests = unit_case(suite, "slots");
 
 	tcase_add_test(tests, a3_parts_add_up_to_the_whole);
-	tcase_add_test(tests, a3_what_runs_elsewhere_counts);
+	tcase_add_test(
+	    tests, a3_old_tasks_and_the_parts_beside_them_are_never_too_many);
+	tcase_add_test(tests, a3_what_runs_elsewhere_takes_slots);
 	tcase_add_test(tests, lists_find_by_name);
 	tests = unit_case(suite, "ahead");
 	tcase_add_test(tests, nothing_is_claimed_ahead_before_it_was_measured);
@@ -143,6 +192,7 @@ main(void)
 	tcase_add_test(tests, medium_tasks_are_claimed_as_far_as_a_turn_lasts);
 	tcase_add_test(tests, slow_tasks_get_exactly_the_free_slots);
 	tcase_add_test(tests, quick_tasks_that_became_slow_stop_the_prefetch);
+	tcase_add_test(tests, a_kind_that_is_slow_at_times_is_not_brief);
 	tcase_add_test(tests, a_few_long_tasks_do_not_slow_the_quick_ones);
 	return unit_run(suite);
 }

@@ -98,6 +98,28 @@ START_TEST(g2_attempts_are_retried_with_growing_pauses_up_to_the_limit)
 }
 END_TEST
 
+START_TEST(g2_a_failed_attempt_may_say_when_it_wants_to_be_repeated)
+{
+	struct verdict_case what = usual();
+	struct outcome outcome = {
+	    .kind = OUTCOME_FAILED, .error = "no", .error_size = 2};
+	static const struct {
+		int64_t after_ms, delay_ms;
+	} wishes[] = {{0, 0}, {30000, 30000}, {INT64_MAX, 24 * 60 * 60 * 1000}};
+
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+		struct finish finish = {0};
+
+		outcome.after_ms = wishes[i].after_ms;
+		ck_assert_int_eq(
+		    verdict_of(&what, &outcome, &finish), VERDICT_TELL);
+		ck_assert_int_eq(finish.outcome, 'r');
+		ck_assert_int_eq(finish.delay_ms, wishes[i].delay_ms);
+		release(&finish);
+	}
+}
+END_TEST
+
 START_TEST(g2_a_hard_failure_is_final_at_once)
 {
 	struct verdict_case what = usual();
@@ -230,6 +252,8 @@ main(void)
 	tcase_add_test(tests, g1_results_that_cannot_be_stored_fail_the_task);
 	tcase_add_test(
 	    tests, g2_attempts_are_retried_with_growing_pauses_up_to_the_limit);
+	tcase_add_test(
+	    tests, g2_a_failed_attempt_may_say_when_it_wants_to_be_repeated);
 	tcase_add_test(tests, g2_a_hard_failure_is_final_at_once);
 	tcase_add_test(tests, g1_error_texts_become_valid_text);
 	tcase_add_test(tests, g2_uncharged_repeats_end_some_day);

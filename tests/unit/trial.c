@@ -81,6 +81,7 @@ trial_prepare(void)
 	trial.config.max_result_bytes = 1 << 20;
 	trial.handler_config.kind = strdup("resize");
 	trial.handler_config.type = HANDLER_EXEC;
+	trial.handler_config.umask = -1;
 }
 
 void

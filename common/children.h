@@ -1,8 +1,8 @@
 /*
  * Who is below a process, as /proc tells.
  */
-#ifndef SUPERVISOR_CHILDREN_H
-#define SUPERVISOR_CHILDREN_H
+#ifndef COMMON_CHILDREN_H
+#define COMMON_CHILDREN_H
 
 #include <sys/types.h>
 

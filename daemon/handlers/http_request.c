@@ -1,0 +1,259 @@
+#include "daemon/handlers/http_request.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define USER_AGENT "musterd"
+
+/* The one place where a connection begins: by the address that is connected
+ * to, so it does not matter what a name stood for before or after. */
+static curl_socket_t
+open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct http_request *request = argument;
+
+	if (purpose != CURLSOCKTYPE_IPCXN)
+		return CURL_SOCKET_BAD;
+	if (!request->allow_private &&
+	    !http_address_is_public(&address->addr)) {
+		http_address_format(&address->addr, request->refused);
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family,
+	    address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	    address->protocol);
+}
+
+/* Options are refused only by a libcurl that was built without them. */
+#define MUST(call)                                                             \
+	do {                                                                   \
+		if ((call) != CURLE_OK)                                        \
+			abort();                                               \
+	} while (0)
+
+/*
+ * A ca_file stands in place of the system's. Those are taken from the folder
+ * where there is one: a single certificate is read when it is needed, instead
+ * of all of them at the first connection.
+ */
+static void
+set_authorities(CURL *easy, const struct handler_config *config)
+{
+	const curl_version_info_data *version =
+	    curl_version_info(CURLVERSION_NOW);
+
+	if (config->ca_file != NULL) {
+		MUST(curl_easy_setopt(easy, CURLOPT_CAINFO, config->ca_file));
+		MUST(curl_easy_setopt(easy, CURLOPT_CAPATH, NULL));
+	} else if (version->capath != NULL &&
+		   access(version->capath, R_OK | X_OK) == 0) {
+		MUST(curl_easy_setopt(easy, CURLOPT_CAINFO, NULL));
+	}
+}
+
+static void
+set_limits(CURL *easy, const struct handler_config *config)
+{
+	int64_t connect_ms = config->connect_timeout_ms > 0
+				 ? config->connect_timeout_ms
+				 : HTTP_CONNECT_MS;
+	bool tls = strncmp(config->url, "https:", 6) == 0;
+
+	MUST(curl_easy_setopt(
+	    easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms));
+	MUST(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https"));
+	MUST(curl_easy_setopt(easy, CURLOPT_PROXY, ""));
+	MUST(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
+	MUST(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
+	MUST(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
+	MUST(curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L));
+	/* A server that speaks HTTP/2 gets one connection, not as many as
+	 * there are tasks at the start. */
+	MUST(curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tls ? 1L : 0L));
+}
+
+static void
+set_up(struct http_request *request, const struct handler_config *config)
+{
+	CURL *easy = request->easy;
+
+	MUST(curl_easy_setopt(easy, CURLOPT_URL, config->url));
+	MUST(curl_easy_setopt(easy, CURLOPT_POST, 1L));
+	MUST(curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT));
+	MUST(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->detail));
+	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket));
+	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, request));
+	MUST(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->lines));
+	set_limits(easy, config);
+	set_authorities(easy, config);
+}
+
+struct http_request *
+http_request_new(
+    const struct handler_host *host, const struct handler_config *config)
+{
+	struct http_request *request = calloc(1, sizeof(*request));
+
+	if (request == NULL)
+		abort();
+	request->easy = curl_easy_init();
+	if (request->easy == NULL)
+		abort();
+	request->allow_private = config->allow_private > 0;
+	http_answer_attach(&request->answer, request->easy,
+	    (size_t)host->config->max_result_bytes);
+	set_up(request, config);
+	return request;
+}
+
+struct http_request *
+http_request_free(struct http_request *request)
+{
+	curl_easy_cleanup(request->easy);
+	http_answer_free(&request->answer);
+	text_free(&request->head);
+	text_free(&request->body);
+	text_free(&request->entry);
+	free(request);
+	return NULL;
+}
+
+static void
+add_hex(struct text *text, const unsigned char *bytes, size_t count)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < count; i++) {
+		text_add_char(text, digits[bytes[i] >> 4]);
+		text_add_char(text, digits[bytes[i] & 15]);
+	}
+}
+
+/* A trace of its own (W3C Trace Context, version 00, sampled). */
+static void
+add_trace(struct http_request *request, struct text *head)
+{
+	unsigned char bytes[24];
+	size_t start;
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		abort();
+	bytes[0] |= 1; /* all zeros would say "none" */
+	bytes[16] |= 1;
+	text_add_string(head, "traceparent: 00-");
+	start = head->length;
+	add_hex(head, bytes, 16);
+	memcpy(request->trace_id, head->data + start, 32);
+	text_add_char(head, '-');
+	add_hex(head, bytes + 16, 8);
+	text_add_string(head, "-01");
+}
+
+/* Adds a line of the head, without its NUL. */
+static void
+add_line(struct text *head, const char *name, const char *value)
+{
+	text_add_string(head, name);
+	text_add_string(head, value);
+}
+
+/* The lines, each ended by a NUL. */
+static void
+write_head(
+    struct http_request *request, const struct task *task, const char *cluster)
+{
+	struct text *head = &request->head;
+
+	add_line(head, "Content-Type: ", "application/json");
+	text_add_char(head, '\0');
+	add_line(head, "Expect:", ""); /* none: no second round trip */
+	text_add_char(head, '\0');
+	add_line(head, "Idempotency-Key: ", cluster);
+	text_add_char(head, '-');
+	text_add_int(head, task->id);
+	text_add_char(head, '\0');
+	add_line(head, "Muster-Fencing-Token: ", "");
+	text_add_int(head, task->lease);
+	text_add_char(head, '-');
+	text_add_int(head, task->id);
+	text_add_char(head, '\0');
+	add_line(head, "Muster-Task: ", "");
+	text_add_int(head, task->id);
+	text_add_char(head, '\0');
+	add_line(head, "Muster-Kind: ", task->kind);
+	text_add_char(head, '\0');
+	add_line(head, "Muster-Attempt: ", "");
+	text_add_int(head, task->attempt);
+	text_add_char(head, '\0');
+	add_trace(request, head);
+	text_add_char(head, '\0');
+}
+
+static void
+chain_lines(struct http_request *request, struct curl_slist *configured)
+{
+	char *at = request->head.data;
+
+	for (int i = 0; i < HTTP_OWN_LINES; i++) {
+		request->lines[i].data = at;
+		request->lines[i].next = i + 1 < HTTP_OWN_LINES
+					     ? &request->lines[i + 1]
+					     : configured;
+		at += strlen(at) + 1;
+	}
+}
+
+/* Both are handed on as PostgreSQL wrote them. */
+static void
+write_body(struct http_request *request, const struct task *task)
+{
+	struct text *body = &request->body;
+
+	text_add_string(body, "{\"payload\":");
+	if (task->payload != NULL)
+		text_add(body, task->payload, task->payload_size);
+	else
+		text_add_string(body, "null");
+	text_add_string(body, ",\"inputs\":");
+	if (task->inputs != NULL)
+		text_add(body, task->inputs, task->inputs_size);
+	else
+		text_add_string(body, "{}");
+	text_add_char(body, '}');
+	MUST(curl_easy_setopt(request->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+	    (curl_off_t)body->length));
+	MUST(curl_easy_setopt(
+	    request->easy, CURLOPT_POSTFIELDS, text_string(body)));
+}
+
+void
+http_request_fill(struct http_request *request, const struct task *task,
+    const char *cluster, const struct http_headers *headers, const char *entry)
+{
+	struct curl_slist *addresses = NULL;
+
+	http_request_clear(request);
+	write_head(request, task, cluster);
+	chain_lines(request, http_headers_lines(headers));
+	write_body(request, task);
+	if (entry != NULL) {
+		text_add_string(&request->entry, entry);
+		request->entry_line.data = request->entry.data;
+		addresses = &request->entry_line;
+	}
+	MUST(curl_easy_setopt(request->easy, CURLOPT_RESOLVE, addresses));
+}
+
+void
+http_request_clear(struct http_request *request)
+{
+	http_answer_clear(&request->answer);
+	text_clear(&request->head);
+	text_clear(&request->entry);
+	text_free(&request->body);
+	request->refused[0] = '\0';
+	request->detail[0] = '\0';
+}

@@ -1,0 +1,46 @@
+/* http: one request: libcurl's handle for it, what is sent, and what came. */
+#ifndef DAEMON_HANDLERS_HTTP_REQUEST_H
+#define DAEMON_HANDLERS_HTTP_REQUEST_H
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+#include "common/text.h"
+#include "daemon/handlers/handler.h"
+#include "daemon/handlers/http_address.h"
+#include "daemon/handlers/http_answer.h"
+
+enum {
+	HTTP_OWN_LINES = 8,
+	HTTP_CONNECT_MS = 10000, /* unless the configuration says otherwise */
+};
+
+struct http_request {
+	CURL *easy; /* owned; set up for one handler */
+	struct http_answer answer;
+	struct curl_slist lines[HTTP_OWN_LINES]; /* into `head`; the last goes
+						    on with the configured */
+	struct text head, body;
+	struct text entry; /* of the server's addresses */
+	struct curl_slist entry_line;
+	bool allow_private;
+	char refused[HTTP_ADDRESS_TEXT]; /* a private address; "": none */
+	char detail[CURL_ERROR_SIZE];	 /* libcurl's words for a failure */
+	char trace_id[33];		 /* of this attempt */
+};
+
+/* `host` and `config` are those of the handler, and outlive it. */
+struct http_request *http_request_new(
+    const struct handler_host *host, const struct handler_config *config);
+/* Not while it is under way. Returns NULL. */
+struct http_request *http_request_free(struct http_request *request);
+
+/* Makes it ready for a task: `entry` as http_host_entry says. `headers` must
+ * outlive the transfer; nothing of `task` is needed later on. */
+void http_request_fill(struct http_request *request, const struct task *task,
+    const char *cluster, const struct http_headers *headers, const char *entry);
+
+/* Lets go of what was sent and received. */
+void http_request_clear(struct http_request *request);
+
+#endif
