@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/text.h"
@@ -39,18 +41,36 @@ parse(const char *at)
 	return pids;
 }
 
+static void
+add_children_of_all(const char *tasks, struct text *list)
+{
+	struct dirent *entry;
+	DIR *threads = opendir(tasks);
+	while (threads && (entry = readdir(threads)))
+		add_children_of_thread(tasks, entry->d_name, list);
+	if (threads)
+		closedir(threads);
+}
+
+/* Each thread is a link to the folder, beside the two of any. */
+static bool
+has_one_thread(const char *tasks)
+{
+	struct stat found;
+	return stat(tasks, &found) == 0 && found.st_nlink == 3;
+}
+
 pid_t *
 children_of(pid_t pid)
 {
 	struct text list = TEXT_EMPTY;
-	struct dirent *entry;
-	char tasks[48];
+	char tasks[48], own[16];
 	snprintf(tasks, sizeof tasks, "/proc/%d/task", (int)pid);
-	DIR *threads = opendir(tasks);
-	while (threads && (entry = readdir(threads)))
-		add_children_of_thread(tasks, entry->d_name, &list);
-	if (threads)
-		closedir(threads);
+	snprintf(own, sizeof own, "%d", (int)pid);
+	if (has_one_thread(tasks))
+		add_children_of_thread(tasks, own, &list);
+	else
+		add_children_of_all(tasks, &list);
 	pid_t *pids = parse(text_string(&list));
 	text_free(&list);
 	return pids;

@@ -1,7 +1,5 @@
 #include "daemon/handlers/http_request.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -126,8 +124,12 @@ http_request_free(struct http_request *request)
 static void
 add_hex(struct text *text, const unsigned char *bytes, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		text_addf(text, "%02x", bytes[i]);
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < count; i++) {
+		text_add_char(text, digits[bytes[i] >> 4]);
+		text_add_char(text, digits[bytes[i] & 15]);
+	}
 }
 
 /* A trace of its own (W3C Trace Context, version 00, sampled). */
@@ -150,27 +152,41 @@ add_trace(struct http_request *request, struct text *head)
 	text_add_string(head, "-01");
 }
 
-/* The lines of the head, each ended by a NUL. */
+/* Adds a line of the head, without its NUL. */
+static void
+add_line(struct text *head, const char *name, const char *value)
+{
+	text_add_string(head, name);
+	text_add_string(head, value);
+}
+
+/* The lines, each ended by a NUL. */
 static void
 write_head(
     struct http_request *request, const struct task *task, const char *cluster)
 {
 	struct text *head = &request->head;
 
-	text_add_string(head, "Content-Type: application/json");
+	add_line(head, "Content-Type: ", "application/json");
 	text_add_char(head, '\0');
-	text_add_string(head, "Expect:"); /* none: no second round trip */
+	add_line(head, "Expect:", ""); /* none: no second round trip */
 	text_add_char(head, '\0');
-	text_addf(head, "Idempotency-Key: %s-%" PRId64, cluster, task->id);
+	add_line(head, "Idempotency-Key: ", cluster);
+	text_add_char(head, '-');
+	text_add_int(head, task->id);
 	text_add_char(head, '\0');
-	text_addf(head, "Muster-Fencing-Token: %" PRId64 "-%" PRId64,
-	    task->lease, task->id);
+	add_line(head, "Muster-Fencing-Token: ", "");
+	text_add_int(head, task->lease);
+	text_add_char(head, '-');
+	text_add_int(head, task->id);
 	text_add_char(head, '\0');
-	text_addf(head, "Muster-Task: %" PRId64, task->id);
+	add_line(head, "Muster-Task: ", "");
+	text_add_int(head, task->id);
 	text_add_char(head, '\0');
-	text_addf(head, "Muster-Kind: %s", task->kind);
+	add_line(head, "Muster-Kind: ", task->kind);
 	text_add_char(head, '\0');
-	text_addf(head, "Muster-Attempt: %d", task->attempt);
+	add_line(head, "Muster-Attempt: ", "");
+	text_add_int(head, task->attempt);
 	text_add_char(head, '\0');
 	add_trace(request, head);
 	text_add_char(head, '\0');

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +13,15 @@
 #include "common/busy.h"
 #include "common/cgroup.h"
 #include "common/children.h"
+#include "common/clock.h"
 #include "common/scoreboard.h"
 #include "daemon/handlers/adopted.h"
 
-enum { LOOK_MS = 250, MEMBERS = 1024 };
+enum {
+	LOOK_MS = 250,
+	BUDGET_US = 4000, /* of a look */
+	MEMBERS = 1024,
+};
 
 /* The processes of a group; those beyond MEMBERS are not seen. */
 struct members {
@@ -25,7 +29,8 @@ struct members {
 	size_t count;
 };
 
-static LIST_HEAD(, memory_watch) watches = LIST_HEAD_INITIALIZER(watches);
+static TAILQ_HEAD(, memory_watch) watches = TAILQ_HEAD_INITIALIZER(watches);
+static int watch_count;
 static struct event *timer;
 
 static void
@@ -161,15 +166,19 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd, (void)what, (void)argument;
 	struct busy busy = busy_enter("looking at handlers' memory");
-	struct memory_watch *watch = LIST_FIRST(&watches), *next;
+	struct mono began = mono_now();
 	pid_t *children = children_of(getpid());
+	int left = watch_count;
 
-	for (; watch != NULL; watch = next) {
-		next = LIST_NEXT(watch, link);
+	while (left-- > 0 && mono_us_between(began, mono_now()) < BUDGET_US) {
+		struct memory_watch *watch = TAILQ_FIRST(&watches);
+
+		TAILQ_REMOVE(&watches, watch, link);
+		TAILQ_INSERT_TAIL(&watches, watch, link);
 		look_at(watch, children);
 	}
 	free(children);
-	if (!LIST_EMPTY(&watches))
+	if (watch_count > 0)
 		look_again();
 	busy_leave(busy);
 }
@@ -177,10 +186,8 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 void
 memory_watch_begin(struct memory_watch *watch, struct event_base *base)
 {
-	bool first = LIST_EMPTY(&watches);
-
-	LIST_INSERT_HEAD(&watches, watch, link);
-	if (!first)
+	TAILQ_INSERT_TAIL(&watches, watch, link);
+	if (watch_count++ > 0)
 		return;
 	timer = evtimer_new(base, on_timer, NULL);
 	if (timer == NULL)
@@ -193,9 +200,9 @@ memory_watch_end(struct memory_watch *watch)
 {
 	if (watch->limit_bytes == 0)
 		return;
-	LIST_REMOVE(watch, link);
+	TAILQ_REMOVE(&watches, watch, link);
 	watch->limit_bytes = 0;
-	if (!LIST_EMPTY(&watches))
+	if (--watch_count > 0)
 		return;
 	event_free(timer);
 	timer = NULL;

@@ -8,6 +8,9 @@
  * several share count more than once then, so before anybody is accused they
  * are measured exactly.
  *
+ * Where there are very many, each look takes the next of them, so that the loop
+ * goes on turning.
+ *
  * State of the process: one timer for all, which stands while there are none.
  */
 #ifndef DAEMON_HANDLERS_MEMORY_WATCH_H
@@ -20,13 +23,12 @@
 struct event_base;
 
 struct memory_watch {
-	LIST_ENTRY(memory_watch) link;
+	TAILQ_ENTRY(memory_watch) link;
 	pid_t leader; /* not reaped before memory_watch_end */
 	int64_t limit_bytes;
 	const char
 	    *cgroup; /* whose processes they are; NULL: found by leader */
-	/* Every time that it is looked at and holds more. May end its own
-	 * watch, no other. */
+	/* Every time that it is looked at and holds more. */
 	void (*on_over)(struct memory_watch *watch, int64_t held_bytes);
 };
 

@@ -277,7 +277,7 @@ on_child_end(struct own_child *child)
 	siginfo_t info = {0};
 	bool left;
 
-	process_signal(process, SIGKILL);
+	(void)kill(-child->pid, SIGKILL); /* its cgroup below, if need be */
 	for (int i = 0; i < LAST_READS && read_output(process); i++)
 		continue;
 	for (int i = 0; i < LAST_READS && read_errors(process); i++)

@@ -1,7 +1,7 @@
 """http handlers: time limits, cancelling, and servers that do not answer."""
 
+import re
 import socket
-import threading
 import time
 
 import pytest
@@ -51,6 +51,34 @@ def test_F1_http_connect_has_a_time_limit(db, daemon, deaf):
     row = db.wait_state(db.enqueue("hook"), "failed", 10)
     assert "timed out after" not in row.error
     assert "Timeout was reached" in row.error or "timeout after" in row.error
+
+
+def test_F1_http_tls_has_the_time_limit_of_connect(db, daemon):
+    """The server is there, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host = daemon(handlers={"hook": {
+            "http": f"https://127.0.0.1:{server.getsockname()[1]}/",
+            "allow_private": True, "connect_timeout": "300ms",
+            "max_attempts": 1, "timeout": "1m"}})
+        host.log.allow("failed")
+        row = db.wait_state(db.enqueue("hook"), "failed", 10)
+    assert row.error == "SSL connection timeout"
+
+
+def test_F1_http_endless_headers_are_cut_off(db, daemon, web):
+    def respond(request):
+        request.socket.sendall(b"HTTP/1.1 200 OK\r\n")
+        try:
+            while True:
+                request.socket.sendall(b"X-More: " + b"x" * 4000 + b"\r\n")
+        except OSError:
+            return None
+
+    server = web(respond)
+    host = daemon(handlers={"hook": hook(server, max_attempts=1)})
+    host.log.allow("failed")
+    row = db.wait_state(db.enqueue("hook"), "failed")
+    assert row.error == "status 200, then more than 262144 bytes of headers"
 
 
 def test_F1_http_whole_has_the_tasks_time_limit(db, daemon, web):
@@ -149,17 +177,15 @@ def test_E1_http_slow_server_holds_back_only_its_own(
         db.wait_state(db.enqueue(("quick", "noop")[number % 2]))
         took.append(time.monotonic() - began)
     assert sorted(took)[10] < 0.2 * patience, took
-    assert not host.log.find("held the event loop for",
-                             ) or patience > 1 or max(
-        int(line.fields.get("ms", 0)) for line in
-        host.log.find("held the event loop for")) < 500
+    for line in host.log.find("held the event loop for"):
+        held = int(re.search(r"for (\d+) ms", line.message)[1])
+        assert held < 500 * patience, line
 
 
 def test_E1_http_many_at_once_do_not_hold_the_loop(
         db, daemon, web, patience):
     """A thousand that become ready together, over a hundred connections."""
-    lock = threading.Lock()
-    server = web(lambda request: (lock.locked(), (200, {}, b""))[1])
+    server = web()
     host = daemon(workers=1, queues={"default": {"concurrency": 100}},
                   handlers={"hook": hook(server)})
     db.enqueue_many("hook", 1000)

@@ -85,6 +85,7 @@ http {{
     listen 127.0.0.1:{port} ssl http2;
     ssl_certificate {certificate}; ssl_certificate_key {key};
     access_log {folder}/access short;
+    location /early {{ return 200; }}
     location / {{ proxy_pass http://127.0.0.1:{behind}; }}
   }}
 }}
@@ -94,7 +95,8 @@ http {{
 @pytest.fixture
 def nginx(folder, authority, web):
     """An HTTP/2 server over TLS: its port, and a function that gives (the
-    connection, the protocol) of each request. What is behind it answers 1."""
+    connection, the protocol) of each request. What is behind it answers 1;
+    /early is answered before the request has been read."""
     if not os.path.exists("/usr/sbin/nginx"):
         pytest.skip("nginx is not installed: no server that speaks HTTP/2")
     behind = web(lambda request: (200, {}, b"1"))
@@ -124,6 +126,17 @@ def test_A3_http2_tasks_share_a_connection(db, daemon, nginx, authority):
     assert db.wait_done() == {"succeeded": 300}
     assert {protocol for _, protocol in requests()} == {"HTTP/2.0"}
     assert len({connection for connection, _ in requests()}) == 1
+
+
+def test_G1_http2_answer_before_the_request_was_read_counts(
+        db, daemon, nginx, authority):
+    """The server answers the head, and resets the stream."""
+    port, _ = nginx
+    daemon(workers=1, handlers={"hook": {
+        "http": f"https://localhost:{port}/early", "allow_private": True,
+        "ca_file": authority.file, "max_attempts": 1, "concurrency": 1}})
+    db.enqueue_many("hook", [{"text": "x" * 100000}] * 20)
+    assert db.wait_done() == {"succeeded": 20}
 
 
 # Where it may go.

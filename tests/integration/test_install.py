@@ -28,3 +28,13 @@ def test_i1_install_puts_no_fragment_into_force(tmp_path):
     file = install(tmp_path)
     assert not list(file.parent.glob("conf.d/*.yaml"))
     assert list(file.parent.glob("conf.d/*.example"))
+
+
+def test_i1_install_puts_the_helpers_beside_the_programs(tmp_path):
+    install(tmp_path)
+    muster, = tmp_path.glob("**/bin/muster")
+    assert subprocess.run([muster, "retry", "busy"], stderr=subprocess.PIPE,
+                          check=False).returncode == 75
+    sdk, = tmp_path.glob("**/share/musterd/sdk")
+    assert {str(path.relative_to(sdk)) for path in sdk.glob("*/muster*")} == {
+        "python/muster.py", "node/muster.js", "node/muster.d.ts"}

@@ -292,6 +292,7 @@ def test_what_takes_cgroups_is_warned_of(db, daemon):
     assert len(host.log.find("limits of tasks: by rlimits")) == 1
     db.wait_state(db.enqueue("slow"))
     host.reload(log_level="debug")
-    assert len(host.log.find(NOT_KEPT)) == 2
+    wait_until(lambda: len(host.log.find(NOT_KEPT)) == 2, 5, "it is said again")
     host.reload(handlers={"slow": {"exec": ["/bin/true"]}})
+    wait_until(lambda: len(host.log.find("reloaded")) == 2, 5, "it is done")
     assert len(host.log.find(NOT_KEPT)) == 2

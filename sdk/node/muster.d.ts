@@ -1,0 +1,109 @@
+/** Handlers for musterd in Node; see README.md. */
+
+/** The outcome of a task that this one depends on. */
+export interface Input {
+  task: string;
+  state: 'succeeded' | 'failed' | 'cancelled' | 'skipped';
+  result?: any;
+  error?: string;
+}
+
+/** A task as its function sees it. */
+export interface Context<Payload = any> {
+  readonly id: string;
+  readonly kind: string;
+  /** 1 for the first. */
+  readonly attempt: number;
+  /** To be handed on to whatever must not happen twice. */
+  readonly token: string;
+  readonly payload: Payload;
+  /** Outcomes of the tasks it depends on, by name. */
+  readonly inputs: Record<string, Input>;
+  /** When it will be cancelled, in Unix seconds. */
+  readonly deadline: number | null;
+  readonly timeoutMs: number | null;
+  /** Aborted, with a Cancelled, when the task is cancelled. */
+  readonly signal: AbortSignal;
+  readonly cancelled: boolean;
+  /** Why it is cancelled; null: it is not. */
+  readonly reason: string | null;
+  /** Throws Cancelled if the task is cancelled, as progress and chunk do. */
+  check(): void;
+  /** Milliseconds until the deadline; infinite without one. */
+  remaining(): number;
+  /** Tells how far the task is, 0 to 1, with a note for people. */
+  progress(fraction: number, note?: string): void;
+  /** Hands out a piece of the result as it comes. */
+  chunk(data: unknown): void;
+  /** Writes a line to the log that names the task. */
+  log(message: unknown,
+    level?: 'error' | 'warning' | 'notice' | 'info' | 'debug'): void;
+}
+
+export type Run<Payload = any, Result = unknown> =
+  (payload: Payload, ctx: Context<Payload>) => Result | Promise<Result>;
+
+/** Makes a function, async or not, the one that runs tasks of a kind. */
+export function task<Payload = any, Result = unknown>(
+  kind: string, run: Run<Payload, Result>): Run<Payload, Result>;
+
+export interface RunOptions {
+  /** So many at a time (1). */
+  concurrency?: number;
+  /** So many more are handed over to wait in the process (0). */
+  prefetch?: number;
+  /** Seconds for tidying up when all is over or the worker is gone (5). */
+  grace?: number;
+}
+
+/** Runs tasks until musterd says that it is enough; resolves then. */
+export function run(options?: RunOptions): Promise<void>;
+
+/** Why a cancelled task should end. */
+export class Cancelled extends Error {
+  constructor(reason?: string);
+  readonly reason: string;
+}
+
+/** Thrown by a task: it failed for good and is not tried again. */
+export class Fail extends Error {
+  constructor(message?: string, options?: { cause?: unknown });
+}
+
+/** Thrown by a task: try it again, `after` that many seconds. */
+export class Retry extends Error {
+  constructor(message?: string, options?: { after?: number; cause?: unknown });
+  readonly after?: number;
+}
+
+/** What came over the socket was not said by a musterd. */
+export class ProtocolError extends Error {}
+
+/** A client of pg, or anything that answers like it. */
+export interface Client {
+  query(text: string, values: any[]): PromiseLike<{ rows: any[] } | any[]>;
+}
+
+export interface EnqueueManyOptions {
+  queue?: string;
+  priority?: number;
+  runAt?: Date | string;
+  maxAttempts?: number;
+  /** Seconds, or an interval as PostgreSQL reads it. */
+  timeout?: number | string;
+  wake?: boolean;
+}
+
+export interface EnqueueOptions extends EnqueueManyOptions {
+  dependsOn?: (string | number | bigint)[];
+  dependsWhen?: 'succeeded' | 'finished' | 'failed';
+  flowId?: string | number | bigint;
+}
+
+/** Enqueues a task in the client's transaction; resolves to its id. */
+export function enqueue(client: Client, kind: string, payload?: unknown,
+  options?: EnqueueOptions): Promise<string>;
+
+/** Enqueues a task for each payload; resolves to their ids in order. */
+export function enqueueMany(client: Client, kind: string, payloads: unknown[],
+  options?: EnqueueManyOptions): Promise<string[]>;
