@@ -315,6 +315,10 @@ static const struct refusal refusals[] = {
 	AT("2:21") "sql: 'rollup' is not schema.function\n"},
     {"handlers: {a: {sql: a.b;c}}\n",
 	AT("2:21") "sql: 'a.b;c' is not schema.function\n"},
+    {"handlers: {a: {chunk: 1}}\n", AT("2:16") "chunk: not in this build\n"},
+    {"handlers: {a: {pool: [/x], exec: [/x]}}\n",
+	AT("2:12") "handler 'a' needs exactly one of exec, pool, http, "
+		   "sql and noop\n"},
     {"handlers: {a: {pool: [/x], processes: 0}}\n",
 	AT("2:39") "processes: 0 is out of range, 1 to 512\n"},
     {"handlers: {a: {pool: [/x], processes: [1]}}\n",
