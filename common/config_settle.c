@@ -211,6 +211,8 @@ check_handler(struct config_loader *loader,
 	check_http_keys(loader, handler, place);
 	if (!program)
 		check_no_program_keys(loader, handler, place);
+	check_only_for(loader, place, "cpu_time", "exec",
+	    handler->cpu_time_ms > 0 && handler->pool != NULL);
 	check_backoff(loader, &handler->limits.backoff, place);
 }
 

@@ -211,9 +211,9 @@ static const struct config_key handler_keys[] = {
 	.min = MEGA,
 	.max = MEGA * MEGA,
 	IN_PLACE,
-	.help = "exec, pool: the memory of all processes of a task together; a "
-		"task "
-		"that takes more is killed, and its attempt fails. Exact with "
+	.help = "The memory of all processes of a task (exec) or of a process "
+		"of a pool with its children, which are killed when they take "
+		"more: the attempts that ran fail. Exact with "
 		"a cgroup. Without one, the resident memory is looked at four "
 		"times a second (less often where a worker runs very many "
 		"such tasks), and no process may have more private data "
@@ -243,10 +243,9 @@ static const struct config_key handler_keys[] = {
 	.min = SECOND,
 	.max = 365 * DAY,
 	IN_PLACE,
-	.help =
-	    "exec, pool: the processor time of each process, in whole seconds; "
-	    "one that uses more gets SIGXCPU, and is killed when it has "
-	    "used as much as grace beyond it."},
+	.help = "exec: the processor time of each process, in whole seconds; "
+		"one that uses more gets SIGXCPU, and is killed when it has "
+		"used as much as grace beyond it."},
     {.name = "open_files",
 	.type = &config_type_integer,
 	AT(open_files),
@@ -264,8 +263,7 @@ static const struct config_key handler_keys[] = {
 	.max = MEGA * MEGA,
 	IN_PLACE,
 	.help = "exec, pool: how large a core file of a crash may be; else 0, "
-		"which "
-		"is none."},
+		"which is none."},
     {.name = "umask",
 	.type = &config_type_mode,
 	AT(umask),

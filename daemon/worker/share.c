@@ -9,7 +9,7 @@
 /* A new run time counts one part in so many: one that is longer than thought
  * is believed sooner, or a kind that is quick as a rule and slow at times would
  * be taken for a quick one again and again. */
-enum { LEARN_LONGER = 2, LEARN_SHORTER = 32 };
+enum { LEARN_LONGER = 2, LEARN_SHORTER = 32, LEARN_USUAL = 16 };
 
 /* Claimed ahead is what is started within so many turns. */
 static const double TURNS_AHEAD = 1.5;
@@ -142,6 +142,8 @@ share_ended(struct share *share, struct mono began, struct mono ended)
 	share->began_sum -= began.us;
 	if (ran < 1)
 		ran = 1;
+	share->usual_us +=
+	    share->usual_us == 0 ? ran : (ran - share->usual_us) / LEARN_USUAL;
 	if (share->mean_us == 0)
 		share->mean_us = ran;
 	else if (ran > share->mean_us)
@@ -182,6 +184,8 @@ share_ahead(const struct share *share, const struct share *kind, int promised,
 
 	if (mean_us == 0 || share->limit <= 0)
 		return 0;
+	if (kind->usual_us > 0 && share_is_brief(kind, turn_us))
+		mean_us = kind->usual_us;
 	if (free_slots > 0)
 		each_us += free_slots / mean_us;
 	each_us += ends_per_us(share->running - longer->running,

@@ -40,6 +40,7 @@ struct share {
 	int64_t began_sum;    /* sum of their starts, us */
 	double mean_us;	      /* of a task's run time, quick to grow and slow to
 				 shrink; 0: not measured yet */
+	double usual_us;      /* the same, outliers counting for little */
 	struct share *longer; /* of a queue: its tasks of kinds that are not
 				 brief; owned; NULL: not a queue's */
 	struct share_bound all, brief, others; /* of a queue */

@@ -273,5 +273,9 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 		turn->state = TURN_RESTING;
 	if (turn->wait.us == 0)
 		turn->asked = true;
+	else
+		turn->wait = mono_now(); /* over, even if the timer, which
+					    counts from the start of the loop's
+					    turn, is early by a little */
 	turn_kick(worker);
 }

@@ -351,6 +351,8 @@ static const struct refusal refusals[] = {
     {"handlers: {a: {sql: a.b, umask: 077, nice: 0}}\n",
 	AT("2:26") "umask: only a handler with exec or pool has it\n" AT(
 	    "2:38") "nice: only a handler with exec or pool has it\n"},
+    {"handlers: {a: {pool: [/x], cpu_time: 5s}}\n",
+	AT("2:28") "cpu_time: only a handler with exec has it\n"},
     {"handlers: {a: {exec: [/x], memory_max: 64}}\n",
 	AT("2:40") "memory_max: 64 is out of range, 1M to 1T\n"},
     {"handlers: {a: {exec: [/x], umask: 88}}\n",

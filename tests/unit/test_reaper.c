@@ -144,6 +144,27 @@ START_TEST(e2_groups_of_the_board_are_killed)
 }
 END_TEST
 
+START_TEST(e2_groups_without_a_task_are_killed)
+{
+	pid_t pid = sleeper(), other = sleeper();
+	int index =
+	    scoreboard_group_begin(writer, other, scoreboard_start_time(other));
+
+	scoreboard_group_end(writer, index);
+	ck_assert_int_eq(
+	    scoreboard_group_begin(writer, pid, scoreboard_start_time(pid)),
+	    index);
+	ck_assert_int_ge(scoreboard_group_begin(
+			     writer, other, scoreboard_start_time(other) - 1),
+	    0);
+	ck_assert_int_eq(reaper_kill_groups(board), 1);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(waitpid(other, NULL, WNOHANG), 0);
+	kill(other, SIGKILL);
+	ck_assert_int_eq(waitpid(other, NULL, 0), other);
+}
+END_TEST
+
 START_TEST(e2_reused_pid_is_not_hit)
 {
 	pid_t pid = sleeper();
@@ -179,6 +200,7 @@ main(void)
 	tcase_add_test(tests, e2_orphans_are_killed_to_the_last);
 	tcase_add_test(tests, e2_children_from_before_are_left_alone);
 	tcase_add_test(tests, e2_groups_of_the_board_are_killed);
+	tcase_add_test(tests, e2_groups_without_a_task_are_killed);
 	tcase_add_test(tests, e2_reused_pid_is_not_hit);
 	tcase_add_test(tests, e2_groups_that_are_none_are_not_killed);
 	return unit_run(suite);

@@ -1,0 +1,52 @@
+"""The example of a program that is dear to start: etc/examples/model-host."""
+
+import os
+import time
+
+from support.wait import wait_until
+
+PROGRAM = os.path.join(os.path.dirname(__file__), "..", "..", "etc",
+                       "examples", "model-host", "tasks.py")
+
+
+def host(**more):
+    return {"pool": ["/usr/bin/python3", os.path.abspath(PROGRAM)], **more}
+
+
+def lag_ms(musterd):
+    return max(worker["lag_us"]["p99"] for worker in
+               musterd.status()["workers"]) / 1000
+
+
+def test_C3_D4_E1_model_host(db, daemon, musterctl, patience):
+    musterd = daemon(
+        workers=1, queues={"default": {"concurrency": 250}},
+        handlers={"answer": host(processes=2, idle_timeout="2s"),
+                  "predict": host(processes=1, idle_timeout="2s")})
+    begin = time.monotonic()
+    tasks = [db.enqueue("answer", {"question": f"what is {n}"})
+             for n in range(200)]
+    blocking = db.enqueue("predict", {"seconds": 2})
+    states = db.wait_done(60 * patience)
+    assert states == {"succeeded": 201}
+    assert time.monotonic() - begin < 30 * patience
+    processes = {db.task(task).result["process"] for task in tasks}
+    assert 1 <= len(processes) <= 2
+    loaded = len(musterd.log.find("model loaded"))
+    assert loaded == len(processes) + 1, "once a process"
+    assert db.task(tasks[7]).result["answer"] == "WHAT IS 7"
+    assert db.task(blocking).result["process"] not in processes
+    assert lag_ms(musterd) < 500 * patience, "no heartbeat was late"
+    assert db.one("SELECT max(rescues) FROM muster.task") == 0
+    pids = processes | {db.task(blocking).result["process"]}
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}")
+                               for pid in pids),
+               20 * patience, "idle processes end")
+
+
+def test_D4_answers_of_the_model_host_stream(db, daemon, musterctl, patience):
+    daemon(workers=1, handlers={"answer": host(processes=1)})
+    task = db.enqueue("answer", {"question": "one two three", "pause": 0.5})
+    said = musterctl("tail", str(task))
+    for word in ("ONE", "TWO", "THREE"):
+        assert word in said
