@@ -4,10 +4,7 @@
 -- The parameters and rows are told in README.md. Locks: worker for key share
 -- (a rescue that has marked it dead wins; one that comes later waits), then
 -- as finish() and claim().
-DROP FUNCTION IF EXISTS muster.turn(bigint, bigint[], bigint[], text, int[],
-	bigint[], text[], text[], int[], int[], int, bigint, int[], int[], int[],
-	bigint[]);
-CREATE FUNCTION muster.turn(p_worker bigint, p_lease bigint[],
+CREATE OR REPLACE FUNCTION muster.turn(p_worker bigint, p_lease bigint[],
 	p_task bigint[], p_outcome text, p_ran_ms int[], p_delay_ms bigint[],
 	p_result text[], p_error text[], p_route int[], p_want int[],
 	p_max int, p_max_bytes bigint, p_floor_route int[],
