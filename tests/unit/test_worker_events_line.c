@@ -58,8 +58,8 @@ static const char *const refused[] = {"", "hello", "{}", "null", "{\"chunk\"",
     "{\"chunk\":{\"id\":\"42\",\"token\":\"9-42\"}}",
     "{\"progress\":{\"id\":\"42\",\"token\":\"9-42\"}}",
     "{\"progress\":{\"id\":\"42\",\"token\":\"9-42\",\"fraction\":\"1\"}}",
-    "{\"progress\":{\"id\":\"42\",\"token\":\"9-42\",\"fraction\":1,"
-    "\"note\":7}}"};
+    ("{\"progress\":{\"id\":\"42\",\"token\":\"9-42\",\"fraction\":1,"
+     "\"note\":7}}")};
 
 START_TEST(anything_else_is_refused)
 {
