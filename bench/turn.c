@@ -35,7 +35,7 @@ turn_open(
     struct turn *turn, PGconn *connection, const char *queue, const char *kind)
 {
 	const char *values[] = {
-	    turn->worker, "bench", "bench", "1", "bench", NULL, NULL};
+	    turn->worker, "bench", "bench", "1", "bench", NULL, NULL, "t"};
 	struct text queues = TEXT_EMPTY, kinds = TEXT_EMPTY;
 	PGresult *result;
 
@@ -48,7 +48,8 @@ turn_open(
 	bench_prepare(
 	    connection, statement_register.name, statement_register.sql);
 	bench_prepare(connection, statement_turn.name, statement_turn.sql);
-	result = bench_run(connection, statement_register.name, 7, values);
+	result = bench_run(connection, statement_register.name,
+	    statement_register.parameters, values);
 	snprintf(
 	    turn->route, sizeof(turn->route), "%s", PQgetvalue(result, 0, 0));
 	PQclear(result);
