@@ -54,10 +54,8 @@ def stop_under_load(db, musterd, patience, frozen):
 def test_C4_sigterm_under_load(
         own_postgres, db, daemon, ledger, is_long, patience, frozen):
     random.seed(7)
-    # What could not be handed back to a frozen database is rescued by the next
-    # start, and each rescue counts.
     musterd = daemon.make(
-        crash_limit=100, shutdown_timeout=f"{TIMEOUT}s", handlers=handlers(ledger),
+        shutdown_timeout=f"{TIMEOUT}s", handlers=handlers(ledger),
         defaults={"grace": "500ms"}, queues={"default": {"concurrency": 30}})
     endless = [db.enqueue("stubborn"), db.enqueue("nap")]
     may_repeat = set()

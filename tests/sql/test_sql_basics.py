@@ -13,6 +13,7 @@ def test_B5_enqueued_task_is_claimed_and_finished(db, worker):
     claimed, = one.claim().tasks
     assert (claimed.id, claimed.attempt, claimed.max_attempts,
             claimed.timeout_ms) == (task, 1, 4, 90000)
+    assert db.one("SELECT rank FROM muster.task WHERE id = %s", task) == -3
     assert json.loads(claimed.payload) == {"x": 1}
     assert db.state(task) == "running"
     one.finish(task, ran=7, result='{"y": 12345678901234567890}')
