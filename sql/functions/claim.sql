@@ -62,10 +62,11 @@ DECLARE
 	v_bound int;
 	v_floor bigint;
 	v_sum bigint;
-	v_lines boolean := false;
 	v_ctid tid[];
 	v_task bigint[];
 	v_ticket smallint[];
+	v_spread bigint; -- 0: the tasks are in the order of seq
+	v_uneven boolean := false;
 BEGIN
 	SELECT s.last_value, EXISTS (SELECT FROM muster.paused)
 	INTO v_top, v_paused FROM muster.ready_seq s;
@@ -112,16 +113,15 @@ BEGIN
 		END IF;
 		CONTINUE WHEN v_n <= 0 OR v_bytes <= 0;
 		SELECT array_agg(h.ctid), array_agg(h.task_id),
-			array_agg(h.ticket), sum(h.size), count(*), min(h.seq)
-		INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor
-		FROM (SELECT * FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq,
-				r.size
+			array_agg(h.ticket), sum(h.size), count(*), min(h.seq),
+			max(h.task_id - h.seq) - min(h.task_id - h.seq)
+		INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor, v_spread
+		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size
 			FROM muster.ready r
 			WHERE r.route_id = l_route[i]
 			AND r.rank = l_rank[i] AND r.lane = l_lane[i]
 			AND r.seq >= v_start[i]
-			ORDER BY r.seq LIMIT v_n FOR UPDATE SKIP LOCKED) x
-			ORDER BY x.task_id) h;
+			ORDER BY r.seq LIMIT v_n FOR UPDATE SKIP LOCKED) h;
 		IF v_sum > v_bytes THEN
 			SELECT f.* INTO v_ctid, v_task, v_ticket, v_got
 			FROM muster.claim_fitting(v_ctid, v_bytes,
@@ -147,14 +147,15 @@ BEGIN
 			o_task := v_task;
 			o_ticket := v_ticket;
 			o_line := array_fill(i, ARRAY[v_got]);
+			v_uneven := v_spread > 0;
 		ELSE
-			v_lines := true;
+			v_uneven := true;
 			o_task := o_task || v_task;
 			o_ticket := o_ticket || v_ticket;
 			o_line := o_line || array_fill(i, ARRAY[v_got]);
 		END IF;
 	END LOOP;
-	IF v_lines THEN
+	IF v_uneven THEN
 		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l)
 		INTO o_task, o_ticket, o_line
 		FROM (SELECT * FROM unnest(o_task, o_ticket, o_line) x(t, k, l)

@@ -1,7 +1,7 @@
 -- Finishing what a worker ran: the first half of a turn.
 
 -- Takes what is in the worker's leases, gives back the rest as fenced.
--- Locks: lease, then task, each in order; then as settle(). Called by turn
+-- Locks: lease, then task, each in order; then as settle_final(). Called by turn
 -- and sql_tasks, which hold the worker's row.
 CREATE OR REPLACE FUNCTION muster.finish(p_worker bigint, p_lease bigint[],
 	p_task bigint[], p_outcome text, p_ran_ms int[], p_delay_ms bigint[],
@@ -9,68 +9,126 @@ CREATE OR REPLACE FUNCTION muster.finish(p_worker bigint, p_lease bigint[],
 	OUT fenced_lease bigint[], OUT fenced_task bigint[])
 LANGUAGE plpgsql AS $$
 DECLARE
+	v_leases bigint[];
+	v_mixed boolean;
+	v_exact boolean;
 	v_have_lease bigint[];
 	v_have_task bigint[];
-	v_ids bigint[];
-	v_at int[]; -- where the input has what belongs to v_ids[i]
-	v_out text; -- the outcome of v_ids[i]
+	v_ids bigint[] := p_task;
+	v_out "char"[];
+	v_ran_ms int[] := p_ran_ms;
+	v_delay_ms bigint[] := p_delay_ms;
+	v_result text[] := p_result;
+	v_error text[] := p_error;
 BEGIN
+	-- Within a lease the tasks ascend; with the one before they may not.
+	SELECT array_agg(l.id), bool_or(l.first < l.before)
+	INTO v_leases, v_mixed
+	FROM (SELECT k.id, k.first, lag(k.last) OVER (ORDER BY k.id) AS before
+		FROM (SELECT x.id, x.task_ids[1] AS first,
+				x.task_ids[cardinality(x.task_ids)] AS last
+			FROM muster.lease x
+			WHERE x.id = ANY (p_lease) AND x.worker_id = p_worker
+			ORDER BY x.id FOR UPDATE) k) l;
 	SELECT array_agg(l.id), array_agg(t.task)
 	INTO v_have_lease, v_have_task
 	FROM (SELECT x.id, x.task_ids FROM muster.lease x
-		WHERE x.id = ANY (p_lease) AND x.worker_id = p_worker
-		ORDER BY x.id FOR UPDATE) l
+		WHERE x.id = ANY (v_leases) ORDER BY x.id) l
 	CROSS JOIN LATERAL unnest(l.task_ids) t(task);
-	IF v_have_task = p_task AND v_have_lease = p_lease THEN
-		IF p_outcome !~ '[^s]' AND p_ran_ms = '{}' AND p_result = '{}' THEN
-			PERFORM muster.finish_plain(p_worker, p_task);
-			DELETE FROM muster.lease l WHERE l.id = ANY (p_lease);
-			RETURN;
-		END IF;
-	ELSE
+	v_exact := coalesce(v_have_task = p_task AND v_have_lease = p_lease,
+		false);
+	IF NOT v_exact THEN
 		SELECT array_agg(f.lease), array_agg(f.task)
 		INTO fenced_lease, fenced_task
 		FROM (SELECT * FROM unnest(p_lease, p_task) u(lease, task)
 			EXCEPT
 			SELECT * FROM unnest(v_have_lease, v_have_task)) f;
 	END IF;
-	SELECT array_agg(u.task ORDER BY u.task),
-		array_agg(u.o ORDER BY u.task),
-		string_agg(substr(p_outcome, u.o::int, 1), '' ORDER BY u.task)
-	INTO v_ids, v_at, v_out
-	FROM unnest(p_task) WITH ORDINALITY u(task, o)
-	WHERE fenced_task IS NULL OR u.task <> ALL (fenced_task);
+	IF v_mixed OR NOT v_exact OR p_outcome ~ '[^s]' THEN
+		SELECT array_agg(u.task), array_agg(u.c), array_agg(u.ran_ms),
+			array_agg(u.delay_ms), array_agg(u.result),
+			array_agg(u.error)
+		INTO v_ids, v_out, v_ran_ms, v_delay_ms, v_result, v_error
+		FROM (SELECT * FROM unnest(p_task,
+				string_to_array(p_outcome, NULL)::"char"[],
+				p_ran_ms, p_delay_ms, p_result, p_error)
+				x(task, c, ran_ms, delay_ms, result, error)
+			WHERE fenced_task IS NULL OR x.task <> ALL (fenced_task)
+			ORDER BY x.task) u;
+	END IF;
 	IF v_ids IS NULL THEN
 		RETURN;
+	ELSIF p_outcome ~ '[^s]' THEN
+		PERFORM muster.finish_tasks(p_worker, v_ids, v_out, v_ran_ms,
+			v_delay_ms, v_result, v_error);
+	ELSE
+		PERFORM muster.finish_successes(p_worker, v_ids,
+			CASE WHEN p_ran_ms <> '{}' THEN v_ran_ms END,
+			CASE WHEN p_result <> '{}' THEN v_result END);
 	END IF;
-	PERFORM muster.finish_tasks(p_worker, v_ids, v_at, v_out,
-		p_ran_ms, p_delay_ms, p_result, p_error);
-	PERFORM muster.finish_leases(v_have_lease, v_have_task, v_ids);
+	IF v_exact THEN
+		DELETE FROM muster.lease l WHERE l.id = ANY (v_leases);
+	ELSE
+		PERFORM muster.finish_leases(v_have_lease, v_have_task, v_ids);
+	END IF;
 END
 $$;
 
--- The shortest way, for whole leases of successes without a result. The index
--- is scanned in order of the ids, so the update is the lock in order.
-CREATE OR REPLACE FUNCTION muster.finish_plain(p_worker bigint, p_ids bigint[])
+-- The shortest way: p_ids (ascending) succeeded; the other arrays, which may be
+-- null, tell about each. The index is walked in order of the ids, so the update is
+-- the lock in order; a success stands, even if a cancel came first. Where the
+-- ids lie close, one walk along the index is cheaper than a search for each.
+CREATE OR REPLACE FUNCTION muster.finish_successes(p_worker bigint,
+	p_ids bigint[], p_ran_ms int[], p_result text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+	v_first CONSTANT bigint := p_ids[1];
+	v_last CONSTANT bigint := p_ids[cardinality(p_ids)];
+	v_whole CONSTANT boolean := v_last - v_first = cardinality(p_ids) - 1;
+	v_bare CONSTANT boolean := p_ran_ms IS NULL AND p_result IS NULL;
 	v_more boolean;
 BEGIN
-	WITH t AS (
-		UPDATE muster.task x SET state = 's', finished_at = now(),
-			worker_id = p_worker, attempts = x.attempts + 1
-		WHERE x.id = ANY (p_ids)
-		RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
-	)
-	SELECT bool_or(t.more) INTO v_more FROM t;
+	IF v_whole THEN
+		WITH t AS (
+			UPDATE muster.task x SET state = 's', finished_at = now(),
+				worker_id = p_worker, attempts = x.attempts + 1,
+				ran_ms = CASE WHEN v_bare THEN NULL
+					ELSE p_ran_ms[x.id - v_first + 1] END,
+				result = CASE WHEN v_bare THEN NULL
+					ELSE p_result[x.id - v_first + 1]::jsonb END
+			WHERE x.id BETWEEN v_first AND v_last
+			RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+		)
+		SELECT bool_or(t.more) INTO v_more FROM t;
+	ELSIF v_last - v_first < 4 * cardinality(p_ids) THEN
+		WITH t AS (
+			UPDATE muster.task x SET state = 's', finished_at = now(),
+				worker_id = p_worker, attempts = x.attempts + 1,
+				ran_ms = p_ran_ms[width_bucket(x.id, p_ids)],
+				result = p_result[width_bucket(x.id, p_ids)]::jsonb
+			WHERE x.id BETWEEN v_first AND v_last
+				AND p_ids[width_bucket(x.id, p_ids)] = x.id
+			RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+		)
+		SELECT bool_or(t.more) INTO v_more FROM t;
+	ELSE
+		WITH t AS (
+			UPDATE muster.task x SET state = 's', finished_at = now(),
+				worker_id = p_worker, attempts = x.attempts + 1,
+				ran_ms = p_ran_ms[width_bucket(x.id, p_ids)],
+				result = p_result[width_bucket(x.id, p_ids)]::jsonb
+			WHERE x.id = ANY (p_ids)
+			RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+		)
+		SELECT bool_or(t.more) INTO v_more FROM t;
+	END IF;
 	IF EXISTS (SELECT FROM muster.cancelling c
 			WHERE c.worker_id = p_worker) THEN
 		DELETE FROM muster.cancelling c WHERE c.worker_id = p_worker
 			AND c.task_id = ANY (p_ids);
 	END IF;
 	IF v_more THEN
-		PERFORM muster.settle_final(ARRAY(
-			SELECT u FROM unnest(p_ids) u ORDER BY u));
+		PERFORM muster.settle_final(p_ids);
 	ELSE
 		INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
 	END IF;
@@ -100,70 +158,47 @@ BEGIN
 END
 $$;
 
--- The tasks p_ids (ascending) ended as p_out says; p_at[i] is where the other
--- arrays, which may be empty, tell about p_ids[i].
+-- The tasks p_ids (ascending) ended as p_out says; the other arrays, which may
+-- be empty, tell about each.
 CREATE OR REPLACE FUNCTION muster.finish_tasks(p_worker bigint,
-	p_ids bigint[], p_at int[], p_out text, p_ran_ms int[],
-	p_delay_ms bigint[], p_result text[], p_error text[])
+	p_ids bigint[], p_out "char"[], p_ran_ms int[], p_delay_ms bigint[],
+	p_result text[], p_error text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_flow bigint[];
-	v_in_flow boolean;
-	v_needs bigint[];
-	v_again bigint[];
-	v_final bigint[];
-	v_out text := p_out;
-	v_cancelled bigint[];
+	v_ids bigint[] := p_ids;
+	v_out "char"[] := p_out;
+	v_ran_ms int[] := p_ran_ms;
+	v_result text[] := p_result;
+	v_error text[] := p_error;
 BEGIN
-	SELECT array_agg(t.flow_id), bool_or(t.flow_id IS NOT NULL),
-		array_agg(t.id) FILTER (
-			WHERE t.has_dependents AND t.settled IS NULL),
-		array_agg(t.id) FILTER (
-			WHERE t.has_dependents AND t.settled IS NOT NULL)
-	INTO v_flow, v_in_flow, v_needs, v_again
-	FROM (SELECT x.id, x.flow_id, x.has_dependents, x.settled
-		FROM muster.task x WHERE x.id = ANY (p_ids)
-		ORDER BY x.id FOR NO KEY UPDATE) t;
+	PERFORM FROM muster.task x WHERE x.id = ANY (p_ids)
+	ORDER BY x.id FOR NO KEY UPDATE;
 	-- After the locks: a cancel that came first is seen.
-	SELECT array_agg(c.task_id) INTO v_cancelled FROM muster.cancelling c
-	WHERE c.worker_id = p_worker;
-	IF v_cancelled && p_ids THEN
+	IF EXISTS (SELECT FROM muster.cancelling c
+			WHERE c.worker_id = p_worker) THEN
 		v_out := muster.finish_cancelled(p_worker, p_ids, p_out);
 	END IF;
-	IF v_out ~ '[^s]' THEN
-		PERFORM muster.finish_failures(p_worker, p_ids, p_at, v_out,
-			p_ran_ms, p_delay_ms, p_error);
-		SELECT array_agg(u.id ORDER BY u.id),
-			array_agg(u.flow_id ORDER BY u.id),
-			string_agg(u.c, '' ORDER BY u.id)
-		INTO v_final, v_flow, v_out
-		FROM unnest(p_ids, v_flow, string_to_array(v_out, NULL))
-			u(id, flow_id, c)
-		WHERE u.c IN ('s', 'f', 'c');
-		IF v_final IS NULL THEN
-			RETURN;
-		END IF;
-		SELECT array_agg(u) INTO v_needs FROM unnest(v_needs) u
-		WHERE u = ANY (v_final);
-		SELECT array_agg(u) INTO v_again FROM unnest(v_again) u
-		WHERE u = ANY (v_final);
-	ELSE
-		v_final := p_ids;
+	IF v_out && '{f,r,u,b}' THEN
+		PERFORM muster.finish_failures(p_worker, p_ids, v_out, p_ran_ms,
+			p_delay_ms, p_error);
+		SELECT array_agg(u.id), array_agg(u.c), array_agg(u.ran_ms),
+			array_agg(u.result), array_agg(u.error)
+		INTO v_ids, v_out, v_ran_ms, v_result, v_error
+		FROM (SELECT * FROM unnest(p_ids, v_out, p_ran_ms, p_result,
+				p_error) x(id, c, ran_ms, result, error)
+			WHERE x.c IN ('s', 'f', 'c') ORDER BY x.id) u;
 	END IF;
-	PERFORM muster.finish_final(p_worker, v_final, v_out, p_ids, p_at,
-		p_ran_ms, p_result, p_error);
-	IF v_in_flow OR v_needs IS NOT NULL OR v_again IS NOT NULL THEN
-		PERFORM muster.settle(v_final,
-			CASE WHEN v_in_flow THEN v_flow END, v_out, v_needs,
-			v_again);
-	END IF;
-	IF v_in_flow THEN
-		SELECT array_agg(u.id) INTO v_final
-		FROM unnest(v_final, v_flow) u(id, flow_id)
-		WHERE u.flow_id IS NULL;
-	END IF;
-	IF v_final IS NOT NULL THEN
-		INSERT INTO muster.finished VALUES (now(), NULL, v_final);
+	IF v_ids IS NOT NULL THEN
+		UPDATE muster.task t
+		SET state = v_out[width_bucket(t.id, v_ids)],
+			finished_at = now(), worker_id = p_worker,
+			attempts = t.attempts
+				+ (v_out[width_bucket(t.id, v_ids)] <> 'c')::int,
+			ran_ms = v_ran_ms[width_bucket(t.id, v_ids)],
+			result = v_result[width_bucket(t.id, v_ids)]::jsonb,
+			error = v_error[width_bucket(t.id, v_ids)]
+		WHERE t.id = ANY (v_ids);
+		PERFORM muster.settle_final(v_ids);
 	END IF;
 END
 $$;
@@ -171,8 +206,8 @@ $$;
 -- Of these tasks some are to be cancelled: what would run again does not.
 -- A success or a failure came first and stands.
 CREATE OR REPLACE FUNCTION muster.finish_cancelled(
-	p_worker bigint, p_ids bigint[], p_out text)
-RETURNS text LANGUAGE plpgsql AS $$
+	p_worker bigint, p_ids bigint[], p_out "char"[])
+RETURNS "char"[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_gone bigint[];
 BEGIN
@@ -182,36 +217,16 @@ BEGIN
 		RETURNING c.task_id
 	)
 	SELECT array_agg(g.task_id) INTO v_gone FROM gone g;
-	RETURN (SELECT string_agg(CASE WHEN u.id = ANY (v_gone)
-			AND u.c IN ('r', 'u', 'b') THEN 'c' ELSE u.c END,
-			'' ORDER BY u.id)
-		FROM unnest(p_ids, string_to_array(p_out, NULL)) u(id, c));
-END
-$$;
-
--- The final states of p_final; what else is told stands in the arrays at
--- p_at[the place in p_ids].
-CREATE OR REPLACE FUNCTION muster.finish_final(p_worker bigint,
-	p_final bigint[], p_out text, p_ids bigint[], p_at int[],
-	p_ran_ms int[], p_result text[], p_error text[])
-RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-	UPDATE muster.task t
-	SET state = substr(p_out, width_bucket(t.id, p_final), 1)::"char",
-		finished_at = now(), worker_id = p_worker,
-		attempts = t.attempts + (substr(p_out,
-			width_bucket(t.id, p_final), 1) <> 'c')::int,
-		ran_ms = p_ran_ms[p_at[width_bucket(t.id, p_ids)]],
-		result = p_result[p_at[width_bucket(t.id, p_ids)]]::jsonb,
-		error = p_error[p_at[width_bucket(t.id, p_ids)]]
-	WHERE t.id = ANY (p_final);
+	RETURN ARRAY(SELECT CASE WHEN u.id = ANY (v_gone)
+			AND u.c IN ('r', 'u', 'b') THEN 'c' ELSE u.c END
+		FROM unnest(p_ids, p_out) u(id, c) ORDER BY u.id);
 END
 $$;
 
 -- What did not succeed: the history, and the way back of what runs again.
 CREATE OR REPLACE FUNCTION muster.finish_failures(p_worker bigint,
-	p_ids bigint[], p_at int[], p_out text, p_ran_ms int[],
-	p_delay_ms bigint[], p_error text[])
+	p_ids bigint[], p_out "char"[], p_ran_ms int[], p_delay_ms bigint[],
+	p_error text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_hit bigint[];
@@ -219,30 +234,31 @@ DECLARE
 	v_back bigint[];
 	v_delay bigint[];
 BEGIN
-	SELECT array_agg(u.id ORDER BY u.id) FILTER (WHERE u.c IN ('f','r','u')),
-		array_agg(u.id ORDER BY u.id) FILTER (WHERE u.c IN ('r','u')),
-		array_agg(u.id ORDER BY u.id) FILTER (WHERE u.c = 'b'
-			OR u.c IN ('r', 'u') AND coalesce(p_delay_ms[u.at], 0) <= 0),
-		array_agg(greatest(coalesce(p_delay_ms[u.at], 0), 0)
-			ORDER BY u.id) FILTER (WHERE u.c IN ('r','u'))
+	SELECT array_agg(u.id) FILTER (WHERE u.c IN ('f', 'r', 'u')),
+		array_agg(u.id) FILTER (WHERE u.c IN ('r', 'u')),
+		array_agg(u.id) FILTER (WHERE u.c = 'b'
+			OR u.c IN ('r', 'u') AND u.delay <= 0),
+		array_agg(u.delay) FILTER (WHERE u.c IN ('r', 'u'))
 	INTO v_hit, v_again, v_back, v_delay
-	FROM unnest(p_ids, p_at, string_to_array(p_out, NULL)) u(id, at, c);
+	FROM (SELECT x.id, x.c, greatest(coalesce(x.delay, 0), 0) AS delay
+		FROM unnest(p_ids, p_out, p_delay_ms) x(id, c, delay)
+		ORDER BY x.id) u;
 	IF v_hit IS NOT NULL THEN
 		INSERT INTO muster.attempt
 		SELECT t.id, now(), p_worker, t.attempts + 1,
-			p_ran_ms[p_at[width_bucket(t.id, p_ids)]],
-			substr(p_out, width_bucket(t.id, p_ids), 1)::"char",
-			p_error[p_at[width_bucket(t.id, p_ids)]]
+			p_ran_ms[width_bucket(t.id, p_ids)],
+			p_out[width_bucket(t.id, p_ids)],
+			p_error[width_bucket(t.id, p_ids)]
 		FROM muster.task t WHERE t.id = ANY (v_hit);
 	END IF;
 	IF v_again IS NOT NULL THEN
 		UPDATE muster.task t SET worker_id = p_worker,
-			attempts = t.attempts + (substr(p_out,
-				width_bucket(t.id, p_ids), 1) = 'r')::int,
-			snoozes = t.snoozes + (substr(p_out,
-				width_bucket(t.id, p_ids), 1) = 'u')::int,
-			ran_ms = p_ran_ms[p_at[width_bucket(t.id, p_ids)]],
-			error = p_error[p_at[width_bucket(t.id, p_ids)]]
+			attempts = t.attempts
+				+ (p_out[width_bucket(t.id, p_ids)] = 'r')::int,
+			snoozes = t.snoozes
+				+ (p_out[width_bucket(t.id, p_ids)] = 'u')::int,
+			ran_ms = p_ran_ms[width_bucket(t.id, p_ids)],
+			error = p_error[width_bucket(t.id, p_ids)]
 		WHERE t.id = ANY (v_again);
 		PERFORM muster.put_scheduled(v_again, v_delay);
 	END IF;

@@ -83,7 +83,8 @@ $$;
 -- Carries out open requests, oldest first, until p_limit tasks were touched;
 -- how much was done. What some other transaction holds is stepped over and
 -- done by a later call. One at a time in the database.
--- Locks: task for update, never waiting: a claim may wait for it.
+-- Locks: first every turn out, so that what is in no other place is ready, not
+-- being claimed; then task for update, never waiting: a turn may wait for it.
 CREATE OR REPLACE FUNCTION muster.carry_out(p_limit int)
 RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -95,7 +96,11 @@ BEGIN
 	PERFORM muster.check_isolation();
 	IF NOT pg_try_advisory_xact_lock(hashtext('muster carry_out')) THEN
 		RETURN 0;
+	ELSIF NOT EXISTS (SELECT FROM muster.request r
+			WHERE r.done_at IS NULL) THEN
+		RETURN 0;
 	END IF;
+	PERFORM pg_advisory_xact_lock(hashtext('muster turn'));
 	FOR v_request IN SELECT * FROM muster.request r
 			WHERE r.done_at IS NULL ORDER BY r.id LIMIT p_limit LOOP
 		EXIT WHEN v_done >= p_limit;

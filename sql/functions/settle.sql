@@ -1,5 +1,5 @@
 -- Settling: what the end of tasks means for those that depend on them and for
--- their flows. Every final state goes through settle().
+-- their flows. Every final state goes through settle_final().
 
 -- Raises unless each statement sees what committed before it: under a longer
 -- lived snapshot an unlock would be lost without an error.
@@ -21,80 +21,61 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
 		OR (p_cond = 'f' AND p_outcome = 'f')
 $$;
 
--- The tasks p_ids (ascending, their rows locked and updated by the caller)
--- ended as p_states says, a character each; p_flows their flows. p_needs:
--- those of them that have dependents. p_again: those that have ended before,
--- in an earlier life; their edges are left to unlock().
+-- What follows from the end of the tasks p_ids (ascending, locked by the caller),
+-- whose rows say all: those that depend on them and their flows are told, and
+-- purge() will meet them. Those that have ended before, in an earlier life, are
+-- left to unlock(). p_defer: whoever locks tasks for update must not wait for
+-- `blocked`, so all edges are left to unlock().
 -- Locks: blocked, in order; then it inserts. Called by finish, rescue,
 -- carry_out, unlock and admit.
-CREATE OR REPLACE FUNCTION muster.settle(p_ids bigint[], p_flows bigint[],
-	p_states text, p_needs bigint[], p_again bigint[])
+CREATE OR REPLACE FUNCTION muster.settle_final(
+	p_ids bigint[], p_defer boolean DEFAULT false)
 RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_flows bigint[];
+	v_states "char"[];
+	v_in_flow boolean;
+	v_failed boolean;
+	v_needs bigint[];
+	v_told "char"[]; -- the states of v_needs
+	v_later bigint[];
+	v_plain bigint[];
 BEGIN
-	IF p_needs IS NOT NULL THEN
-		PERFORM muster.settle_edges(p_needs, CASE WHEN p_needs = p_ids
-			THEN p_states ELSE (SELECT string_agg(substr(p_states,
-				width_bucket(n.id, p_ids), 1), '' ORDER BY n.o)
-			FROM unnest(p_needs) WITH ORDINALITY n(id, o)) END,
-			NULL, 2000);
+	SELECT array_agg(t.flow_id), array_agg(t.state),
+		bool_or(t.flow_id IS NOT NULL), bool_or(t.state = 'f'),
+		array_agg(t.id) FILTER (WHERE t.has_dependents AND NOT t.later),
+		array_agg(t.state) FILTER (
+			WHERE t.has_dependents AND NOT t.later),
+		array_agg(t.id) FILTER (WHERE t.has_dependents AND t.later),
+		array_agg(t.id) FILTER (WHERE t.flow_id IS NULL)
+	INTO v_flows, v_states, v_in_flow, v_failed, v_needs, v_told, v_later,
+		v_plain
+	FROM (SELECT x.id, x.flow_id, x.state, x.has_dependents,
+			p_defer OR x.settled IS NOT NULL AS later
+		FROM muster.task x WHERE x.id = ANY (p_ids) ORDER BY x.id) t;
+	IF v_needs IS NOT NULL THEN
+		PERFORM muster.settle_edges(v_needs, v_told, NULL, 2000);
 	END IF;
-	IF p_again IS NOT NULL THEN
+	IF v_later IS NOT NULL THEN
 		INSERT INTO muster.remainder (task_id, flow_id, outcome, was)
 		SELECT t.id, t.flow_id, t.state, t.settled FROM muster.task t
-		WHERE t.id = ANY (p_again);
+		WHERE t.id = ANY (v_later);
 		PERFORM muster.announce_work();
 	END IF;
-	IF p_flows IS NOT NULL THEN
+	IF v_in_flow THEN
 		INSERT INTO muster.flow_delta
 			(flow_id, succeeded, failed, cancelled, skipped)
 		SELECT u.flow_id, count(*) FILTER (WHERE u.state = 's'),
 			count(*) FILTER (WHERE u.state = 'f'),
 			count(*) FILTER (WHERE u.state = 'c'),
 			count(*) FILTER (WHERE u.state = 'k')
-		FROM unnest(p_flows, string_to_array(p_states, NULL))
-			u(flow_id, state)
+		FROM unnest(v_flows, v_states) u(flow_id, state)
 		WHERE u.flow_id IS NOT NULL GROUP BY u.flow_id;
-		IF strpos(p_states, 'f') > 0 THEN
+		IF v_failed THEN
 			PERFORM muster.stop_flows(p_ids);
 		END IF;
 		PERFORM muster.announce_work();
 	END IF;
-END
-$$;
-
--- As settle(), for tasks (ascending, locked) whose rows say all; and notes them
--- for purge(). p_defer: whoever locks tasks for update must not wait for
--- `blocked`, so all edges are left to unlock().
-CREATE OR REPLACE FUNCTION muster.settle_final(
-	p_ids bigint[], p_defer boolean DEFAULT false)
-RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-	v_flows bigint[];
-	v_states text;
-	v_in_flow boolean;
-	v_needs bigint[];
-	v_again bigint[];
-	v_plain bigint[];
-BEGIN
-	SELECT array_agg(t.flow_id ORDER BY t.id),
-		string_agg(t.state::text, '' ORDER BY t.id),
-		bool_or(t.flow_id IS NOT NULL),
-		array_agg(t.id ORDER BY t.id) FILTER (
-			WHERE t.has_dependents AND t.settled IS NULL),
-		array_agg(t.id ORDER BY t.id) FILTER (
-			WHERE t.has_dependents AND t.settled IS NOT NULL),
-		array_agg(t.id ORDER BY t.id) FILTER (WHERE t.flow_id IS NULL)
-	INTO v_flows, v_states, v_in_flow, v_needs, v_again, v_plain
-	FROM muster.task t WHERE t.id = ANY (p_ids);
-	IF p_defer AND v_needs IS NOT NULL THEN
-		INSERT INTO muster.remainder (task_id, flow_id, outcome)
-		SELECT t.id, t.flow_id, t.state FROM muster.task t
-		WHERE t.id = ANY (v_needs);
-		v_needs := NULL;
-		PERFORM muster.announce_work();
-	END IF;
-	PERFORM muster.settle(p_ids, CASE WHEN v_in_flow THEN v_flows END,
-		v_states, v_needs, v_again);
 	IF v_plain IS NOT NULL THEN
 		INSERT INTO muster.finished VALUES (now(), NULL, v_plain);
 	END IF;
@@ -118,7 +99,7 @@ $$;
 -- are found by = ANY (array) or LATERAL, and what belongs to a row by binary
 -- search in arrays that are in order (width_bucket).
 CREATE OR REPLACE FUNCTION muster.settle_edges(
-	p_needs bigint[], p_states text, p_cursors bigint[], p_limit int)
+	p_needs bigint[], p_states "char"[], p_cursors bigint[], p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_edges int;
@@ -130,7 +111,7 @@ DECLARE
 BEGIN
 	WITH e AS MATERIALIZED (
 		SELECT d.need, d.task_id, muster.edge_met(d.cond,
-			substr(p_states, n.o::int, 1)::"char") AS met
+			p_states[n.o]) AS met
 		FROM unnest(p_needs) WITH ORDINALITY n(id, o)
 		CROSS JOIN LATERAL (SELECT x.need, x.task_id, x.cond
 			FROM muster.edge x WHERE x.need = n.id

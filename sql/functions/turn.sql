@@ -1,9 +1,10 @@
 -- A worker's turn: finish what is done, claim what there is room for; one
 -- statement, one transaction, one round trip.
 
--- The parameters and rows are told in README.md. Locks: worker for key share
--- (a rescue that has marked it dead wins; one that comes later waits), then
--- as finish() and claim().
+-- The parameters and rows are told in README.md. Locks: out carry_out(), which
+-- may cancel what is ready only while nobody claims; worker for key share (a
+-- rescue that has marked it dead wins; one that comes later waits), then as
+-- finish() and claim().
 CREATE OR REPLACE FUNCTION muster.turn(p_worker bigint, p_lease bigint[],
 	p_task bigint[], p_outcome text, p_ran_ms int[], p_delay_ms bigint[],
 	p_result text[], p_error text[], p_route int[], p_want int[],
@@ -24,8 +25,12 @@ DECLARE
 	v_hit record;
 	v_lease bigint[];
 	v_count int;
+	v_first bigint;
+	v_last bigint;
+	v_whole boolean;
 BEGIN
-	PERFORM muster.check_isolation();
+	PERFORM muster.check_isolation(),
+		pg_advisory_xact_lock_shared(hashtext('muster turn'));
 	PERFORM FROM muster.worker w
 	WHERE w.id = p_worker AND w.dead_at IS NULL FOR KEY SHARE;
 	IF NOT FOUND THEN
@@ -73,21 +78,41 @@ BEGIN
 	FOR i IN 1 .. (cardinality(v_hit.o_task) + 199) / 200 LOOP
 		v_lease[i] := nextval('muster.lease_id');
 	END LOOP;
-	-- Waits for nobody who waits: those who lock a task for update (cancel,
-	-- purge) step over what is locked. What they changed is stale here.
-	RETURN QUERY
-	SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
-		v_hit.l_route[v_hit.o_line[t.p]], NULL::int, NULL::int,
-		NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
-		t.max_attempts, t.timeout_ms, t.has_needs, t.payload,
-		t.rescues::int
-	FROM (SELECT width_bucket(x.id, v_hit.o_task) AS p, x.id, x.flow_id,
-			x.attempts, x.snoozes, x.max_attempts, x.timeout_ms,
-			x.has_needs, x.ticket, x.state, x.rescues,
-			CASE WHEN x.size <= 65536 THEN x.payload END AS payload
-		FROM muster.task x WHERE x.id = ANY (v_hit.o_task)
-		FOR KEY SHARE) t
-	WHERE t.ticket = v_hit.o_ticket[t.p] AND t.state IS NULL;
+	-- Where the ids lie close, one walk along the index is cheaper than a
+	-- search for each.
+	v_first := v_hit.o_task[1];
+	v_last := v_hit.o_task[cardinality(v_hit.o_task)];
+	v_whole := v_last - v_first = cardinality(v_hit.o_task) - 1;
+	IF v_last - v_first < 4 * cardinality(v_hit.o_task) THEN
+		RETURN QUERY
+		SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
+			v_hit.l_route[v_hit.o_line[t.p]], NULL::int, NULL::int,
+			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
+			t.max_attempts, t.timeout_ms, t.has_needs,
+			CASE WHEN t.size <= 65536 THEN t.payload END,
+			t.rescues::int
+		FROM (SELECT CASE WHEN v_whole THEN (x.id - v_first + 1)::int
+				ELSE width_bucket(x.id, v_hit.o_task) END AS p, x.*
+			FROM muster.task x
+			WHERE x.id BETWEEN v_first AND v_last AND (v_whole OR
+				v_hit.o_task[width_bucket(x.id, v_hit.o_task)]
+				= x.id)
+			OFFSET 0) t
+		WHERE t.ticket = v_hit.o_ticket[t.p] AND t.state IS NULL;
+	ELSE
+		RETURN QUERY
+		SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
+			v_hit.l_route[v_hit.o_line[t.p]], NULL::int, NULL::int,
+			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
+			t.max_attempts, t.timeout_ms, t.has_needs,
+			CASE WHEN t.size <= 65536 THEN t.payload END,
+			t.rescues::int
+		FROM (SELECT width_bucket(x.id, v_hit.o_task) AS p, x.*
+			FROM muster.task x
+			WHERE x.id = ANY (v_hit.o_task)
+			OFFSET 0) t
+		WHERE t.ticket = v_hit.o_ticket[t.p] AND t.state IS NULL;
+	END IF;
 	GET DIAGNOSTICS v_count = ROW_COUNT;
 	PERFORM muster.claim_lease(p_worker, v_lease, v_hit.o_task,
 		CASE WHEN v_count < cardinality(v_hit.o_task) THEN

@@ -36,7 +36,7 @@ $$;
 
 -- Works off remainders, up to p_limit of them and about as many edges; how
 -- much was done, 0 when there is nothing left. Several may run at a time.
--- Locks: remainder (what others hold is stepped over), task, then as settle().
+-- Locks: remainder (what others hold is stepped over), task, then as settle_final().
 CREATE OR REPLACE FUNCTION muster.unlock(p_limit int)
 RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -45,7 +45,7 @@ DECLARE
 	v_rest bigint[];
 	v_task bigint[];
 	v_cursor bigint[];
-	v_states text;
+	v_states "char"[];
 	v_open bigint[];
 	v_done int;
 BEGIN
@@ -65,7 +65,7 @@ BEGIN
 		WHERE x.id = ANY (v_task) ORDER BY x.id FOR NO KEY UPDATE) t
 	WHERE t.state IS NULL;
 	SELECT array_agg(g.task_id), array_agg(g.cursor),
-		string_agg(g.outcome::text, '')
+		array_agg(g.outcome)
 	INTO v_task, v_cursor, v_states
 	FROM (SELECT r.* FROM muster.remainder r WHERE r.id = ANY (v_rest)
 		AND (r.task_id IN (SELECT unnest(v_open))) IS FALSE
