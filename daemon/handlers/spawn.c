@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/scoreboard.h"
 #include "common/text.h"
 
@@ -21,14 +22,18 @@ enum {
 	STACK_SIZE = 64 << 10,
 	GUARD_SIZE = 4 << 10,
 	SETUP_FAILED = 127,
+	LOOK_AT_SIGNALS_MS = 1000, /* at most that often */
+	KERNEL_SET_BYTES = (NSIG - 1) / 8,
 };
 
 /* What the two sides share while the starter is suspended. */
 struct shared {
 	const struct spawn *spawn;
 	pid_t parent;
-	enum spawn_step step; /* the child's: what it is about to do */
-	int error;	      /* the child's: why it gave up */
+	uint64_t changed_signals; /* a bit each, from signal 1 */
+	struct timespec began;	  /* the child's */
+	enum spawn_step step;	  /* the child's: what it is about to do */
+	int error;		  /* the child's: why it gave up */
 };
 
 /* Between clone and execve the child runs in the parent's memory: only
@@ -39,13 +44,14 @@ struct shared {
  * system call itself, for libc keeps its hands over two signals that whoever
  * started us may have ignored. All zero means default and no flags. */
 IN_CHILD static void
-reset_signals(void)
+reset_signals(uint64_t changed)
 {
 	struct sigaction plain = {0};
 
 	for (int number = 1; number < NSIG; number++)
-		(void)syscall(SYS_rt_sigaction, number, &plain, NULL,
-		    (NSIG - 1) / 8); /* KILL, STOP refuse */
+		if ((changed >> (number - 1) & 1) != 0)
+			(void)syscall(SYS_rt_sigaction, number, &plain, NULL,
+			    KERNEL_SET_BYTES);
 }
 
 /* A handler dies before its worker when memory runs out. It may not be
@@ -109,7 +115,8 @@ child_main(void *argument)
 	const struct spawn *spawn = shared->spawn;
 	sigset_t none;
 
-	reset_signals();
+	clock_gettime(CLOCK_BOOTTIME, &shared->began);
+	reset_signals(shared->changed_signals);
 	if (set_up(shared) == 0) {
 		shared->step = SPAWN_DIRECTORY;
 		if (chdir(spawn->directory) == 0) {
@@ -142,25 +149,49 @@ stack_top(void)
 	return stack + GUARD_SIZE + STACK_SIZE;
 }
 
+/* Signals that are not as by default. To ask for each of them costs as much as
+ * all else that happens between clone and execve, and they hardly ever change:
+ * at most a plugin does that. */
+static uint64_t
+changed_signals(void)
+{
+	static uint64_t changed;
+	static struct mono looked_at;
+	struct mono now = mono_now();
+	struct sigaction action = {0};
+
+	if (looked_at.us != 0 &&
+	    mono_ms_between(looked_at, now) < LOOK_AT_SIGNALS_MS)
+		return changed;
+	looked_at = now;
+	changed = 0;
+	for (int number = 1; number < NSIG; number++)
+		if (syscall(SYS_rt_sigaction, number, NULL, &action,
+			KERNEL_SET_BYTES) == 0 &&
+		    action.sa_handler != SIG_DFL)
+			changed |= (uint64_t)1 << (number - 1);
+	return changed;
+}
+
 /* The unit of /proc/PID/stat. */
 static uint64_t
-ticks_since_boot(void)
+ticks(const struct timespec *since_boot)
 {
-	struct timespec now;
 	long ticks_per_s = sysconf(_SC_CLK_TCK);
 
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec * (uint64_t)ticks_per_s +
-	       (uint64_t)now.tv_nsec / (uint64_t)(1000000000 / ticks_per_s);
+	return (uint64_t)since_boot->tv_sec * (uint64_t)ticks_per_s +
+	       (uint64_t)since_boot->tv_nsec /
+		   (uint64_t)(1000000000 / ticks_per_s);
 }
 
 /* The start was in the tick in which clone was called, unless another one
- * began before execve ended; then the kernel has to be asked. */
+ * began before the child ran; then the kernel has to be asked. */
 static uint64_t
-start_time(uint64_t before, pid_t pid)
+start_time(
+    const struct timespec *before, const struct timespec *after, pid_t pid)
 {
-	return ticks_since_boot() == before ? before
-					    : scoreboard_start_time(pid);
+	return ticks(before) == ticks(after) ? ticks(before)
+					     : scoreboard_start_time(pid);
 }
 
 /* It has let go of our memory, so it is in the last lines of its exit. */
@@ -180,16 +211,19 @@ int
 spawn_start(const struct spawn *spawn, struct spawned *ret_spawned,
     enum spawn_step *ret_failed)
 {
-	struct shared shared = {.spawn = spawn, .parent = getpid()};
+	struct shared shared = {.spawn = spawn,
+	    .parent = getpid(),
+	    .changed_signals = changed_signals()};
 	struct spawned spawned = {.pidfd = -1};
 	char *stack = stack_top();
-	uint64_t before = ticks_since_boot();
+	struct timespec before;
 	sigset_t all, old;
 	int error;
 
 	*ret_failed = SPAWN_PROCESS;
 	if (stack == NULL)
 		return -ENOMEM;
+	clock_gettime(CLOCK_BOOTTIME, &before);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
 	spawned.pid = clone(child_main, stack,
@@ -203,7 +237,7 @@ spawn_start(const struct spawn *spawn, struct spawned *ret_spawned,
 			reap_failed(&spawned);
 		return -error;
 	}
-	spawned.start_time = start_time(before, spawned.pid);
+	spawned.start_time = start_time(&before, &shared.began, spawned.pid);
 	*ret_spawned = spawned;
 	return 0;
 }

@@ -56,6 +56,13 @@ smaller(int a, int b)
 	return a < b ? a : b;
 }
 
+static bool
+may_claim(const struct route *route, const struct claim_facts *facts)
+{
+	return route->binding != NULL &&
+	       mono_us_between(facts->now, route->paused_until) <= 0;
+}
+
 /* Without its queue's bound. */
 static int
 room_of(const struct route *route, const struct claim_facts *facts)
@@ -63,8 +70,7 @@ room_of(const struct route *route, const struct claim_facts *facts)
 	const struct share_set *set = &route->shares;
 	int room;
 
-	if (route->binding == NULL ||
-	    mono_us_between(facts->now, route->paused_until) > 0)
+	if (!may_claim(route, facts))
 		return 0;
 	room = share_room(set->kind, set->kind, 0, facts->turn_us, facts->now);
 	if (set->pool != NULL)
@@ -267,6 +273,36 @@ claim_plan(struct claim *claim, const struct claim_facts *facts)
 		claim->max = smaller(claim->max, CLAIM_MAX);
 	}
 	close_arrays(claim);
+}
+
+/* A claim for it would be of no use now. */
+static bool
+is_supplied(const struct route *route, const struct claim_facts *facts)
+{
+	const struct share_set *set = &route->shares;
+
+	if (TAILQ_EMPTY(&route->backlog) &&
+	    (route->drained || !may_claim(route, facts)))
+		return true;
+	return share_is_supplied(set->queue, facts->turn_us) ||
+	       share_is_supplied(set->kind, facts->turn_us) ||
+	       (set->pool != NULL &&
+		   share_is_supplied(set->pool, facts->turn_us));
+}
+
+bool
+claim_can_wait(const struct claim_facts *facts)
+{
+	bool any_waits = false;
+
+	for (int i = 0; i < facts->routes->count; i++) {
+		const struct route *route = facts->routes->items[i];
+
+		if (!is_supplied(route, facts))
+			return false;
+		any_waits = any_waits || !TAILQ_EMPTY(&route->backlog);
+	}
+	return any_waits;
 }
 
 void

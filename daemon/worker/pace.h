@@ -2,6 +2,9 @@
  * How close together turns may follow each other. Each one spends a
  * transaction id, so above some hundreds of tiny turns a second a finish waits
  * a few milliseconds for others. Claims that someone waits for never do.
+ *
+ * A worker that has enough to do does not need the next turn soon: its
+ * finishes wait for company, too, as long as that is so.
  */
 #ifndef DAEMON_WORKER_PACE_H
 #define DAEMON_WORKER_PACE_H
@@ -13,6 +16,8 @@ enum {
 	PACE_BURST = 100,
 	PACE_WAIT_MS = 3,
 	PACE_TINY = 8, /* a turn with fewer finishes and claims is tiny */
+	PACE_SUPPLIED_MS = 10, /* with enough to do, at most */
+	PACE_COMPANY = 32,     /* finishes that wait for no more even then */
 };
 
 struct pace {

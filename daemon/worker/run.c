@@ -220,15 +220,14 @@ run_backlog(struct worker *worker)
 		watch_for_stuck(worker);
 }
 
-/* What was claimed ahead starts within about two turns. To give it back takes
- * one turn here and one elsewhere, and costs the task its place in the line: it
- * pays only after longer. */
+/* To give a task back takes one turn here and one elsewhere, and costs it its
+ * place in the line: it pays only when it should have started long ago. */
 static int64_t
 stuck_ms(const struct worker *worker)
 {
-	int64_t turns_ms = 3 * worker->turn.us / 1000;
+	int64_t late_ms = 2 * share_horizon_us(worker->turn.us) / 1000;
 
-	return turns_ms > RUN_STUCK_MS ? turns_ms : RUN_STUCK_MS;
+	return late_ms > RUN_STUCK_MS ? late_ms : RUN_STUCK_MS;
 }
 
 /* No slot of it came free for long: another worker may have one. */

@@ -5,14 +5,15 @@
 #include <string.h>
 
 #include "common/scoreboard.h"
+#include "daemon/worker/pace.h"
 
 /* A new run time counts one part in so many: one that is longer than thought
  * is believed sooner, or a kind that is quick as a rule and slow at times would
  * be taken for a quick one again and again. */
 enum { LEARN_LONGER = 2, LEARN_SHORTER = 32, LEARN_USUAL = 16 };
 
-/* Claimed ahead is what is started within so many turns. */
-static const double TURNS_AHEAD = 1.5;
+/* What waits for a slot is enough while it lasts for so many turns. */
+static const double TURNS_SUPPLIED = 1.5;
 
 int
 share_part(int total, int workers, int slot)
@@ -99,11 +100,27 @@ share_cap(struct share *share, int most)
 		share->longer->limit = share->limit;
 }
 
+int64_t
+share_horizon_us(int64_t turn_us)
+{
+	return 2 * turn_us + (int64_t)PACE_SUPPLIED_MS * 1000;
+}
+
 bool
 share_is_brief(const struct share *share, int64_t turn_us)
 {
 	return share->mean_us != 0 &&
-	       share->mean_us <= TURNS_AHEAD * (double)turn_us;
+	       share->mean_us <= (double)share_horizon_us(turn_us);
+}
+
+bool
+share_is_supplied(const struct share *share, int64_t turn_us)
+{
+	int waiting = share->claimed - share->running;
+
+	return share->running >= share->limit &&
+	       waiting * share->usual_us >=
+		   TURNS_SUPPLIED * (double)turn_us * share->running;
 }
 
 bool
@@ -192,7 +209,7 @@ share_ahead(const struct share *share, const struct share *kind, int promised,
 	    share->began_sum - longer->began_sum, mean_us, now);
 	each_us += ends_per_us(
 	    longer->running, longer->began_sum, longer->mean_us, now);
-	ahead = TURNS_AHEAD * (double)turn_us * each_us;
+	ahead = (double)share_horizon_us(turn_us) * each_us;
 	return ahead > SHARE_AHEAD_MAX ? SHARE_AHEAD_MAX : (int)ahead;
 }
 

@@ -6,7 +6,7 @@
  *
  * A worker may claim a little beyond its free slots, but only what its own
  * measured rate will start before the next turn brings more (share_ahead). In
- * a queue the tasks of kinds that take longer than a turn, or are not measured
+ * a queue the tasks of kinds that take longer than that, or are not measured
  * yet, are counted once more for themselves: however quick the others are,
  * such tasks get no more than the slots. So a slow task is not parked here
  * while another worker idles, and none is given back, which would cost it its
@@ -75,8 +75,16 @@ void share_set_ended(
 
 bool share_can_start(const struct share *share);
 
-/* Whether its tasks are known to end within a turn. */
+/* Within this time starts what is claimed ahead: while the turn that brings it
+ * is under way, until the next one is due, and while that is under way. */
+int64_t share_horizon_us(int64_t turn_us);
+
+/* Whether its tasks are known to end within it. */
 bool share_is_brief(const struct share *share, int64_t turn_us);
+
+/* Whether its slots are taken, and what waits for them will keep them so for
+ * longer than a turn takes. */
+bool share_is_supplied(const struct share *share, int64_t turn_us);
 
 /*
  * Gives slot `slot` of `workers` its part of what of `total` is not taken
@@ -100,9 +108,9 @@ void share_ended(struct share *share, struct mono began, struct mono ended);
 /* How many slots no claimed task will need. */
 int share_free(const struct share *share);
 
-/* How many tasks will leave it while a turn takes `turn_us`, if those that will
- * come run as long as those of `kind` (itself, for any that it has), and others
- * take `promised` of its slots for long. */
+/* How many tasks will leave it within the horizon of `turn_us`, if those that
+ * will come run as long as those of `kind` (itself, for any that it has), and
+ * others take `promised` of its slots for long. */
 int share_ahead(const struct share *share, const struct share *kind,
     int promised, int64_t turn_us, struct mono now);
 

@@ -86,7 +86,7 @@ turn_lost(struct worker *worker)
 	struct turn *turn = &worker->turn;
 
 	turn->state = TURN_RESTING;
-	turn->wait.us = 0;
+	turn->wait = TURN_WAIT_NONE;
 	event_del(turn->timer);
 	floors_forget(&turn->floors);
 	sleeper_forget(&turn->sleeper);
@@ -127,16 +127,22 @@ fill_batch(struct worker *worker)
 	batch_end(&turn->batch);
 }
 
+static struct claim_facts
+facts_of(const struct worker *worker)
+{
+	return (struct claim_facts){.routes = &worker->routes,
+	    .queues = &worker->queues,
+	    .floors = &worker->turn.floors,
+	    .held_bytes = worker->held_bytes,
+	    .turn_us = worker->turn.us,
+	    .now = mono_now()};
+}
+
 static void
 plan_claim(struct worker *worker)
 {
 	struct turn *turn = &worker->turn;
-	struct claim_facts facts = {.routes = &worker->routes,
-	    .queues = &worker->queues,
-	    .floors = &turn->floors,
-	    .held_bytes = worker->held_bytes,
-	    .turn_us = turn->us,
-	    .now = mono_now()};
+	struct claim_facts facts = facts_of(worker);
 
 	if (turn->sweep || mono_ms_between(turn->swept, facts.now) >=
 			       worker->config->poll_interval_ms) {
@@ -179,7 +185,7 @@ send_turn(struct worker *worker)
 	snprintf(max_bytes, sizeof(max_bytes), "%lld",
 	    (long long)turn->claim.max_bytes);
 	turn->asked = false;
-	turn->wait.us = 0;
+	turn->wait = TURN_WAIT_NONE;
 	turn->sent_at = mono_now();
 	turn->state = TURN_UNDER_WAY;
 	event_del(turn->timer);
@@ -190,22 +196,41 @@ send_turn(struct worker *worker)
 	}
 }
 
+/* The first reason to wait sets the timer: a second one makes it no longer. */
+static void
+wait_for_company(struct worker *worker, enum turn_wait why, int ms)
+{
+	struct turn *turn = &worker->turn;
+
+	if (turn->wait == TURN_WAIT_NONE)
+		turn_timer(worker, ms);
+	turn->wait = why;
+}
+
 /* What there is to do waits a little for more when tiny turns are too many. */
 static bool
 should_wait(struct worker *worker, int tasks)
 {
 	struct turn *turn = &worker->turn;
-	struct mono now = mono_now();
 	int ms;
 
-	if (turn->wait.us != 0)
-		return tasks < PACE_TINY &&
-		       mono_us_between(now, turn->wait) > 0;
-	ms = pace_wait_ms(&turn->pace, tasks, now);
-	if (ms == 0)
+	if (turn->wait == TURN_WAIT_PACE)
+		return tasks < PACE_TINY;
+	ms = pace_wait_ms(&turn->pace, tasks, mono_now());
+	if (ms > 0)
+		wait_for_company(worker, TURN_WAIT_PACE, ms);
+	return ms > 0;
+}
+
+/* The same when there is enough to do, whatever the turns. */
+static bool
+can_wait(struct worker *worker)
+{
+	struct claim_facts facts = facts_of(worker);
+
+	if (worker->finished_count >= PACE_COMPANY || !claim_can_wait(&facts))
 		return false;
-	turn->wait = mono_add_ms(now, ms);
-	turn_timer(worker, ms);
+	wait_for_company(worker, TURN_WAIT_SUPPLIED, PACE_SUPPLIED_MS);
 	return true;
 }
 
@@ -237,6 +262,8 @@ take_turn(struct worker *worker)
 		take_look(worker);
 		return;
 	}
+	if (!turn->asked && can_wait(worker))
+		return;
 	turn->looking = false;
 	plan_claim(worker);
 	tasks = (int)worker->finished_count + turn->claim.eager;
@@ -271,11 +298,6 @@ on_timer(evutil_socket_t fd, short what, void *argument)
 	(void)fd, (void)what;
 	if (turn->state == TURN_HOLDING)
 		turn->state = TURN_RESTING;
-	if (turn->wait.us == 0)
-		turn->asked = true;
-	else
-		turn->wait = mono_now(); /* over, even if the timer, which
-					    counts from the start of the loop's
-					    turn, is early by a little */
+	turn->asked = true;
 	turn_kick(worker);
 }

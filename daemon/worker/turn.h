@@ -27,6 +27,13 @@ struct worker;
 
 enum turn_state { TURN_RESTING, TURN_UNDER_WAY, TURN_HOLDING };
 
+/* Why finishes wait for company. */
+enum turn_wait {
+	TURN_WAIT_NONE,
+	TURN_WAIT_PACE,	    /* tiny turns are too many */
+	TURN_WAIT_SUPPLIED, /* there is enough to do */
+};
+
 struct turn {
 	enum turn_state state;
 	struct event *pump;  /* runs once a loop turn, however often kicked */
@@ -35,7 +42,7 @@ struct turn {
 	bool look;	     /* and one that only looks, before it */
 	bool looking;	     /* that one is under way */
 	bool unanswered;     /* the last one may have claimed unknown tasks */
-	struct mono wait;    /* finishes wait for company until; us 0: no */
+	enum turn_wait wait; /* the timer ends it */
 	struct mono sent_at;
 	int64_t us; /* how long one takes, smoothed */
 	struct batch batch;

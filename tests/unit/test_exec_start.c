@@ -244,6 +244,32 @@ START_TEST(signals_are_default_and_none_is_blocked)
 }
 END_TEST
 
+static bool
+has_all_signals(void)
+{
+	struct trial_task task = {0};
+	bool all;
+
+	trial_start(&task);
+	trial_wait(trial.done + 1);
+	all = strcmp(task.result, "\"SigIgn:\\t0000000000000000\\n\"") == 0;
+	trial_task_free(&task);
+	return all;
+}
+
+START_TEST(what_is_ignored_later_is_seen_within_a_second)
+{
+	struct mono began = mono_now();
+
+	trial_shell("grep SigIgn /proc/self/status");
+	ck_assert(has_all_signals());
+	signal(SIGUSR1, SIG_IGN);
+	while (!has_all_signals())
+		ck_assert_int_lt(mono_ms_between(began, mono_now()), 10000);
+	ck_assert(has_all_signals());
+}
+END_TEST
+
 static long
 own_oom_score(void)
 {
@@ -289,6 +315,7 @@ main(void)
 	tcase_add_test(tests, A2_without_needs_the_inputs_are_empty);
 	tcase_add_test(tests, descriptors_are_closed);
 	tcase_add_test(tests, signals_are_default_and_none_is_blocked);
+	tcase_add_test(tests, what_is_ignored_later_is_seen_within_a_second);
 	tcase_add_test(tests, limits_are_those_of_a_handler);
 	return unit_run(suite);
 }

@@ -41,15 +41,21 @@ teardown(void)
 	share_list_free(&kinds);
 }
 
-static void
-plan(size_t held_bytes, int64_t now_us)
+static struct claim_facts
+facts_at(size_t held_bytes, int64_t now_us)
 {
-	struct claim_facts facts = {.routes = &routes,
+	return (struct claim_facts){.routes = &routes,
 	    .queues = &queues,
 	    .floors = &floors,
 	    .held_bytes = held_bytes,
 	    .turn_us = 1000,
 	    .now = {.us = now_us}};
+}
+
+static void
+plan(size_t held_bytes, int64_t now_us)
+{
+	struct claim_facts facts = facts_at(held_bytes, now_us);
 
 	claim_plan(&claim, &facts);
 }
@@ -213,6 +219,69 @@ START_TEST(a_route_is_not_empty_because_others_took_its_room)
 }
 END_TEST
 
+/* So many tasks wait for a slot of a route. */
+static void
+park(int id, struct running *tasks, int count)
+{
+	struct route *route = route_find(&routes, id);
+
+	for (int i = 0; i < count; i++) {
+		TAILQ_INSERT_TAIL(&route->backlog, &tasks[i], link);
+		share_set_claimed(&route->shares);
+	}
+}
+
+static bool
+can_wait(void)
+{
+	struct claim_facts facts = facts_at(0, 1);
+
+	return claim_can_wait(&facts);
+}
+
+START_TEST(a_claim_can_wait_while_all_slots_are_taken_and_more_waits)
+{
+	static struct running tasks[2];
+
+	share_list_get(&queues, "a")->usual_us = 10000;
+	run("a", "x", 10);
+	route_find(&routes, 3)->drained = true;
+	route_find(&routes, 4)->drained = true;
+	ck_assert(!can_wait()); /* what ends leaves a slot to nobody */
+	park(1, tasks, 1);
+	ck_assert(!can_wait()); /* soon */
+	park(1, tasks + 1, 1);
+	ck_assert(can_wait());
+	route_find(&routes, 4)->drained = false; /* its slots may get some */
+	ck_assert(!can_wait());
+	route_find(&routes, 4)->binding = NULL;
+	ck_assert(can_wait());
+}
+END_TEST
+
+START_TEST(the_slots_of_a_kind_can_be_what_is_taken)
+{
+	static struct running task;
+
+	share_list_get(&kinds, "y")->usual_us = 10000;
+	run("a", "y", 3);
+	park(2, &task, 1);
+	route_find(&routes, 1)->drained = true;
+	route_find(&routes, 3)->drained = true;
+	ck_assert(can_wait());
+	route_find(&routes, 1)->drained = false;
+	ck_assert(!can_wait());
+}
+END_TEST
+
+START_TEST(nothing_that_waits_is_no_reason_to_wait)
+{
+	for (int i = 0; i < routes.count; i++)
+		routes.items[i]->drained = true;
+	ck_assert(!can_wait());
+}
+END_TEST
+
 START_TEST(nothing_is_nothing)
 {
 	plan(0, 1);
@@ -245,5 +314,11 @@ main(void)
 	tcase_add_test(
 	    tests, a_route_is_not_empty_because_others_took_its_room);
 	tcase_add_test(tests, nothing_is_nothing);
+	tests = unit_case(suite, "can wait");
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(
+	    tests, a_claim_can_wait_while_all_slots_are_taken_and_more_waits);
+	tcase_add_test(tests, the_slots_of_a_kind_can_be_what_is_taken);
+	tcase_add_test(tests, nothing_that_waits_is_no_reason_to_wait);
 	return unit_run(suite);
 }
