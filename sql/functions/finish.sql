@@ -26,6 +26,12 @@ BEGIN
 			PERFORM muster.finish_plain(p_worker, p_task);
 			DELETE FROM muster.lease l WHERE l.id = ANY (p_lease);
 			RETURN;
+		ELSIF p_outcome !~ '[^s]'
+				AND p_task = ARRAY(SELECT unnest(p_task) ORDER BY 1) THEN
+			PERFORM muster.finish_told(p_worker, p_task, p_ran_ms,
+				p_result);
+			DELETE FROM muster.lease l WHERE l.id = ANY (p_lease);
+			RETURN;
 		END IF;
 	ELSE
 		SELECT array_agg(f.lease), array_agg(f.task)
@@ -63,12 +69,45 @@ BEGIN
 		RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
 	)
 	SELECT bool_or(t.more) INTO v_more FROM t;
+	PERFORM muster.finish_rest(p_worker, p_ids, v_more);
+END
+$$;
+
+-- The same for successes that tell how long they ran, or a result: p_ids
+-- ascends, and what they tell stands at the same place. Arrays are read as a
+-- whole by each search, so there is one for a task.
+CREATE OR REPLACE FUNCTION muster.finish_told(p_worker bigint, p_ids bigint[],
+	p_ran_ms int[], p_result text[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_more boolean;
+BEGIN
+	WITH t AS (
+		UPDATE muster.task x SET state = 's', finished_at = now(),
+			worker_id = p_worker, attempts = x.attempts + 1,
+			error = NULL, (ran_ms, result) = (
+				SELECT p_ran_ms[a.p], p_result[a.p]::jsonb
+				FROM (SELECT width_bucket(x.id, p_ids) AS p
+					OFFSET 0) a)
+		WHERE x.id = ANY (p_ids)
+		RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+	)
+	SELECT bool_or(t.more) INTO v_more FROM t;
+	PERFORM muster.finish_rest(p_worker, p_ids, v_more);
+END
+$$;
+
+-- What follows successes: p_more if some are in a flow or have dependents.
+CREATE OR REPLACE FUNCTION muster.finish_rest(
+	p_worker bigint, p_ids bigint[], p_more boolean)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
 	IF EXISTS (SELECT FROM muster.cancelling c
 			WHERE c.worker_id = p_worker) THEN
 		DELETE FROM muster.cancelling c WHERE c.worker_id = p_worker
 			AND c.task_id = ANY (p_ids);
 	END IF;
-	IF v_more THEN
+	IF p_more THEN
 		PERFORM muster.settle_final(ARRAY(
 			SELECT u FROM unnest(p_ids) u ORDER BY u));
 	ELSE
