@@ -11,7 +11,7 @@ enum { NEAR = 32 };
 
 struct scan {
 	const char *at, *end;
-	size_t depth; /* brackets that are not closed yet: */
+	size_t depth;	  /* brackets that are not closed yet: */
 	char near[NEAR];  /* the outermost */
 	struct text deep; /* and those within them */
 	const char *why;  /* static; the first thing that jsonb refuses */
