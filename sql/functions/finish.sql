@@ -64,7 +64,8 @@ DECLARE
 BEGIN
 	WITH t AS (
 		UPDATE muster.task x SET state = 's', finished_at = now(),
-			worker_id = p_worker, attempts = x.attempts + 1
+			worker_id = p_worker, attempts = x.attempts + 1,
+			ran_ms = NULL, error = NULL
 		WHERE x.id = ANY (p_ids)
 		RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
 	)

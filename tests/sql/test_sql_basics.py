@@ -280,15 +280,17 @@ def test_each_task_of_a_batch_gets_its_own_result(db, worker, leases):
         (leases == "in part")
 
 
-def test_success_of_a_batch_clears_the_error_of_the_attempt_before(db, worker):
+@pytest.mark.parametrize("told, ran_ms", [({"ran": 5}, 5), ({}, None)])
+def test_success_of_a_batch_clears_the_error_of_the_attempt_before(
+        db, worker, told, ran_ms):
     one = worker()
     ids = db.enqueue_many("a", 3)
     one.claim()
-    one.finish(*ids, outcome="r", error="at first")
+    one.finish(*ids, outcome="r", error="at first", ran=1)
     one.claim()
-    one.turn([(task, "s", {"ran": 5}) for task in ids])
+    one.turn([(task, "s", told) for task in ids])
     assert db.rows("SELECT DISTINCT ran_ms, error FROM muster.task") == \
-        [(5, None)]
+        [(ran_ms, None)]
 
 
 def test_results_in_a_batch_unlock_what_waits_for_them(db, worker, scheduler):
