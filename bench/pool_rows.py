@@ -21,7 +21,7 @@ def pooled(bench, program, tasks, concurrency):
     return bench.rate(of_queue("pool"))
 
 
-def compare(bench, name, program, at_least, tasks=100000, rounds=3):
+def compare(bench, name, program, at_least=None, tasks=100000, rounds=3):
     noops, batched, single = [], [], []
     for _ in range(rounds):
         noops.append(daemon_noop(bench, tasks))
@@ -35,15 +35,22 @@ def compare(bench, name, program, at_least, tasks=100000, rounds=3):
                     "tasks/s")
 
 
+def python(name):
+    return ["/usr/bin/python3", os.path.join(
+        os.path.dirname(os.path.abspath(__file__)), name)]
+
+
 def pool_python(bench):
     """One process a worker, of a handler that returns at once."""
-    program = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                           "pool_handler.py")
-    compare(bench, "Python", ["/usr/bin/python3", program], 0.5)
+    compare(bench, "Python", python("pool_handler.py"), 0.5)
+
+
+def pool_sdk(bench):
+    compare(bench, "Python with muster.py", python("pool_sdk.py"))
 
 
 def pool_c(bench):
     compare(bench, "C", bench.command("pool"), 0.6)
 
 
-SHORT = (pool_python, pool_c)
+SHORT = (pool_python, pool_sdk, pool_c)

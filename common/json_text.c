@@ -7,9 +7,13 @@
 
 #include "common/text.h"
 
+enum { NEAR = 32 };
+
 struct scan {
 	const char *at, *end;
-	struct text open; /* the brackets that are not closed yet */
+	size_t depth;	  /* brackets that are not closed yet: */
+	char near[NEAR];  /* the outermost */
+	struct text deep; /* and those within them */
 	const char *why;  /* static; the first thing that jsonb refuses */
 };
 
@@ -27,6 +31,33 @@ note(struct scan *scan, const char *why)
 		scan->why = why;
 }
 
+static char
+innermost(const struct scan *scan)
+{
+	if (scan->depth == 0)
+		return '\0';
+	return scan->depth <= NEAR ? scan->near[scan->depth - 1]
+				   : scan->deep.data[scan->deep.length - 1];
+}
+
+static void
+enter(struct scan *scan, char opened)
+{
+	if (scan->depth < NEAR)
+		scan->near[scan->depth] = opened;
+	else
+		text_add_char(&scan->deep, opened);
+	scan->depth++;
+}
+
+static void
+leave(struct scan *scan)
+{
+	if (scan->depth > NEAR)
+		scan->deep.length--;
+	scan->depth--;
+}
+
 static bool
 is_at(const struct scan *scan, char c)
 {
@@ -42,11 +73,16 @@ skip(struct scan *scan, char c)
 	return true;
 }
 
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static void
 skip_space(struct scan *scan)
 {
-	while (scan->at < scan->end && *scan->at != '\0' &&
-	       strchr(" \t\r\n", *scan->at) != NULL)
+	while (scan->at < scan->end && is_space(*scan->at))
 		scan->at++;
 }
 
@@ -181,6 +217,15 @@ judge_character(struct scan *scan, bool after_half, unsigned code)
 	return code >= 0xd800 && code <= 0xdbff;
 }
 
+/* Characters that need no second look. */
+static void
+skip_plain(struct scan *scan)
+{
+	while (scan->at < scan->end && (unsigned char)*scan->at >= 0x20 &&
+	       *scan->at != '"' && *scan->at != '\\')
+		scan->at++;
+}
+
 static bool
 skip_string(struct scan *scan)
 {
@@ -188,17 +233,22 @@ skip_string(struct scan *scan)
 
 	if (!skip(scan, '"'))
 		return false;
-	while (scan->at < scan->end) {
-		unsigned code = (unsigned char)*scan->at++;
-		bool ends = code == '"';
+	for (;;) {
+		unsigned code;
+		bool ends;
 
+		if (!half)
+			skip_plain(scan);
+		if (scan->at == scan->end)
+			return false;
+		code = (unsigned char)*scan->at++;
+		ends = code == '"';
 		if (code < 0x20 || (code == '\\' && !skip_escape(scan, &code)))
 			return false;
 		half = judge_character(scan, half, code);
 		if (ends)
 			return true;
 	}
-	return false;
 }
 
 static bool
@@ -214,8 +264,7 @@ skip_scalar(struct scan *scan)
 static bool
 skip_name(struct scan *scan)
 {
-	if (scan->open.length == 0 ||
-	    scan->open.data[scan->open.length - 1] != '{')
+	if (innermost(scan) != '{')
 		return true;
 	skip_space(scan);
 	if (!skip_string(scan))
@@ -228,15 +277,13 @@ skip_name(struct scan *scan)
 static bool
 skip_closers(struct scan *scan)
 {
-	while (scan->open.length > 0) {
-		char opened = scan->open.data[scan->open.length - 1];
-
+	while (scan->depth > 0) {
 		skip_space(scan);
 		if (skip(scan, ','))
 			return true;
-		if (!skip(scan, opened == '{' ? '}' : ']'))
+		if (!skip(scan, innermost(scan) == '{' ? '}' : ']'))
 			return false;
-		scan->open.length--;
+		leave(scan);
 	}
 	return false;
 }
@@ -250,7 +297,7 @@ skip_opener(struct scan *scan)
 	skip_space(scan);
 	if (skip(scan, opened == '{' ? '}' : ']'))
 		return true;
-	text_add_char(&scan->open, opened);
+	enter(scan, opened);
 	return false;
 }
 
@@ -272,16 +319,21 @@ skip_value(struct scan *scan)
 enum json_text
 json_text_judge(const char *bytes, size_t length, const char **ret_why)
 {
-	struct scan scan = {.at = bytes, .end = bytes + length};
+	struct scan scan;
 	bool more = true, valid = true;
 
+	scan.at = bytes;
+	scan.end = bytes + length;
+	scan.depth = 0;
+	scan.deep = TEXT_EMPTY;
+	scan.why = NULL;
 	while (more) {
 		valid = skip_value(&scan);
 		more = valid && skip_closers(&scan);
 	}
 	skip_space(&scan);
-	valid = valid && scan.open.length == 0 && scan.at == scan.end;
-	text_free(&scan.open);
+	valid = valid && scan.depth == 0 && scan.at == scan.end;
+	text_free(&scan.deep);
 	if (!valid)
 		return JSON_TEXT_NONE;
 	*ret_why = scan.why;

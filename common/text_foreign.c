@@ -35,6 +35,18 @@ character(const char *bytes, size_t left, uint32_t *ret_code)
 	return length;
 }
 
+/* Whether the eight bytes are 0x01 … 0x7f: of these, only 0 has a high bit
+ * after the subtraction, and bytes above stand out by their own. */
+static bool
+are_plain(const char *bytes)
+{
+	static const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return ((word | (word - ones)) & (ones << 7)) == 0;
+}
+
 bool
 utf8_is_valid(const char *bytes, size_t length)
 {
@@ -42,6 +54,10 @@ utf8_is_valid(const char *bytes, size_t length)
 	size_t step;
 
 	for (size_t at = 0; at < length; at += step) {
+		if (length - at >= sizeof(uint64_t) && are_plain(bytes + at)) {
+			step = sizeof(uint64_t);
+			continue;
+		}
 		step = character(bytes + at, length - at, &code);
 		if (step == 0 || code == 0)
 			return false;

@@ -91,6 +91,7 @@ report(struct run *run, const struct outcome *outcome)
 	run->magic = 0;
 	free(run);
 	task->state = NULL;
+	host->catch_up(host->argument);
 	host->on_done(task, outcome, host->argument);
 }
 

@@ -114,6 +114,11 @@ typedef void handler_damage_cb(const char *text, bool replace, void *argument);
  * come: its time limit counts from here (handler_ops.begins_later). */
 typedef void handler_begun_cb(struct task *task, void *argument);
 
+/* Takes in what programs have written about their tasks into the worker's FIFO.
+ * To be called by those who start programs, between the moment they learn of
+ * an end and their report of it, once for all ends learnt of together. */
+typedef void handler_catch_up_cb(void *argument);
+
 /* What handler_ops.capacity gives has changed, or handler_ops.drain has come
  * nearer to its end. */
 typedef void handler_changed_cb(void *argument);
@@ -135,6 +140,7 @@ struct handler_host {
 	handler_progress_cb *on_progress;
 	handler_chunk_cb *on_chunk;
 	handler_begun_cb *on_begun;
+	handler_catch_up_cb *catch_up;
 	handler_changed_cb *on_changed;
 	handler_trouble_cb *on_trouble;
 	handler_damage_cb *on_damage;

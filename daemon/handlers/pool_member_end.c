@@ -132,6 +132,7 @@ member_on_end(const struct process_result *result, void *argument)
 	TAILQ_CONCAT(&tasks, &member->tasks, link);
 	close_parts(member);
 	free(member);
+	pool->host.catch_up(pool->host.argument);
 	report_all(pool, &tasks, &ending, result);
 	pool_member_is_gone(
 	    pool, was_ready, fault ? text_string(&ending.words) : NULL);

@@ -127,6 +127,7 @@ static bool
 read_some(struct pool_member *member)
 {
 	static char buffer[READ_BYTES];
+	const struct handler_host *host = &member->pool->host;
 	struct member_io *io = &member->parts->io;
 	ssize_t n;
 
@@ -144,6 +145,7 @@ read_some(struct pool_member *member)
 	/* What it said before it answered belongs to that task. */
 	if (member->running == 1)
 		process_listen(member->parts->process);
+	host->catch_up(host->argument);
 	take_bytes(member, buffer, (size_t)n);
 	return n == sizeof(buffer);
 }

@@ -29,14 +29,11 @@ peek(struct pool_scan *scan)
 static void
 skip_string(struct pool_scan *scan)
 {
-	for (scan->at++; scan->at < scan->end; scan->at++) {
-		if (*scan->at == '"') {
-			scan->at++;
-			return;
-		}
-		scan->at += *scan->at == '\\';
-	}
-	scan->at = scan->end;
+	const char *at = scan->at + 1, *end = scan->end;
+
+	while (at < end && *at != '"')
+		at += *at == '\\' ? 2 : 1;
+	scan->at = at < end ? at + 1 : end;
 }
 
 /* From a bracket to behind the one that closes it. */

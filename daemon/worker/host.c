@@ -44,6 +44,12 @@ on_damage(const char *text, bool replace, void *argument)
 		worker_drain_orphaned(worker);
 }
 
+static void
+catch_up(void *argument)
+{
+	events_catch_up(argument);
+}
+
 void
 host_describe(struct worker *worker, struct handler_host *ret_host)
 {
@@ -54,6 +60,7 @@ host_describe(struct worker *worker, struct handler_host *ret_host)
 	    .on_progress = stream_progress,
 	    .on_chunk = stream_chunk,
 	    .on_begun = run_begun,
+	    .catch_up = catch_up,
 	    .on_changed = on_changed,
 	    .on_trouble = on_trouble,
 	    .on_damage = on_damage,

@@ -57,30 +57,6 @@ run_claimed(struct worker *worker, struct running *running)
 }
 
 static void
-on_time_limit(evutil_socket_t fd, short what, void *argument)
-{
-	struct running *running = argument;
-	struct worker *worker = running->binding->generation->host.argument;
-	struct busy busy = busy_enter("time limit of a task");
-
-	(void)fd, (void)what;
-	run_cancel(worker, running, CANCEL_TIMEOUT, -1);
-	busy_leave(busy);
-}
-
-static void
-arm_time_limit(struct worker *worker, struct running *running)
-{
-	struct timeval after = {.tv_sec = running->task.timeout_ms / 1000,
-	    .tv_usec = running->task.timeout_ms % 1000 * 1000};
-
-	if (running->task.timeout_ms <= 0)
-		return;
-	running->timer = evtimer_new(worker->base, on_time_limit, running);
-	event_add(running->timer, &after);
-}
-
-static void
 describe(struct worker *worker, struct running *running)
 {
 	const struct task_defaults *limits = &running->binding->config->limits;
@@ -111,7 +87,7 @@ run_start(struct worker *worker, struct running *running)
 	binding->ops->start(binding->handler, &running->task);
 	if (worker->run.starting == running && /* its outcome is to come */
 	    !binding->ops->begins_later)
-		arm_time_limit(worker, running);
+		time_limit_start(worker, running);
 	worker->run.starting = NULL;
 }
 
@@ -121,8 +97,8 @@ run_begun(struct task *task, void *argument)
 	struct running *running = running_of(task);
 
 	task->started = mono_now();
-	if (running->timer == NULL && !running->cancelled)
-		arm_time_limit(argument, running);
+	if (running->limit.us == 0 && !running->cancelled)
+		time_limit_start(argument, running);
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * From the claim to the outcome: a task waits for its slot, its payload and
- * inputs are fetched where they did not come along, its handler starts it, a
- * timer watches its limit, and its outcome goes to the next turn.
+ * inputs are fetched where they did not come along, its handler starts it, and
+ * its outcome goes to the next turn.
  */
 #ifndef DAEMON_WORKER_RUN_H
 #define DAEMON_WORKER_RUN_H

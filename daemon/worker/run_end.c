@@ -1,6 +1,4 @@
 /* How a task leaves: refused, cancelled, fenced, or with its outcome. */
-#include <event2/event.h>
-
 #include "daemon/worker/outcome.h"
 #include "daemon/worker/stream.h"
 #include "daemon/worker/worker.h"
@@ -86,14 +84,6 @@ run_forget(struct worker *worker, struct running *running)
 	running_free(running);
 }
 
-static void
-drop_timer(struct running *running)
-{
-	if (running->timer != NULL)
-		event_free(running->timer);
-	running->timer = NULL;
-}
-
 /* Its handler has it: told at most once for a reason, but again when the time
  * to end gets shorter or the task is no longer ours. */
 static void
@@ -107,7 +97,7 @@ cancel_started(
 	if (!running->cancelled || reason == CANCEL_FENCED)
 		running->reason = reason;
 	running->cancelled = true;
-	drop_timer(running);
+	running->limit.us = 0;
 	running->binding->ops->cancel(running->binding->handler, &running->task,
 	    running->reason, grace_ms >= 0 ? grace_ms : running->task.grace_ms);
 }
@@ -154,9 +144,7 @@ run_done(struct task *task, const struct outcome *outcome, void *argument)
 
 	if (worker->run.starting == running)
 		worker->run.starting = NULL;
-	if (!running->binding->ops->ignores_data)
-		events_catch_up(worker);
-	drop_timer(running);
+	running->limit.us = 0;
 	scoreboard_task_end(worker->board, task->scoreboard_slot);
 	verdict = outcome_judge(worker, running, outcome);
 	stream_end(worker, running, verdict);

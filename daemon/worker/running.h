@@ -19,7 +19,6 @@
 #include "daemon/worker/share.h"
 
 struct binding;
-struct event;
 struct outbox_task;
 struct route;
 
@@ -58,7 +57,7 @@ struct running {
 	bool large;	 /* its payload is more than turns carry */
 	struct mono claimed, slot_at;
 	char *payload, *inputs;	  /* owned */
-	struct event *timer;	  /* its time limit; NULL: not armed */
+	struct mono limit;	  /* of its time, while it runs; us 0: none */
 	struct outbox_task *told; /* what it tells while it runs; the outbox's;
 				     NULL: nothing so far */
 	bool cancelled;		  /* its handler was told, for `reason` */
@@ -76,7 +75,7 @@ TAILQ_HEAD(running_list, running);
 struct running *running_of(struct task *task);
 
 struct running *running_new(int64_t id, int64_t lease);
-/* Its timer must be gone. Returns NULL. */
+/* Returns NULL. */
 struct running *running_free(struct running *running);
 
 /* Lets payload and inputs go. */

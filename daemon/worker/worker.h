@@ -5,7 +5,8 @@
  *   turn ──claimed──→ run ──outcome──→ verdict ──finish──→ turn
  *
  * turn     the round trip: finishes out, claimed tasks in
- * run      from the claim to the outcome: slots, start, time limits, cancel
+ * run      from the claim to the outcome: slots, start, cancel
+ * time_limit  what runs for too long is cancelled
  * fetch    payloads and inputs that did not come with the turn
  * member   who this worker is in the database; reconnects
  * drain    the way out
@@ -30,6 +31,7 @@
 #include "daemon/worker/predecessors.h"
 #include "daemon/worker/route.h"
 #include "daemon/worker/run.h"
+#include "daemon/worker/time_limit.h"
 #include "daemon/worker/turn.h"
 
 struct outbox;
@@ -61,6 +63,7 @@ struct worker {
 	struct pg *pg;
 	struct sql_pool *sql_pool;
 	struct run run;
+	struct time_limit limits;
 	struct turn turn;
 	struct fetch fetch;
 	struct member member;

@@ -178,6 +178,7 @@ open_parts(struct worker *worker, struct child_start *start)
 	events_open(worker, start->config->runtime_dir);
 	worker_configure(worker, start->config);
 	run_open(worker);
+	time_limit_open(worker);
 	turn_open(worker);
 	worker_drain_open(worker);
 	open_wake(worker);
@@ -217,6 +218,7 @@ close_parts(struct worker *worker)
 	worker_drain_close(worker);
 	turn_close(worker);
 	run_close(worker);
+	time_limit_close(worker);
 	running_table_free(&worker->table);
 	route_list_free(&worker->routes);
 	share_list_free(&worker->queues);

@@ -152,37 +152,46 @@ class Context:
 
     id: str
     kind: str
-    attempt: int  #: 1 for the first
-    token: str  #: to be handed on to whatever must not happen twice
     payload: Any
-    inputs: Dict[str, Any]  #: outcomes of the tasks it depends on, by name
-    deadline: Optional[float]  #: when it will be cancelled, as time.time()
-    timeout_ms: Optional[int]
-    reason: Optional[str]  #: why it is cancelled; None: it is not
+    reason: Optional[str] = None  #: why it is cancelled; None: it is not
 
-    __slots__ = ("id", "kind", "attempt", "token", "payload", "inputs",
-                 "deadline", "timeout_ms", "reason", "_link", "_task",
-                 "_started", "_answered", "_thread", "_interrupted", "_event",
-                 "_async")
+    # Most tasks need none of these: they stand in the class.
+    _started = _answered = _interrupted = False
+    _thread: Optional[int] = None  # that may be interrupted
+    _event: Optional[threading.Event] = None
+    _async: Optional["asyncio.Task[str]"] = None
 
-    def __init__(self, link: "_Link", found: Optional[_Task],
-                 run: Dict[str, Any]):
-        get = run.get
+    def __init__(self, link: "_Link", run: Dict[str, Any]):
         self.id = run["id"]
-        self.kind = run["kind"]
-        self.attempt = get("attempt", 1)
-        self.token = get("token", "")
-        self.payload = get("payload")
-        self.inputs = get("inputs") or {}
-        self.deadline = get("deadline")
-        self.timeout_ms = get("timeout_ms")
-        self.reason = None
+        self.kind = kind = run["kind"]
+        self.payload = run.get("payload")
+        self._run = run
         self._link = link
-        self._task = found
-        self._started = self._answered = self._interrupted = False
-        self._thread: Optional[int] = None  # that may be interrupted
-        self._event: Optional[threading.Event] = None
-        self._async: Optional["asyncio.Task[str]"] = None
+        self._task = _tasks.get(kind)
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first."""
+        return self._run.get("attempt", 1)
+
+    @property
+    def token(self) -> str:
+        """To be handed on to whatever must not happen twice."""
+        return self._run.get("token", "")
+
+    @property
+    def inputs(self) -> Dict[str, Any]:
+        """Outcomes of the tasks it depends on, by name."""
+        return self._run.get("inputs") or {}
+
+    @property
+    def deadline(self) -> Optional[float]:
+        """When it will be cancelled, as time.time()."""
+        return self._run.get("deadline")
+
+    @property
+    def timeout_ms(self) -> Optional[int]:
+        return self._run.get("timeout_ms")
 
     def __repr__(self) -> str:
         return f"<task {self.id} ({self.kind}), attempt {self.attempt}>"
@@ -263,9 +272,22 @@ def _raise_in(thread: int, exception: Optional[type]) -> None:
 
 # Words on the socket.
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False,
-                           separators=(",", ":")).encode
-_decode = json.JSONDecoder().raw_decode
+def _encoder() -> Callable[[Any], str]:
+    """What json.JSONEncoder().encode does, but for the making of a new encoder
+    each time; of one that holds itself is said that it is too deep."""
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False,
+                               check_circular=False, separators=(",", ":"))
+    make = json.encoder.c_make_encoder  # type: ignore[attr-defined]
+    if make is None:
+        return encoder.encode
+    chunks = make(None, encoder.default,
+                  json.encoder.encode_basestring,  # type: ignore[attr-defined]
+                  None, ":", ",", False, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode = _encoder()
+_decode = json.JSONDecoder().decode
 _quote: Callable[[str], str] = \
     json.encoder.encode_basestring_ascii  # type: ignore[attr-defined]
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -275,7 +297,8 @@ def _json(value: Any, what: str) -> str:
     """As PostgreSQL's jsonb takes it, or Fail."""
     try:
         text = _encode(value)
-        text.encode()
+        if not text.isascii():
+            text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Fail(f"{what} is not JSON: {error}") from error
     if "\\u0000" in text and _NUL.search(text):
@@ -287,6 +310,24 @@ def _text(words: str) -> str:
     """Any string, as JSON that PostgreSQL takes."""
     words = words.replace("\0", "\ufffd")
     return _encode(words.encode("utf-8", "replace").decode())
+
+
+def _messages(lines: str) -> List[Any]:
+    """One for each line: many are read as one array, which costs half."""
+    try:
+        messages = _decode("[" + lines.replace("\n", ",") + "]")
+        if len(messages) == lines.count("\n") + 1:
+            return messages
+    except ValueError:
+        pass
+    return [_message(line) for line in lines.split("\n")]
+
+
+def _message(line: str) -> Any:
+    try:
+        return _decode(line)
+    except ValueError as error:
+        raise ProtocolError(f"not understood: {line[:200]}") from error
 
 
 def _done(ctx: Context, result: Any) -> str:
@@ -459,21 +500,20 @@ class _Link:
         return True
 
     def take(self, lines: str) -> None:
-        for line in lines.split("\n"):
+        for message in _messages(lines):
             try:
-                message = _decode(line)[0]
                 run = message.get("run")
                 if run is not None:
-                    ctx = Context(self, _tasks.get(run["kind"]), run)
+                    ctx = Context(self, run)
                     self.open[ctx.id] = ctx
                     self.begin(ctx)
                 elif "cancel" in message:
                     self.cancel(message["cancel"])
                 elif "drain" in message:
                     self.draining = True
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (KeyError, TypeError, AttributeError) as error:
                 raise ProtocolError(
-                    f"not understood: {line[:200]}") from error
+                    f"not understood: {_encode(message)[:200]}") from error
 
     def cancel(self, words: Dict[str, Any]) -> None:
         ctx = self.open.get(words["id"])

@@ -92,6 +92,7 @@ BEGIN
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
 				worker_id = p_worker, attempts = x.attempts + 1,
+				error = NULL,
 				ran_ms = CASE WHEN v_bare THEN NULL
 					ELSE p_ran_ms[x.id - v_first + 1] END,
 				result = CASE WHEN v_bare THEN NULL
@@ -104,6 +105,7 @@ BEGIN
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
 				worker_id = p_worker, attempts = x.attempts + 1,
+				error = NULL,
 				ran_ms = p_ran_ms[width_bucket(x.id, p_ids)],
 				result = p_result[width_bucket(x.id, p_ids)]::jsonb
 			WHERE x.id BETWEEN v_first AND v_last
@@ -115,6 +117,7 @@ BEGIN
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
 				worker_id = p_worker, attempts = x.attempts + 1,
+				error = NULL,
 				ran_ms = p_ran_ms[width_bucket(x.id, p_ids)],
 				result = p_result[width_bucket(x.id, p_ids)]::jsonb
 			WHERE x.id = ANY (p_ids)

@@ -44,6 +44,34 @@ def test_pool_task_comes_with_all_it_needs(db, daemon, pool):
     assert inputs["a"]["state"] == "succeeded"
 
 
+def test_F1_a_short_limit_is_not_behind_a_long_one(
+        db, daemon, pool, patience):
+    """One that is told later ends first, and then the next one."""
+    host = daemon(workers=1, handlers={"job": pool.handler(
+        concurrency=3, timeout="60s", max_attempts=1)})
+    host.log.allow("timed out")
+    long, late, soon = (db.enqueue("job", {"do": "hang"}, timeout=timeout)
+                        for timeout in (None, "2s", "300ms"))
+    db.wait_state(soon, "failed", limit=10)
+    assert db.state(late) == "running" or patience > 1
+    db.wait_state(late, "failed", limit=10)
+    assert db.state(long) == "running"
+    assert db.task(late).ran_ms >= 2000 and db.task(soon).ran_ms >= 300
+    assert db.task(soon).ran_ms < 1500 * patience
+
+
+def test_F1_many_limits_at_once(db, daemon, pool):
+    host = daemon(
+        workers=1, queues={"default": {"concurrency": 300}},
+        handlers={"job": pool.handler(
+            concurrency=300, timeout="1s", max_attempts=1)})
+    host.log.allow("timed out")
+    tasks = db.enqueue_many("job", [{"do": "hang"}] * 300)
+    assert db.wait_done() == {"failed": 300}
+    told = {int(rest[0]) for _, rest in pool.notes("cancel")}
+    assert told == set(tasks)
+
+
 def test_pool_starts_once_however_many_ask(db, daemon, pool):
     """The first process is started alone; the others as it is not enough."""
     daemon(workers=1, handlers={

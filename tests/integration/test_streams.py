@@ -171,6 +171,20 @@ def test_the_fifo_is_private_and_goes_with_its_worker(db, daemon):
     assert fifos(host) == []
 
 
+def test_what_is_told_last_is_heard_before_the_answer(
+        db, daemon, listen, pool):
+    """Of a program that ends, and of one that stays."""
+    daemon(workers=1, handlers={
+        "last": teller("progress 0.7"),
+        "pooled": pool.handler(concurrency=50)})
+    tasks = (db.enqueue_many("last", 20)
+             + db.enqueue_many("pooled", [{"do": "tell"}] * 400))
+    assert db.wait_done() == {"succeeded": 420}
+    for task in tasks:
+        assert [each["type"] for each in wait_end(listen, task)] == \
+            ["progress", "end"]
+
+
 def test_stale_fifos_are_removed(db, daemon):
     host = daemon.made[0] if daemon.made else daemon.make(workers=1)
     os.mkfifo(os.path.join(host.runtime_dir, "events.1"))

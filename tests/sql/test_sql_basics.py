@@ -255,6 +255,55 @@ def test_finish_of_several_leases_in_any_order(db, worker):
     assert db.states() == {"succeeded": 15}
 
 
+@pytest.mark.parametrize("leases", ["in order", "crossed", "in part"])
+def test_each_task_of_a_batch_gets_its_own_result(db, worker, leases):
+    """The short way of successes that tell something, and the long one."""
+    one = worker()
+    ids = db.enqueue_many("a", 450)
+    one.claim(450)
+    if leases == "crossed":  # what was put back is in the youngest lease
+        one.finish(*ids[:3], outcome="r", error="at first", ran=1)
+        one.claim(3)
+        ended = ids[3:] + ids[:3]
+    else:
+        ended = ids[:-1] if leases == "in part" else ids
+    one.turn([(task, "s", {"ran": task % 100, "result": f'{{"n": {task}}}'})
+              if task % 3 else (task, "s") for task in ended])
+    rows = db.rows("SELECT id, ran_ms, result, error, attempts FROM muster.task"
+                   " WHERE state = 's' ORDER BY id")
+    again = ids[:3] if leases == "crossed" else []
+    assert rows == [(task, task % 100, {"n": task}, None, 1 + (task in again))
+                    if task % 3 else (task, None, None, None,
+                                      1 + (task in again))
+                    for task in sorted(ended)]
+    assert db.one("SELECT count(*) FROM muster.lease") == \
+        (leases == "in part")
+
+
+@pytest.mark.parametrize("told, ran_ms", [({"ran": 5}, 5), ({}, None)])
+def test_success_of_a_batch_clears_the_error_of_the_attempt_before(
+        db, worker, told, ran_ms):
+    one = worker()
+    ids = db.enqueue_many("a", 3)
+    one.claim()
+    one.finish(*ids, outcome="r", error="at first", ran=1)
+    one.claim()
+    one.turn([(task, "s", told) for task in ids])
+    assert db.rows("SELECT DISTINCT ran_ms, error FROM muster.task") == \
+        [(ran_ms, None)]
+
+
+def test_results_in_a_batch_unlock_what_waits_for_them(db, worker, scheduler):
+    one = worker()
+    first, second = db.enqueue_many("a", 2)
+    last = db.enqueue("b", depends_on=[first, second])
+    scheduler.work()
+    one.claim({"a": 2})
+    one.turn([(first, "s", {"ran": 1}), (second, "s", {"result": "2"})])
+    scheduler.work()
+    assert one.claim().ids == [last]
+
+
 def test_views_show_queues_and_workers(db, worker):
     db.enqueue_many("a", 3)
     db.rows("SELECT muster.enqueue('a', run_at => now() + interval '1 h')")

@@ -154,6 +154,33 @@ START_TEST(absurd_nesting_needs_no_stack)
 }
 END_TEST
 
+/* Each bracket is closed by its own kind, however deep it stands. */
+START_TEST(brackets_match_at_every_depth)
+{
+	enum { DEPTH = 80 };
+	char json[2 * DEPTH];
+
+	for (int i = 0; i < DEPTH; i++) {
+		bool object = i == DEPTH - 1; /* `[[…{}…]]` */
+
+		json[i] = object ? '{' : '[';
+		json[2 * DEPTH - 1 - i] = object ? '}' : ']';
+	}
+	ck_assert(is_json(json, sizeof(json)));
+	for (int i = 0; i < DEPTH; i++) {
+		char *end = &json[2 * DEPTH - 1 - i], right = *end;
+
+		*end = right == ']' ? '}' : ']';
+		ck_assert(!is_json(json, sizeof(json)));
+		*end = right;
+		ck_assert(!is_json(json + i + 1, sizeof(json) - 1 - (size_t)i));
+		if (i > 0)
+			ck_assert(
+			    is_json(json + i, sizeof(json) - 2 * (size_t)i));
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -168,5 +195,6 @@ main(void)
 	tcase_add_test(tests, g1_long_numbers);
 	tcase_add_test(tests, every_prefix_of_an_object_is_invalid);
 	tcase_add_test(tests, absurd_nesting_needs_no_stack);
+	tcase_add_test(tests, brackets_match_at_every_depth);
 	return unit_run(suite);
 }

@@ -58,6 +58,12 @@ on_done(struct task *task, const struct outcome *outcome, void *argument)
 	trial.done++;
 }
 
+static void
+catch_up(void *argument)
+{
+	(void)argument;
+}
+
 /* As a worker has it: its supervisor made it. */
 static struct scoreboard *
 open_scoreboard(void)
@@ -92,6 +98,7 @@ trial_open(char *const *argv)
 	    .scoreboard = trial.scoreboard,
 	    .config = &trial.config,
 	    .on_done = on_done,
+	    .catch_up = catch_up,
 	};
 	char **copy = calloc(16, sizeof(char *));
 

@@ -135,7 +135,8 @@ class Base:
 
     def test_results_that_are_no_json_fail_for_good(self):
         for source in ("object()", "float('nan')", "'\\ud800'", "'a\\0'",
-                       "{(1, 2): 3}", "decimal.Decimal(1)"):
+                       "{(1, 2): 3}", "decimal.Decimal(1)",
+                       "(lambda own: own.append(own) or own)([])"):
             with self.subTest(source):
                 failed = self.failure("returns", source)
                 self.assertFalse(failed["retry"])
@@ -170,7 +171,14 @@ class Base:
         self.worker.sock.sendall(b"no json\n")
         code, _, err = self.worker.end()
         self.assertEqual(code, 1)
-        self.assertIn("ProtocolError", err)
+        self.assertIn("ProtocolError: not understood: no json", err)
+
+    def test_garbage_among_good_lines_is_named(self):
+        line = b'{"hint":{}}\n'
+        self.worker.sock.sendall(3 * line + b'{"hint":{}},{}\n' + line)
+        code, _, err = self.worker.end()
+        self.assertEqual(code, 1)
+        self.assertIn('not understood: {"hint":{}},{}\n', err)
 
 
 class PlainTest(Base, unittest.TestCase):
