@@ -445,8 +445,9 @@ static const struct config_key top_keys[] = {
 	.max = 1000,
 	.fallback = "3",
 	IN_PLACE,
-	.help = "A task whose worker died so often, and once more, has failed "
-		"for good."},
+	.help = "A task whose worker crashed or hung so often, and once more, "
+		"has failed for good. A stop, a worker that is told to leave, "
+		"and the end of a whole daemon or host don't count."},
     {.name = "sql_connections",
 	.type = &config_type_section,
 	AT(sql_connections),

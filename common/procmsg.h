@@ -57,6 +57,7 @@ struct procmsg_death {
 	uint64_t number;   /* of the report; repeated until acknowledged */
 	int64_t worker_id; /* 0: it never registered */
 	int32_t pid, signal, status;
+	int32_t crashed;       /* 0: it ended as it was told to, with leases */
 	int32_t started_known; /* 0: the scoreboard could not be read */
 	uint32_t started;      /* ids that follow: int64 each */
 	uint32_t inside; /* of them, the first so many ran in the worker's own

@@ -105,6 +105,7 @@ child_abort(struct child *child)
 {
 	if (child->state >= CHILD_ABORTING)
 		return;
+	child->hung = true;
 	state_set(child, CHILD_ABORTING);
 	(void)kill(child->pid, SIGABRT);
 	limit_set(child, ABORT_MS);

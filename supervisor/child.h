@@ -56,6 +56,7 @@ struct child {
 	int64_t worker_id;	  /* 0: not registered */
 	struct mono started;
 	bool asked;   /* was told to drain */
+	bool hung;    /* its loop stood still */
 	bool worked;  /* was READY once */
 	bool drained; /* said so */
 	uint32_t unrecorded;

@@ -22,6 +22,16 @@ is_clean(const struct child *child, const siginfo_t *info)
 	       info->si_code == CLD_EXITED && info->si_status == 0;
 }
 
+/* Nobody had told it to end, or it ended otherwise: not by itself, nor killed
+ * by us because its time was up. */
+static bool
+is_crash(const struct child *child, const siginfo_t *info)
+{
+	if (!child->asked || child->hung)
+		return true;
+	return info->si_code != CLD_EXITED && child->state != CHILD_KILLING;
+}
+
 static int64_t
 worker_of(const struct child *child)
 {
@@ -33,8 +43,9 @@ static void
 report(struct child *child, const siginfo_t *info)
 {
 	struct supervisor *supervisor = child->supervisor;
-	struct procmsg_death death = {
-	    .worker_id = worker_of(child), .pid = child->pid};
+	struct procmsg_death death = {.worker_id = worker_of(child),
+	    .pid = child->pid,
+	    .crashed = is_crash(child, info)};
 	if (death.worker_id == 0)
 		return; /* never registered: it holds nothing */
 	char words[WORDS_SIZE];

@@ -116,8 +116,8 @@ send_rescue(struct scheduler *scheduler, const struct rescue_report *report)
 	char worker[24], limit[16];
 	snprintf(worker, sizeof worker, "%" PRId64, report->worker);
 	snprintf(limit, sizeof limit, "%d", scheduler->config->crash_limit);
-	const char *values[] = {
-	    worker, report->cause, report->started, limit, report->inside};
+	const char *values[] = {worker, report->cause, report->started,
+	    report->crashed ? limit : NULL, report->inside};
 	if (report->backend_pid != 0 &&
 	    scheduler->config->direct_database == NULL)
 		terminate(scheduler, report->backend_pid);
@@ -227,6 +227,7 @@ rescue_reported(struct scheduler *scheduler, const struct procmsg *message)
 		return;
 	struct rescue_report *report =
 	    add(scheduler, death.number, death.worker_id, death.cause);
+	report->crashed = death.crashed != 0;
 	if (death.started_known != 0) {
 		report->started = started_array(message, death.started);
 		report->inside = started_array(message, death.inside);

@@ -20,6 +20,7 @@ struct rescue_report {
 	uint64_t number; /* of the supervisor's report; 0: found here */
 	int64_t worker;
 	int backend_pid; /* to be terminated first; 0: none */
+	bool crashed;	 /* no task can be to blame if it did not */
 	char *cause;	 /* owned */
 	char *started;	 /* owned; array of ids, NULL: not known */
 	char *inside;	 /* owned; of them, those that ran in the worker */
@@ -37,7 +38,8 @@ void rescue_close(struct scheduler *scheduler);
 /* A PROCMSG_DEATH_REPORT. */
 void rescue_reported(
     struct scheduler *scheduler, const struct procmsg *message);
-/* A worker that this process holds for dead. Once in line, once only. */
+/* A worker that this process holds for dead, with its supervisor: no crash.
+ * Once in line, once only. */
 void rescue_found(struct scheduler *scheduler, int64_t worker, int backend_pid,
     const char *cause);
 

@@ -1,14 +1,17 @@
 -- Rescue: what a dead worker held runs again.
 
 -- p_started: the tasks that had started; NULL: all may have. What had not is
--- handed back as if it had never been claimed. What had counts in `rescues`:
+-- handed back as if it had never been claimed. p_crash_limit NULL: no task can
+-- be to blame, since the worker ended as it was told to, or with its host or
+-- its whole daemon; what had started is ready at once, and nothing but the
+-- history knows of it. Else the worker crashed, and it counts in `rescues`:
 -- the first time it is ready at once, then after about 2^n s, each at a moment
 -- of its own, so that it does not meet the same poisonous neighbour again, and
 -- beyond p_crash_limit it fails with p_cause. p_inside: those of them that ran in
 -- the worker's own process. One alone must have killed it: its attempt is
 -- charged, and it fails if that was its last one. Of several nobody knows: none
--- is charged, and each, having a rescue, runs alone the next time. Idempotent; the worker stays marked dead, so that what
--- thaws learns it at its next turn.
+-- is charged, and each, having a rescue, runs alone the next time. Idempotent;
+-- the worker stays marked dead, so that what thaws learns it at its next turn.
 -- Locks: worker for update, first and alone: a turn under way ends before, one
 -- that comes later sees the mark; only a later statement sees the leases of the
 -- former. Then lease, task, and as settle().
@@ -22,7 +25,8 @@ DECLARE
 	v_started bigint[];
 	v_cancelled bigint[];
 	v_out text;
-	v_guilty bigint := CASE WHEN cardinality(p_inside) = 1
+	v_crashed boolean := p_crash_limit IS NOT NULL;
+	v_guilty bigint := CASE WHEN v_crashed AND cardinality(p_inside) = 1
 		THEN p_inside[1] END;
 BEGIN
 	PERFORM muster.check_isolation();
@@ -41,9 +45,11 @@ BEGIN
 		RETURN NEXT;
 		RETURN;
 	END IF;
-	-- b: back at once, w: back after a while, f: lost too often, c: cancelled.
+	-- h: handed back, not counted, b: back at once, w: after a while,
+	-- f: lost too often, c: cancelled.
 	v_started := coalesce(p_started, v_ids);
-	SELECT string_agg(CASE WHEN t.id <> ALL (v_started) THEN 'b'
+	SELECT string_agg(CASE WHEN NOT v_crashed THEN 'h'
+			WHEN t.id <> ALL (v_started) THEN 'b'
 			WHEN t.rescues >= p_crash_limit THEN 'f'
 			WHEN t.id = v_guilty AND t.attempts + 1 >= t.max_attempts
 				THEN 'f'
@@ -67,7 +73,7 @@ BEGIN
 	UPDATE muster.task t SET attempts = t.attempts + 1
 	WHERE t.id = v_guilty AND t.id = ANY (v_ids);
 	failed := length(v_out) - length(replace(v_out, 'f', ''));
-	handed_back := length(v_out) - length(translate(v_out, 'bw', ''));
+	handed_back := length(v_out) - length(translate(v_out, 'hbw', ''));
 	IF v_out ~ '[fc]' THEN
 		PERFORM muster.settle_final(ARRAY(SELECT u.id
 			FROM unnest(v_ids, string_to_array(v_out, NULL)) u(id, c)
@@ -97,7 +103,7 @@ DECLARE
 BEGIN
 	SELECT array_agg(u.id ORDER BY u.id) FILTER (
 			WHERE u.c = 'f' OR u.id = ANY (p_started)),
-		array_agg(u.id ORDER BY u.id) FILTER (WHERE u.c = 'b'),
+		array_agg(u.id ORDER BY u.id) FILTER (WHERE u.c IN ('h', 'b')),
 		array_agg(u.id ORDER BY u.id) FILTER (WHERE u.c = 'w')
 	INTO v_hit, v_back, v_wait
 	FROM unnest(p_ids, string_to_array(p_out, NULL)) u(id, c);
@@ -106,8 +112,9 @@ BEGIN
 		CASE WHEN substr(p_out, width_bucket(t.id, p_ids), 1) = 'f'
 			THEN 'd' ELSE 'l' END, p_cause
 	FROM muster.task t WHERE t.id = ANY (v_hit);
-	UPDATE muster.task t SET rescues = t.rescues + 1, worker_id = p_worker,
-		error = p_cause
+	UPDATE muster.task t SET worker_id = p_worker, error = p_cause,
+		rescues = t.rescues + (substr(p_out,
+			width_bucket(t.id, p_ids), 1) <> 'h')::int
 	WHERE t.id = ANY (v_hit);
 	UPDATE muster.task t
 	SET state = substr(p_out, width_bucket(t.id, p_ids), 1)::"char",

@@ -119,7 +119,7 @@ RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
-	PERFORM muster.rescue(p_worker, 'left', '{}', 0);
+	PERFORM muster.rescue(p_worker, 'left', '{}', NULL);
 	DELETE FROM muster.worker WHERE id = p_worker;
 END
 $$;

@@ -1,5 +1,6 @@
 """SIGTERM at any moment, under load."""
 
+import os
 import random
 import re
 import signal
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+from support import processes
 from support.wait import wait_until
 
 TIMEOUT = 2  # shutdown_timeout in seconds
@@ -84,6 +86,32 @@ def check_recorded(db, ledger):
     ended = list(ledger.count("end"))
     assert db.states(ended) == {"succeeded": len(ended)}
     assert not db.invariants()
+
+
+def test_C4_G3_only_a_crash_counts_towards_crash_limit(
+        own_postgres, db, daemon, ledger, patience):
+    """Neither does a stop that PostgreSQL could not be told of, nor the end
+    of all processes at once. With a limit of 0 a single crash is too much."""
+    musterd = daemon(workers=1, crash_limit=0, shutdown_timeout="1s",
+                     defaults={"grace": "200ms"}, handlers=handlers(ledger))
+    musterd.log.allow("PostgreSQL", "database", "task", "connection", "worker")
+    task = db.enqueue("nap")
+    for number in range(1, 5):
+        wait_until(lambda: ledger.count()[task] == number, 20 * patience,
+                   "it runs")
+        if number % 2:
+            db.postgres.freeze()
+            musterd.signal(signal.SIGTERM)
+        else:
+            processes.kill_all([musterd.pid, *musterd.children()])
+        musterd.wait_exit(60)
+        db.postgres.thaw()
+        musterd.start()
+    wait_until(lambda: ledger.count()[task] == 5, 20 * patience, "it runs")
+    assert len(db.attempts(task)) >= 2, "the history knows"
+    os.kill(musterd.workers()[0], signal.SIGKILL)
+    row = db.wait_state(task, "failed", 20 * patience)
+    assert "lost with its worker 1 times" in row.error
 
 
 def test_C4_second_sigterm_stops_at_once(db, daemon, ledger, patience):

@@ -37,8 +37,8 @@ def test_E2_death_report_names_what_was_running(supervisor):
             daemon.status()["workers"][1]["running"]} == {"4210", "4211"}
     pid = daemon.kill_worker(1)
     line = daemon.log.wait_for("death report 1")
-    assert f"worker {pid} killed by signal 9 (SIGKILL), 2 started, known 1" \
-        in line.message
+    assert f"worker {pid} killed by signal 9 (SIGKILL), 2 started, known 1, " \
+        "crashed 1" in line.message
     daemon.log.wait_for("and with 2 tasks running")
 
 

@@ -38,8 +38,26 @@ def test_C4_stubborn_workers_are_killed_at_the_deadline(supervisor):
     daemon.log.finish()
     assert len(daemon.log.find("is not gone in time")) == 2
     # the last rescues were still carried out
-    assert len(daemon.log.find("death report")) == 2
+    reports = daemon.log.find("death report")
+    assert len(reports) == 2
+    assert all("crashed 0" in report.message for report in reports)
     assert not daemon.log.find("are rescued at the next start")
+
+
+def test_C4_worker_that_crashes_while_it_drains_is_reported_as_a_crash(
+        supervisor):
+    daemon = supervisor(worker="stubborn handlers", shutdown_timeout="3s")
+    daemon.log.allow("is not gone in time", "while all ends",
+                     "killed by signal")
+    workers = daemon.workers()
+    daemon.signal(signal.SIGTERM)
+    wait_until(lambda: len(daemon.log.find("drain: ")) == 2)
+    os.kill(workers[0], signal.SIGSEGV)
+    assert daemon.wait_exit(10) == 0
+    daemon.log.finish()
+    assert {line.message.split()[4]: line.message.split()[-1]
+            for line in daemon.log.find("death report")} == {
+        str(workers[0]): "1", str(workers[1]): "0"}
 
 
 def test_C4_second_signal_within_a_second_is_the_same(supervisor):

@@ -465,6 +465,27 @@ def test_G3_task_that_kills_its_worker_fails_in_the_end(
     assert db.state(other) == "ready"
 
 
+def test_C4_tasks_of_a_worker_that_did_not_crash_are_never_blamed(
+        db, worker, scheduler):
+    """It was told to stop, or its host vanished; what had a crash before
+    does not wait either."""
+    task, inside = db.enqueue("a"), db.enqueue("b", max_attempts=1)
+    one = worker()
+    one.claim()
+    db.rows("SELECT * FROM muster.rescue(%s, 'signal 11', %s, 3)",
+            one.id, [task])
+    for number in range(5):
+        one = worker()
+        assert one.claim(floors=False).ids == [task, inside]
+        assert tuple(db.one(
+            "SELECT * FROM muster.rescue(%s, 'away', %s, NULL, %s)",
+            one.id, [task, inside] if number else None, [inside])) == (2, 0)
+        assert db.states() == {"ready": 2}
+    assert db.rows("SELECT rescues, attempts FROM muster.task ORDER BY id") \
+        == [(1, 0), (0, 0)]
+    assert [each.outcome for each in db.attempts(inside)] == ["lost"] * 5
+
+
 def test_G3_its_dependents_are_skipped(db, worker, scheduler):
     task = db.enqueue("a")
     after = db.enqueue("b", depends_on=[task])

@@ -154,9 +154,10 @@ on_message(const struct procmsg *message, void *argument)
 	if (message->type != PROCMSG_DEATH_REPORT)
 		return;
 	memcpy(&death, message->body, sizeof death);
-	log_info("death report %llu: worker %lld %s, %u started, known %d",
+	log_info("death report %llu: worker %lld %s, %u started, known %d, "
+		 "crashed %d",
 	    (unsigned long long)death.number, (long long)death.worker_id,
-	    death.cause, death.started, death.started_known);
+	    death.cause, death.started, death.started_known, death.crashed);
 	if (!does(fake, "no-ack"))
 		loop_send(fake->loop, PROCMSG_DEATH_ACK, &death.number,
 		    sizeof death.number);
