@@ -1,6 +1,6 @@
 /*
  * How a child of the supervisor finds what it was handed: `musterd
- * --role=worker --slot=N --generation=N --old=N` with these descriptors.
+ * --role=worker --slot=N --generation=N --others=N` with these descriptors.
  */
 #ifndef COMMON_CHILD_H
 #define COMMON_CHILD_H
@@ -17,8 +17,8 @@ enum {
 	CHILD_FD_CONFIG = 5,	 /* memfd of the configuration blob */
 	CHILD_FD_WAKE = 6,	 /* worker: eventfd, read to zero when woken */
 	CHILD_FD_LOCK = 7,	 /* holds workers.lock while the child lives */
-	CHILD_FD_OLD = 8,	 /* worker, and those after it: the scoreboards
-				    of all workers that leave or are to leave;
+	CHILD_FD_OTHERS = 8,	 /* worker, and those after it: the scoreboards
+				    of all other workers that serve or leave;
 				    what runs there counts against concurrency */
 };
 
@@ -29,8 +29,8 @@ struct child_start {
 				  rescue earlier workers of this instance */
 	struct config *config; /* owned */
 	struct scoreboard *scoreboard; /* owned */
-	struct scoreboard **old;       /* owned, as is each; NULL: none */
-	int old_count;
+	struct scoreboard **others;    /* owned, as is each; NULL: none */
+	int other_count;
 };
 
 /* What a scheduler adds to the eventfd of a worker. */

@@ -143,7 +143,7 @@ channel_end(struct procmsg_channel *channel, const char *reason)
 static bool
 type_is_known(unsigned type)
 {
-	return (type >= PROCMSG_CONFIG && type <= PROCMSG_DEATH_REPORT) ||
+	return (type >= PROCMSG_CONFIG && type <= PROCMSG_BOARD) ||
 	       (type >= PROCMSG_READY && type <= PROCMSG_DRAINED);
 }
 

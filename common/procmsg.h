@@ -32,6 +32,9 @@ enum procmsg_type {
 			       when the worker's id changes */
 	PROCMSG_WORKER_GONE,  /* to the scheduler: body: int32 slot */
 	PROCMSG_DEATH_REPORT, /* to the scheduler: struct procmsg_death + ids */
+	PROCMSG_BOARD,	      /* to a worker: descriptor: the scoreboard of
+				 another one, of which the configuration that
+				 follows has to know */
 	/* child → supervisor */
 	PROCMSG_READY = 64,   /* database reached, schema fits */
 	PROCMSG_STATUS,	      /* body: text for STATUS= and musterctl status */

@@ -15,7 +15,7 @@
 
 enum {
 	SCOREBOARD_MAGIC = 0x6d736272, /* "msbr" */
-	SCOREBOARD_VERSION = 3,
+	SCOREBOARD_VERSION = 4,
 	READ_ATTEMPTS = 64,  /* of a slot that changes under the reader */
 	PID_LIMIT = 1 << 22, /* the kernel's own */
 	BITS = 64,
@@ -26,6 +26,8 @@ struct memory {
 	uint32_t magic, version;
 	int64_t tick_us;
 	int64_t worker_id;
+	uint64_t generation;
+	uint32_t place;
 	uint32_t state;
 	uint32_t busy; /* a callback runs: its name is below */
 	char callback[SCOREBOARD_NAME_SIZE];
@@ -157,6 +159,14 @@ scoreboard_enter(struct scoreboard *board, const char *callback)
 		board->callback = callback;
 	}
 	__atomic_store_n(&memory->busy, callback ? 1 : 0, __ATOMIC_RELEASE);
+}
+
+void
+scoreboard_set_config(struct scoreboard *board, int place, uint64_t generation)
+{
+	STORE(board->memory->place, (uint32_t)place);
+	__atomic_store_n(
+	    &board->memory->generation, generation, __ATOMIC_RELEASE);
 }
 
 void
@@ -334,6 +344,18 @@ scoreboard_worker(const struct scoreboard *board)
 {
 	int64_t worker_id = LOAD(board->memory->worker_id);
 	return worker_id > 0 ? worker_id : 0;
+}
+
+int
+scoreboard_place(const struct scoreboard *board)
+{
+	return (int)(LOAD(board->memory->place) & INT32_MAX);
+}
+
+uint64_t
+scoreboard_generation(const struct scoreboard *board)
+{
+	return __atomic_load_n(&board->memory->generation, __ATOMIC_ACQUIRE);
 }
 
 enum scoreboard_state

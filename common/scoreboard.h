@@ -25,8 +25,8 @@ struct scoreboard_slot {
 	int32_t group;	      /* process group of its handler; 0: none */
 	int64_t task;	      /* 0: free */
 	int64_t started_us;   /* monotonic */
-	uint32_t queue, kind; /* scoreboard_hash of their names: a worker of a
-				 new generation counts its predecessors' */
+	uint32_t queue, kind; /* scoreboard_hash of their names: the other
+				 workers count them */
 	uint32_t inside;      /* it runs in the worker's own process, now */
 	uint64_t group_start; /* start time of the group's leader, in clock
 				 ticks since boot (/proc/PID/stat field 22) */
@@ -76,6 +76,10 @@ struct scoreboard *scoreboard_free(struct scoreboard *board); /* NULL ok */
 void scoreboard_tick(struct scoreboard *board); /* the loop turns */
 /* What runs now, a string literal; NULL: the loop waits for events. */
 void scoreboard_enter(struct scoreboard *board, const char *callback);
+/* A worker's own slot, and the number of the configuration by which all that
+ * it starts from now on goes. */
+void scoreboard_set_config(
+    struct scoreboard *board, int place, uint64_t generation);
 void scoreboard_set_worker(struct scoreboard *board, int64_t worker_id);
 void scoreboard_set_state(
     struct scoreboard *board, enum scoreboard_state state);
@@ -104,6 +108,8 @@ int64_t scoreboard_tick_us(const struct scoreboard *board); /* monotonic */
 void scoreboard_callback(const struct scoreboard *board,
     char ret_name[SCOREBOARD_NAME_SIZE]); /* "" : waiting for events */
 int64_t scoreboard_worker(const struct scoreboard *board);
+int scoreboard_place(const struct scoreboard *board);		/* 0 or more */
+uint64_t scoreboard_generation(const struct scoreboard *board); /* 0: none */
 enum scoreboard_state scoreboard_state(const struct scoreboard *board);
 uint64_t scoreboard_counter(
     const struct scoreboard *board, enum scoreboard_counter which);
@@ -122,7 +128,7 @@ bool scoreboard_group(const struct scoreboard *board, int index,
 /*
  * Supervisor, once its child is dead and what ran there is accounted for: the
  * board shows no task any more and the state draining, so that a worker that
- * looks at its predecessors' waits for nobody.
+ * looks at the others' waits for nobody.
  */
 void scoreboard_retire(struct scoreboard *board);
 

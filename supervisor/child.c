@@ -144,12 +144,46 @@ child_send(struct child *child, enum procmsg_type type, const void *body,
 		    (int)child->pid, strerror(-result));
 }
 
+/* The boards of workers whose tasks another one has to reckon with. */
+struct boards {
+	const struct child *whose; /* the other one */
+	int *fds;		   /* owned */
+	int count;
+};
+
+static void
+board_add(struct child *child, void *argument)
+{
+	struct boards *boards = argument;
+	const struct place *place = child->place;
+	if (place->role != ROLE_WORKER || child == boards->whose ||
+	    child == place->coming)
+		return;
+	boards->fds = reallocarray(
+	    boards->fds, (size_t)boards->count + 1, sizeof *boards->fds);
+	if (!boards->fds)
+		abort();
+	boards->fds[boards->count++] = scoreboard_fd(child->board);
+}
+
+static void
+boards_collect(struct boards *boards)
+{
+	if (boards->whose->place->role == ROLE_WORKER)
+		places_each(boards->whose->supervisor, board_add, boards);
+}
+
 void
 child_reconfigure(struct child *child, struct generation *generation)
 {
+	struct boards boards = {.whose = child};
 	generation_use(generation);
 	generation_drop(child->generation);
 	child->generation = generation;
+	boards_collect(&boards);
+	for (int i = 0; i < boards.count; i++)
+		child_send(child, PROCMSG_BOARD, NULL, 0, boards.fds[i]);
+	free(boards.fds);
 	child_send(child, PROCMSG_CONFIG, NULL, 0, generation->fd);
 }
 
@@ -184,44 +218,21 @@ name_set(struct child *child)
 		    child->place->slot);
 }
 
-/* The boards of workers whose tasks a new one has to reckon with. */
-struct boards {
-	bool serving; /* also of those that serve: they are to be replaced */
-	int *fds;     /* owned */
-	int count;
-};
-
-static void
-board_add(struct child *child, void *argument)
-{
-	struct boards *boards = argument;
-	const struct place *place = child->place;
-	if (place->role != ROLE_WORKER ||
-	    (child != place->leaving &&
-		(!boards->serving || child != place->serving)))
-		return;
-	boards->fds = reallocarray(
-	    boards->fds, (size_t)boards->count + 1, sizeof *boards->fds);
-	if (!boards->fds)
-		abort();
-	boards->fds[boards->count++] = scoreboard_fd(child->board);
-}
-
 static pid_t
 process_of(
     struct child *child, const struct boards *boards, int channel, int lock)
 {
-	char slot[32], generation[48], old[32];
+	char slot[32], generation[48], others[32];
 	const char *argv[7] = {"musterd"};
 	int count = 1;
 	if (child->place->role == ROLE_SCHEDULER) {
 		argv[count++] = "--role=scheduler";
 	} else {
 		snprintf(slot, sizeof slot, "--slot=%d", child->place->slot);
-		snprintf(old, sizeof old, "--old=%d", boards->count);
+		snprintf(others, sizeof others, "--others=%d", boards->count);
 		argv[count++] = "--role=worker";
 		argv[count++] = slot;
-		argv[count++] = old;
+		argv[count++] = others;
 	}
 	snprintf(generation, sizeof generation, "--generation=%llu",
 	    (unsigned long long)child->generation->number);
@@ -250,15 +261,14 @@ equip(struct child *child)
 }
 
 static bool
-launch(struct child *child, bool coming)
+launch(struct child *child)
 {
-	struct boards boards = {.serving = coming};
+	struct boards boards = {.whose = child};
 	int fds[2];
 	int lock = lock_for_child(child->generation->config->runtime_dir);
 	int result = lock < 0 ? lock : procmsg_pair(fds);
 	if (result >= 0) {
-		if (child->place->role == ROLE_WORKER)
-			places_each(child->supervisor, board_add, &boards);
+		boards_collect(&boards);
 		child->pid = process_of(child, &boards, fds[1], lock);
 		free(boards.fds);
 		result = child->pid < 0 ? (int)child->pid : 0;
@@ -314,11 +324,11 @@ child_free(struct child *child)
 }
 
 struct child *
-child_start(struct place *place, struct generation *generation, bool coming)
+child_start(struct place *place, struct generation *generation)
 {
 	struct supervisor *supervisor = place->supervisor;
 	struct child *child = child_new(place, generation);
-	if (!equip(child) || !launch(child, coming)) {
+	if (!equip(child) || !launch(child)) {
 		log_error("cannot start %s: %s", child->name, strerror(errno));
 		return child_free(child);
 	}

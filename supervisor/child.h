@@ -69,18 +69,17 @@ struct child {
 
 /*
  * Starts the process for `place` with `generation`. A worker is handed the
- * boards of all workers that leave; one that is `coming`, to replace those
- * that serve, theirs too. NULL when the system has no room for a process or a
- * descriptor (logged).
+ * boards of all that serve or leave. NULL when the system has no room for a
+ * process or a descriptor (logged).
  */
-struct child *child_start(
-    struct place *place, struct generation *generation, bool coming);
+struct child *child_start(struct place *place, struct generation *generation);
 
 /* Sends a message; a channel that does not take it is broken, and the child
  * ends by that. */
 void child_send(struct child *child, enum procmsg_type type, const void *body,
     size_t size, int fd);
-/* Take over the configuration of `generation`. */
+/* Take over the configuration of `generation`; a worker is handed boards as at
+ * its start. */
 void child_reconfigure(struct child *child, struct generation *generation);
 /* End: tasks are cancelled after `cancel_ms`, the process killed after
  * `gone_ms`. Again: shorter. PROCMSG_NO_LIMIT_MS: no limit. */

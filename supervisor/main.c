@@ -16,7 +16,7 @@ enum {
 	OPTION_SLOT,
 	OPTION_GENERATION,
 	OPTION_FIRST,
-	OPTION_OLD,
+	OPTION_OTHERS,
 };
 
 static const struct option options[] = {
@@ -30,7 +30,7 @@ static const struct option options[] = {
     {"slot", required_argument, NULL, OPTION_SLOT},
     {"generation", required_argument, NULL, OPTION_GENERATION},
     {"first", no_argument, NULL, OPTION_FIRST},
-    {"old", required_argument, NULL, OPTION_OLD},
+    {"others", required_argument, NULL, OPTION_OTHERS},
     {0},
 };
 
@@ -91,8 +91,8 @@ take_option(int option, struct role_options *role, enum action *ret_action)
 	case OPTION_FIRST:
 		role->first = true;
 		return -1;
-	case OPTION_OLD:
-		role->old = (int)strtol(optarg, NULL, 10);
+	case OPTION_OTHERS:
+		role->others = (int)strtol(optarg, NULL, 10);
 		return -1;
 	default:
 		fputs("try 'musterd --help'\n", stderr);

@@ -35,7 +35,7 @@ serve(struct place *place)
 	event_del(place->restart);
 	if (place->serving || supervisor->state == SUPERVISOR_DRAINING)
 		return;
-	place->serving = child_start(place, supervisor->current, false);
+	place->serving = child_start(place, supervisor->current);
 	if (!place->serving)
 		restart_later(
 		    place, backoff_next(&place->backoff, backoff_random()));
@@ -106,7 +106,7 @@ place_unwant(struct place *place)
 bool
 place_prepare(struct place *place, struct generation *generation)
 {
-	place->coming = child_start(place, generation, true);
+	place->coming = child_start(place, generation);
 	return place->coming != NULL;
 }
 

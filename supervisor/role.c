@@ -33,25 +33,25 @@ config_read(int fd)
 static void
 descriptors_keep(void)
 {
-	for (int fd = CHILD_FD_CHANNEL; fd < CHILD_FD_OLD; fd++)
+	for (int fd = CHILD_FD_CHANNEL; fd < CHILD_FD_OTHERS; fd++)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* not all are there */
 }
 
 static bool
-old_open(struct child_start *start, int count)
+others_open(struct child_start *start, int count)
 {
 	if (count <= 0)
 		return count == 0;
-	start->old = calloc((size_t)count, sizeof start->old[0]);
-	if (!start->old)
+	start->others = calloc((size_t)count, sizeof start->others[0]);
+	if (!start->others)
 		abort();
-	for (; start->old_count < count; start->old_count++) {
-		int fd = CHILD_FD_OLD + start->old_count;
+	for (; start->other_count < count; start->other_count++) {
+		int fd = CHILD_FD_OTHERS + start->other_count;
 		struct scoreboard *board = scoreboard_open(fd);
 		if (!board)
 			return false;
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-		start->old[start->old_count] = board;
+		start->others[start->other_count] = board;
 	}
 	return true;
 }
@@ -65,7 +65,7 @@ child_open(const struct role_options *options, struct child_start *start)
 	start->config = config_read(CHILD_FD_CONFIG);
 	start->scoreboard = scoreboard_open(CHILD_FD_SCOREBOARD);
 	return start->config && start->scoreboard &&
-	       old_open(start, options->old);
+	       others_open(start, options->others);
 }
 
 static int
@@ -79,9 +79,9 @@ child_main(const struct role_options *options,
 		    "musterd: --role is for the supervisor's own use\n");
 		config_free(start.config);
 		scoreboard_free(start.scoreboard);
-		for (int i = 0; i < start.old_count; i++)
-			scoreboard_free(start.old[i]);
-		free(start.old);
+		for (int i = 0; i < start.other_count; i++)
+			scoreboard_free(start.others[i]);
+		free(start.others);
 		return 2;
 	}
 	log_open(name, options->slot, start.config->log_format);

@@ -11,7 +11,7 @@
 struct role_options {
 	const char *role; /* NULL: the supervisor */
 	int slot;	  /* -1: none */
-	int old;	  /* how many boards of old workers it was handed */
+	int others;	  /* how many boards of other workers it was handed */
 	uint64_t generation;
 	bool first;
 	const char *config_file;

@@ -153,6 +153,10 @@ keep(struct worker *worker, const PGresult *result, int row)
 	worker->held_bytes += running_bytes(running);
 	if (fetch_is_needed(running))
 		return;
+	if (share_set_is_over(&running->shares)) {
+		run_give_back_one(worker, running);
+		return;
+	}
 	TAILQ_REMOVE(&worker->fetching, running, link);
 	run_start(worker, running);
 }

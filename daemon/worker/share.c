@@ -31,6 +31,7 @@ share_new(const char *name)
 	if (share == NULL || (share->name = strdup(name)) == NULL)
 		abort();
 	share->hash = scoreboard_hash(name);
+	share->settling = true;
 	return share;
 }
 
@@ -64,6 +65,7 @@ share_delete(struct share *share)
 	if (share == NULL)
 		return;
 	share_delete(share->longer);
+	free(share->beside);
 	free(share->name);
 	free(share);
 }
@@ -78,15 +80,82 @@ share_list_free(struct share_list *list)
 }
 
 void
-share_set_limit(struct share *share, int total, int workers, int slot)
+share_set_total(struct share *share, int total)
 {
-	if (total >= SHARE_NO_LIMIT)
-		share->limit = SHARE_NO_LIMIT;
-	else if (total <= share->elsewhere)
-		share->limit = 0;
-	else
-		share->limit =
-		    share_part(total - share->elsewhere, workers, slot);
+	if (total < share->total)
+		share->settling = true;
+	share->total = total;
+}
+
+void
+share_count_anew(struct share *share, int workers, bool waits)
+{
+	share->waits = waits;
+	share->elsewhere = 0;
+	free(share->beside);
+	share->beside = NULL;
+	if (!share->settling)
+		return;
+	share->beside = calloc((size_t)workers, sizeof(share->beside[0]));
+	if (share->beside == NULL)
+		abort();
+}
+
+void
+share_beside(struct share *share, int workers, int slot)
+{
+	if (share->beside != NULL && slot < workers)
+		share->beside[slot]++;
+}
+
+/* What the workers run at most, if so many slots are shared out. */
+static int
+most(const struct share *share, int slots, int workers, int slot)
+{
+	int sum = 0;
+
+	for (int i = 0; i < workers; i++) {
+		int part = share_part(slots, workers, i);
+		int runs = share->beside != NULL ? share->beside[i] : 0;
+
+		if (i == slot)
+			runs = share->running;
+		sum += runs > part ? runs : part;
+	}
+	return sum;
+}
+
+/* How many of the free slots are shared out while others, or we ourselves, run
+ * more than their parts: as many as can be, beside what is too much. */
+static int
+settle(struct share *share, int slots, int workers, int slot)
+{
+	int low = 0, high = slots;
+
+	while (low < high) {
+		int middle = low + (high - low + 1) / 2;
+
+		if (most(share, middle, workers, slot) <= slots)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	share->settling = low < slots;
+	return low;
+}
+
+void
+share_set_limit(struct share *share, int workers, int slot)
+{
+	int slots = share->total > share->elsewhere
+			? share->total - share->elsewhere
+			: 0;
+
+	if (share->settling)
+		slots = share->waits ? 0 : settle(share, slots, workers, slot);
+	share->limit = share->total >= SHARE_NO_LIMIT
+			   ? SHARE_NO_LIMIT
+			   : share_part(slots, workers, slot);
 	if (share->longer != NULL)
 		share->longer->limit = share->limit;
 }
@@ -230,6 +299,18 @@ share_set_can_start(const struct share_set *set)
 {
 	return share_can_start(set->queue) && share_can_start(set->kind) &&
 	       (set->pool == NULL || share_can_start(set->pool));
+}
+
+static bool
+is_over(const struct share *share)
+{
+	return share->running > share->limit;
+}
+
+bool
+share_set_is_over(const struct share_set *set)
+{
+	return is_over(set->queue) || is_over(set->kind);
 }
 
 void

@@ -4,6 +4,10 @@
  * for the instance; each of its workers has a part of what the workers leave
  * that are being replaced.
  *
+ * A share settles when it is new, or its concurrency was lowered: other workers
+ * may run more than their parts. While they do, the parts of all are smaller,
+ * so that together they never start what would be too much.
+ *
  * A worker may claim a little beyond its free slots, but only what its own
  * measured rate will start before the next turn brings more (share_ahead). In
  * a queue the tasks of kinds that take longer than that, or are not measured
@@ -33,6 +37,11 @@ struct share_bound {
 struct share {
 	char *name;	      /* owned */
 	uint32_t hash;	      /* scoreboard_hash of the name */
+	int total;	      /* the concurrency */
+	bool settling;	      /* see above */
+	bool waits;	      /* a worker goes by an older configuration */
+	int *beside;	      /* while it settles: tasks that run in the workers
+				 that serve beside this one, by slot; owned */
 	int elsewhere;	      /* tasks that run in workers that leave */
 	int limit;	      /* this worker's slots */
 	int claimed;	      /* held and not finished, running ones included */
@@ -54,7 +63,7 @@ struct share_list {
 	struct share **items; /* owned */
 	int count;
 };
-/* Finds or adds one; a new one has no slot. */
+/* Finds or adds one; a new one has no slot, and settles. */
 struct share *share_list_get(struct share_list *list, const char *name);
 /* As a queue's, which has `longer`. */
 struct share *share_list_get_queue(struct share_list *list, const char *name);
@@ -67,6 +76,8 @@ struct share_set {
 	struct share *queue, *kind, *pool, *longer;
 };
 bool share_set_can_start(const struct share_set *set);
+/* Tasks have a slot that is none any more: the concurrency was lowered. */
+bool share_set_is_over(const struct share_set *set);
 void share_set_claimed(const struct share_set *set);
 void share_set_released(const struct share_set *set);
 void share_set_started(const struct share_set *set, struct mono at);
@@ -86,13 +97,23 @@ bool share_is_brief(const struct share *share, int64_t turn_us);
  * longer than a turn takes. */
 bool share_is_supplied(const struct share *share, int64_t turn_us);
 
+/* SHARE_NO_LIMIT: no limit. */
+void share_set_total(struct share *share, int total);
+
+/* Forgets what other workers run: it is counted anew, one share_beside for each
+ * task of those that serve, `elsewhere` for the others. */
+void share_count_anew(struct share *share, int workers, bool waits);
+void share_beside(struct share *share, int workers, int slot);
+
 /*
- * Gives slot `slot` of `workers` its part of what of `total` is not taken
- * elsewhere (SHARE_NO_LIMIT: no limit). The workers count at different times,
- * but what runs elsewhere only gets less, and a part only grows with the whole:
- * together with it they never run more than `total`.
+ * Gives slot `slot` of `workers` its part of what of the total is not taken
+ * elsewhere. While the share settles, that is less: so much that the larger of
+ * part and running tasks of each worker add up to no more. The workers count at
+ * different times, but what is too much anywhere, or runs elsewhere, only gets
+ * less, and a part only grows with the whole: together they never start more
+ * than the total.
  */
-void share_set_limit(struct share *share, int total, int workers, int slot);
+void share_set_limit(struct share *share, int workers, int slot);
 
 /* After share_set_limit: no more than `most` in this worker. */
 void share_cap(struct share *share, int most);

@@ -10,7 +10,7 @@
  * fetch    payloads and inputs that did not come with the turn
  * member   who this worker is in the database; reconnects
  * drain    the way out
- * heartbeat, predecessors  signs of life; slots that are still taken
+ * heartbeat, others  signs of life; slots that other workers take
  * stream, outbox, events   what tasks tell while they run
  */
 #ifndef DAEMON_WORKER_WORKER_H
@@ -28,7 +28,7 @@
 #include "daemon/worker/generation.h"
 #include "daemon/worker/heartbeat.h"
 #include "daemon/worker/member.h"
-#include "daemon/worker/predecessors.h"
+#include "daemon/worker/others.h"
 #include "daemon/worker/route.h"
 #include "daemon/worker/run.h"
 #include "daemon/worker/time_limit.h"
@@ -45,6 +45,7 @@ struct worker {
 	const char *instance;
 
 	struct config *config; /* in force; belongs to its generation */
+	uint64_t generation;   /* its number */
 	struct generation_list generations; /* the first is in force */
 	struct share_list queues, kinds;
 	struct share sql_share;	     /* extra connections for sql tasks */
@@ -69,7 +70,7 @@ struct worker {
 	struct member member;
 	struct drain drain;
 	struct heartbeat heartbeat;
-	struct predecessors predecessors;
+	struct others others;
 	struct outbox *outbox; /* NULL: without Redis */
 	struct events events;
 	struct event *wake; /* readable: there may be work */
@@ -77,7 +78,8 @@ struct worker {
 
 /* Takes over a configuration: opens its handlers, shares out slots. Its new
  * routes come with the next registration. */
-void worker_configure(struct worker *worker, struct config *config);
+void worker_configure(
+    struct worker *worker, struct config *config, uint64_t generation);
 /* Gives each route and share its limit under the configuration in force. */
 void worker_share_out(struct worker *worker);
 /* Does so if a handler said that it can take more, or less, than before. */

@@ -43,23 +43,43 @@ kind_concurrency(const struct worker *worker, const char *kind)
 					 : handler->concurrency;
 }
 
+/* Of those that the configuration does not know any more, too. */
 static void
-share_out(const struct worker *worker, const struct share_list *list,
-    int (*concurrency)(const struct worker *worker, const char *name))
+set_totals(struct worker *worker)
+{
+	const struct config *config = worker->config;
+	const struct share_list *queues = &worker->queues;
+	const struct share_list *kinds = &worker->kinds;
+
+	for (size_t i = 0; i < config->queue_count; i++)
+		(void)share_list_get_queue(
+		    &worker->queues, config->queues[i].name);
+	for (size_t i = 0; i < config->handler_count; i++)
+		(void)share_list_get(&worker->kinds, config->handlers[i].kind);
+	for (int i = 0; i < queues->count; i++)
+		share_set_total(queues->items[i],
+		    queue_concurrency(worker, queues->items[i]->name));
+	for (int i = 0; i < kinds->count; i++)
+		share_set_total(kinds->items[i],
+		    kind_concurrency(worker, kinds->items[i]->name));
+}
+
+static void
+share_out(const struct worker *worker, const struct share_list *list)
 {
 	for (int i = 0; i < list->count; i++)
-		share_set_limit(list->items[i],
-		    concurrency(worker, list->items[i]->name),
-		    worker->config->workers, worker->slot);
+		share_set_limit(
+		    list->items[i], worker->config->workers, worker->slot);
 }
 
 void
 worker_share_out(struct worker *worker)
 {
 	sql_pool_set_limits(worker);
-	predecessors_look(worker);
-	share_out(worker, &worker->queues, queue_concurrency);
-	share_out(worker, &worker->kinds, kind_concurrency);
+	others_look(worker);
+	share_out(worker, &worker->queues);
+	share_out(worker, &worker->kinds);
+	others_forget(worker);
 	for (int i = 0; i < worker->kinds.count; i++)
 		share_cap(worker->kinds.items[i],
 		    host_capacity(worker, worker->kinds.items[i]->name));
@@ -68,15 +88,19 @@ worker_share_out(struct worker *worker)
 }
 
 void
-worker_configure(struct worker *worker, struct config *config)
+worker_configure(
+    struct worker *worker, struct config *config, uint64_t generation)
 {
 	struct handler_host host;
 
 	host_describe(worker, &host);
 	worker->config = config;
+	worker->generation = generation;
 	(void)worker_generation_add(&worker->generations, config, &host);
 	log_set_level(config->log_level);
+	set_totals(worker);
 	worker_share_out(worker);
+	scoreboard_set_config(worker->board, worker->slot, generation);
 	programs_try(worker);
 }
 
@@ -96,7 +120,8 @@ on_config(struct config *config, uint64_t generation, void *argument)
 {
 	struct worker *worker = argument;
 
-	worker_configure(worker, config);
+	others_take(worker);
+	worker_configure(worker, config, generation);
 	heartbeat_configure(worker);
 	member_register_again(worker);
 	loop_config_taken(worker->loop, generation);
@@ -134,10 +159,20 @@ on_orphan(const char *reason, void *argument)
 	worker_drain_orphaned(argument);
 }
 
+static void
+on_message(const struct procmsg *message, void *argument)
+{
+	if (message->type == PROCMSG_BOARD)
+		others_handed(argument, message);
+	else if (message->fd >= 0)
+		close(message->fd);
+}
+
 static const struct loop_callbacks callbacks = {.on_config = on_config,
     .on_drain = on_drain,
     .on_log_state = on_log_state,
-    .on_orphan = on_orphan};
+    .on_orphan = on_orphan,
+    .on_message = on_message};
 
 static void
 on_wake(evutil_socket_t fd, short what, void *argument)
@@ -176,7 +211,8 @@ open_parts(struct worker *worker, struct child_start *start)
 	TAILQ_INIT(&worker->finished);
 	TAILQ_INIT(&worker->sent);
 	events_open(worker, start->config->runtime_dir);
-	worker_configure(worker, start->config);
+	others_open(worker, start->others, start->other_count);
+	worker_configure(worker, start->config, start->generation);
 	run_open(worker);
 	time_limit_open(worker);
 	turn_open(worker);
@@ -184,7 +220,6 @@ open_parts(struct worker *worker, struct child_start *start)
 	open_wake(worker);
 	heartbeat_open(worker);
 	stream_open(worker);
-	predecessors_open(worker, start->old, start->old_count);
 	worker->sql_pool = sql_pool_new(worker);
 	member_open(worker);
 }
@@ -213,7 +248,7 @@ close_parts(struct worker *worker)
 	stream_close(worker);
 	events_close(worker);
 	heartbeat_close(worker);
-	predecessors_close(worker);
+	others_close(worker);
 	event_free(worker->wake);
 	worker_drain_close(worker);
 	turn_close(worker);

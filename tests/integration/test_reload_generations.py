@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -68,3 +69,68 @@ def test_A3_another_number_of_workers_keeps_the_concurrency(
     with open(path, encoding="utf-8") as file:
         assert file.read().count("\n") == 96  # each ran once
     assert most_at_once(path) == 6
+
+
+# When the process was made, and when it ended, in hundredths of a second
+# since boot: closer to what the worker does than what a date program says.
+CLOCKED_SCRIPT = (
+    "read -r line </proc/self/stat; set -- $line; read t; "
+    'echo "$MUSTER_TASK ${{22}} 1" >>{file}; sleep $t; '
+    'read -r up rest </proc/uptime; echo "$MUSTER_TASK $up -1" >>{file}')
+
+
+def clocked_events(path):
+    """[(hundredths, step)], ends first where both are in the same one."""
+    events = []
+    with open(path, encoding="utf-8") as file:
+        for _, at, step in (line.split() for line in file):
+            events.append((int(at.replace(".", "")), int(step)))
+    return sorted(events)
+
+
+def boot_time():
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
+
+
+def at_starts(path, begin, end):
+    """How many ran, the new one included, whenever one started between."""
+    running, found = 0, []
+    for at, step in clocked_events(path):
+        running += step
+        if step > 0 and begin < at < end:
+            found.append(running)
+    return found
+
+
+@pytest.mark.parametrize("of", ["queue", "handler"])
+def test_A3_lowered_concurrency_starts_nothing_beyond_it(
+        db, daemon, folder, patience, is_long, of):
+    """Workers that run more than their new parts keep what they run; the
+    others start nothing that would be too much, and all is used in the
+    end."""
+    path = os.path.join(folder, "events")
+
+    def limits(number):
+        nap = {"exec": ["/bin/sh", "-c", CLOCKED_SCRIPT.format(file=path)]}
+        return {"queues": {"default": {
+                    "concurrency": number if of == "queue" else 40}},
+                "handlers": {"nap": nap if of == "queue" else
+                             {**nap, "concurrency": number}}}
+
+    musterd = daemon(workers=3, **limits(12))
+    naps = [(0.1, 0.1, 2.5)[number % 3] for number in range(120)]
+    tasks = db.enqueue_many("nap", naps)
+    wait_until(lambda: os.path.exists(path) and
+               12 in at_starts(path, 0, boot_time()), 20 * patience)
+    phases = []
+    for number in [3, 10, 5, 12, 2, 4] * (3 if is_long else 1):
+        musterd.reload(**limits(number))
+        begin = boot_time()
+        wait_until(lambda: boot_time() > begin + 120, 5, "a while")
+        phases.append((number, begin + 1, boot_time()))
+    assert db.wait_done(120 * patience) == {"succeeded": len(tasks)}
+    phases[-1] = (number, phases[-1][1], boot_time())
+    for number, begin, end in phases:
+        assert max(at_starts(path, begin, end), default=0) <= number, phases
+    assert max(at_starts(path, *phases[-1][1:])) == number, "all is used"
+    assert len(clocked_events(path)) == 2 * len(tasks)  # each ran once

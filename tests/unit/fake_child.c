@@ -209,9 +209,10 @@ fake_main(struct child_start *start, bool is_worker)
 	behaviour_read(&fake);
 	int code = 78;
 	if (!does(&fake, "exit-78")) {
-		log_info("start: slot %d, configuration %llu, first %d, old %d",
+		log_info(
+		    "start: slot %d, configuration %llu, first %d, others %d",
 		    start->slot, (unsigned long long)start->generation,
-		    start->first, start->old_count);
+		    start->first, start->other_count);
 		fake.loop = loop_new(start, &callbacks, &fake);
 		event_base_once(loop_base(fake.loop), -1, EV_TIMEOUT, on_start,
 		    &fake, &at_once);
@@ -219,9 +220,9 @@ fake_main(struct child_start *start, bool is_worker)
 		loop_free(fake.loop);
 	}
 	config_free(fake.config);
-	for (int i = 0; i < start->old_count; i++)
-		scoreboard_free(start->old[i]);
-	free(start->old);
+	for (int i = 0; i < start->other_count; i++)
+		scoreboard_free(start->others[i]);
+	free(start->others);
 	scoreboard_free(start->scoreboard);
 	return code;
 }

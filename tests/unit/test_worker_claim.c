@@ -19,14 +19,21 @@ add_route(int id, const char *queue, const char *kind)
 }
 
 static void
+set_limit(struct share *share, int total)
+{
+	share_set_total(share, total);
+	share_set_limit(share, 1, 0);
+}
+
+static void
 setup(void)
 {
 	add_route(1, "a", "x");
 	add_route(2, "a", "y");
 	add_route(3, "b", "x");
 	add_route(4, "b", "y");
-	share_set_limit(share_list_get_queue(&queues, "a"), 10, 1, 0);
-	share_set_limit(share_list_get_queue(&queues, "b"), 4, 1, 0);
+	set_limit(share_list_get_queue(&queues, "a"), 10);
+	set_limit(share_list_get_queue(&queues, "b"), 4);
 	share_list_get(&kinds, "x")->limit = SHARE_NO_LIMIT;
 	share_list_get(&kinds, "y")->limit = 3;
 }

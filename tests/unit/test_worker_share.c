@@ -1,5 +1,7 @@
 #include "daemon/worker/share.h"
 
+#include <string.h>
+
 #include "tests/unit/unit.h"
 
 START_TEST(a3_parts_add_up_to_the_whole)
@@ -32,8 +34,8 @@ START_TEST(a3_old_tasks_and_the_parts_beside_them_are_never_too_many)
 					struct share share = {
 					    .elsewhere = old + slot % 3};
 
-					share_set_limit(
-					    &share, total, workers, slot);
+					share_set_total(&share, total);
+					share_set_limit(&share, workers, slot);
 					sum += share.limit;
 				}
 				ck_assert_int_le(old + sum, total);
@@ -47,7 +49,8 @@ START_TEST(a3_what_runs_elsewhere_takes_slots)
 	struct share share = {.elsewhere = 2};
 	struct mono now = {.us = 1};
 
-	share_set_limit(&share, 3, 1, 0);
+	share_set_total(&share, 3);
+	share_set_limit(&share, 1, 0);
 	ck_assert(share_can_start(&share));
 	ck_assert_int_eq(share_room(&share, &share, 0, 1000, now), 1);
 	share_claimed(&share);
@@ -57,10 +60,146 @@ START_TEST(a3_what_runs_elsewhere_takes_slots)
 	share_ended(&share, now, now);
 	share_released(&share);
 	share.elsewhere = 4;
-	share_set_limit(&share, 3, 1, 0);
+	share_set_limit(&share, 1, 0);
 	ck_assert_int_eq(share_room(&share, &share, 0, 1000000, now), 0);
-	share_set_limit(&share, SHARE_NO_LIMIT, 4, 3);
+	share_set_total(&share, SHARE_NO_LIMIT);
+	share_set_limit(&share, 4, 3);
 	ck_assert_int_eq(share.limit, SHARE_NO_LIMIT);
+}
+END_TEST
+
+enum { WORKERS_MOST = 6, STEPS = 400 };
+
+/* Workers of one instance after their concurrency was lowered. Each looks at
+ * the others at times of its own, and not at all of them at once. */
+struct instance {
+	int workers, total;
+	struct share shares[WORKERS_MOST];
+	int seen[WORKERS_MOST][WORKERS_MOST];
+};
+
+static int
+instance_runs(const struct instance *instance)
+{
+	int sum = 0;
+
+	for (int i = 0; i < instance->workers; i++)
+		sum += instance->shares[i].running;
+	return sum;
+}
+
+static void
+instance_look(struct instance *instance, int slot)
+{
+	struct share *share = &instance->shares[slot];
+
+	share_count_anew(share, instance->workers, false);
+	for (int i = 0; i < instance->workers; i++)
+		for (int n = 0; i != slot && n < instance->seen[slot][i]; n++)
+			share_beside(share, instance->workers, i);
+	share_set_limit(share, instance->workers, slot);
+}
+
+static void
+instance_lower(struct instance *instance, int before, int running)
+{
+	for (int i = 0; i < instance->workers; i++) {
+		struct share *share = &instance->shares[i];
+		int part = share_part(before, instance->workers, i);
+
+		*share = (struct share){.total = before};
+		share->running = part < running ? part : running;
+		share_set_total(share, instance->total);
+		for (int j = 0; j < instance->workers; j++)
+			instance->seen[j][i] = share->running;
+	}
+	for (int i = 0; i < instance->workers; i++)
+		instance_look(instance, i);
+}
+
+static void
+instance_step(struct instance *instance)
+{
+	int slot = rand() % instance->workers;
+	struct share *share = &instance->shares[slot];
+	int other = rand() % instance->workers;
+
+	switch (rand() % 4) {
+	case 0: /* a task ends */
+		share->running -= share->running > 0;
+		break;
+	case 1:
+		instance->seen[slot][other] = instance->shares[other].running;
+		break;
+	case 2:
+		instance_look(instance, slot);
+		break;
+	default:
+		if (!share_can_start(share))
+			break;
+		ck_assert_int_lt(instance_runs(instance), instance->total);
+		share->running++;
+		break;
+	}
+}
+
+static void
+instance_end(struct instance *instance)
+{
+	int sum = 0;
+
+	for (int i = 0; i < instance->workers; i++)
+		instance->shares[i].running = 0;
+	memset(instance->seen, 0, sizeof(instance->seen));
+	for (int i = 0; i < instance->workers; i++) {
+		instance_look(instance, i);
+		ck_assert(!instance->shares[i].settling);
+		sum += instance->shares[i].limit;
+		free(instance->shares[i].beside);
+	}
+	ck_assert_int_eq(sum, instance->total);
+}
+
+START_TEST(a3_lowered_concurrency_starts_nothing_beyond_it)
+{
+	srand(1);
+	for (int round = 0; round < 2000; round++) {
+		struct instance instance = {.workers = 1 + rand() % 6};
+		int before = 1 + rand() % 40;
+
+		instance.total = rand() % before;
+		instance_lower(&instance, before, rand() % 20);
+		for (int i = 0; i < STEPS; i++)
+			instance_step(&instance);
+		instance_end(&instance);
+	}
+}
+END_TEST
+
+/* One worker has two of the three that are left; the third is free. */
+START_TEST(a3_what_others_have_too_much_is_taken_from_the_parts)
+{
+	struct share share = {.total = 12};
+
+	share_set_total(&share, 3);
+	ck_assert(share.settling);
+	share_count_anew(&share, 3, false);
+	share_beside(&share, 3, 2);
+	share_beside(&share, 3, 2);
+	share_set_limit(&share, 3, 0);
+	ck_assert_int_eq(share.limit, 1);
+	share_set_limit(&share, 3, 1);
+	ck_assert_int_eq(share.limit, 0);
+	ck_assert(share.settling);
+	share_count_anew(&share, 3, true);
+	share_set_limit(&share, 3, 0);
+	ck_assert_int_eq(share.limit, 0);
+	ck_assert(share.settling);
+	share_count_anew(&share, 3, false);
+	share_set_limit(&share, 3, 1);
+	ck_assert_int_eq(share.limit, 1);
+	ck_assert(!share.settling);
+	share_count_anew(&share, 3, false);
 }
 END_TEST
 
@@ -291,6 +430,9 @@ main(void)
 	tcase_add_test(
 	    tests, a3_old_tasks_and_the_parts_beside_them_are_never_too_many);
 	tcase_add_test(tests, a3_what_runs_elsewhere_takes_slots);
+	tcase_add_test(tests, a3_lowered_concurrency_starts_nothing_beyond_it);
+	tcase_add_test(
+	    tests, a3_what_others_have_too_much_is_taken_from_the_parts);
 	tcase_add_test(tests, lists_find_by_name);
 	tests = unit_case(suite, "ahead");
 	tcase_add_test(tests, nothing_is_claimed_ahead_before_it_was_measured);
