@@ -169,6 +169,9 @@ struct handler_ops {
 	 * come, and returns how much of it is left. Called again until there
 	 * is nothing or the time is up. NULL: it keeps nothing. */
 	int (*drain)(struct handler *handler);
+	/* Another one has its place: no task comes any more, and what it
+	 * keeps beyond those it has begun is to go. NULL: it keeps nothing. */
+	void (*retire)(struct handler *handler);
 	/* No task of it runs any more. */
 	void (*close)(struct handler *handler);
 };

@@ -105,7 +105,10 @@ on_work(evutil_socket_t fd, short what, void *argument)
 		return;
 	}
 	give_out(pool);
-	if (pool->closed || (pool->draining && pool->waiting_count == 0))
+	if (pool->retired)
+		pool_size_give_back(pool, OUTCOME_NOT_BEGUN, "", -1);
+	if (pool->closed || pool->retired ||
+	    (pool->draining && pool->waiting_count == 0))
 		drain_all(pool);
 	else
 		pool_size_grow(pool);
@@ -157,6 +160,15 @@ pool_drain(struct handler *pool)
 		pool_work_soon(pool);
 	pool->draining = true;
 	return count_members(pool);
+}
+
+/* What waits is for the processes of the pool that has our place; ours end
+ * what they have. */
+static void
+pool_retire(struct handler *pool)
+{
+	pool->retired = true;
+	pool_work_soon(pool);
 }
 
 static int
@@ -221,5 +233,6 @@ const struct handler_ops handler_pool = {
     .cancel = pool_cancel,
     .capacity = pool_capacity,
     .drain = pool_drain,
+    .retire = pool_retire,
     .close = pool_close,
 };

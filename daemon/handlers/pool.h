@@ -49,7 +49,7 @@ struct handler {
 	struct pool_member_list members;
 	struct pool_size size;
 	struct event *work; /* gives out tasks, starts, flushes */
-	bool draining, closed;
+	bool draining, retired, closed;
 };
 
 /* Soon: gives out what waits, starts what is needed, writes what is new. */
@@ -79,5 +79,8 @@ void pool_size_tell(struct handler *pool);
  * nothing else are handed back. */
 void pool_size_failed(
     struct handler *pool, enum outcome_kind kind, const char *error);
+/* Hands back all tasks that wait. */
+void pool_size_give_back(struct handler *pool, enum outcome_kind kind,
+    const char *error, int64_t ms);
 
 #endif

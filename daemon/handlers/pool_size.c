@@ -57,9 +57,8 @@ wanted(const struct handler *pool)
 	return wanted < room ? wanted : room;
 }
 
-/* Handed back: nobody will turn to them soon. */
-static void
-give_back(
+void
+pool_size_give_back(
     struct handler *pool, enum outcome_kind kind, const char *error, int64_t ms)
 {
 	struct pool_task *task;
@@ -80,7 +79,7 @@ pool_size_failed(
 	int64_t ms = backoff_next(&size->backoff, backoff_random());
 	struct text words = TEXT_EMPTY;
 
-	if (pool->closed)
+	if (pool->closed || pool->retired)
 		return;
 	size->failures++;
 	size->pausing = true;
@@ -95,9 +94,9 @@ pool_size_failed(
 	if (lasting(size) + size->worn > 0)
 		; /* others work on */
 	else if (kind == OUTCOME_CANNOT_RUN)
-		give_back(pool, kind, text_string(&words), -1);
+		pool_size_give_back(pool, kind, text_string(&words), -1);
 	else if (ms > PATIENCE_MS)
-		give_back(pool, kind, text_string(&words), ms);
+		pool_size_give_back(pool, kind, text_string(&words), ms);
 	text_free(&words);
 	pool_work_soon(pool);
 }

@@ -16,6 +16,17 @@ open_binding(struct generation *generation, size_t at)
 	    binding->ops->open(&generation->host, binding->config);
 }
 
+static void
+retire(struct generation *generation)
+{
+	for (size_t i = 0; generation != NULL && i < generation->count; i++) {
+		const struct binding *binding = &generation->bindings[i];
+
+		if (binding->ops->retire != NULL)
+			binding->ops->retire(binding->handler);
+	}
+}
+
 struct generation *
 worker_generation_add(struct generation_list *list, struct config *config,
     const struct handler_host *host)
@@ -34,11 +45,12 @@ worker_generation_add(struct generation_list *list, struct config *config,
 		abort();
 	for (size_t i = 0; i < generation->count; i++)
 		open_binding(generation, i);
+	retire(TAILQ_FIRST(list));
 	TAILQ_INSERT_HEAD(list, generation, link);
 	return generation;
 }
 
-const struct binding *
+struct binding *
 worker_generation_binding(const struct generation *generation, const char *kind)
 {
 	for (size_t i = 0; i < generation->count; i++)
@@ -48,16 +60,34 @@ worker_generation_binding(const struct generation *generation, const char *kind)
 }
 
 void
-worker_generation_hold(const struct binding *binding)
+worker_generation_hold(struct binding *binding)
 {
+	binding->tasks++;
 	binding->generation->tasks++;
 }
 
 void
-worker_generation_drop(const struct binding *binding)
+worker_generation_drop(struct binding *binding)
 {
-	assert(binding->generation->tasks > 0);
+	assert(binding->tasks > 0);
+	binding->tasks--;
 	binding->generation->tasks--;
+}
+
+int
+worker_generation_earlier(const struct generation_list *list, const char *kind)
+{
+	const struct generation *generation = TAILQ_FIRST(list);
+	int tasks = 0;
+
+	while ((generation = TAILQ_NEXT(generation, link)) != NULL) {
+		const struct binding *binding =
+		    worker_generation_binding(generation, kind);
+
+		if (binding != NULL)
+			tasks += binding->tasks;
+	}
+	return tasks;
 }
 
 static void

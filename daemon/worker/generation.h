@@ -20,6 +20,7 @@ struct binding {
 	const struct handler_config *config;
 	const struct handler_ops *ops;
 	struct handler *handler;
+	int tasks; /* started by it and not ended */
 };
 
 struct generation {
@@ -34,16 +35,20 @@ struct generation {
 TAILQ_HEAD(generation_list, generation);
 
 /* Takes over `config`; `host` is copied but for its config. The first of the
- * list is the one in force. */
+ * list is the one in force; the handlers of the one before it retire. */
 struct generation *worker_generation_add(struct generation_list *list,
     struct config *config, const struct handler_host *host);
 
 /* NULL: no handler for the kind. */
-const struct binding *worker_generation_binding(
+struct binding *worker_generation_binding(
     const struct generation *generation, const char *kind);
 
-void worker_generation_hold(const struct binding *binding);
-void worker_generation_drop(const struct binding *binding);
+void worker_generation_hold(struct binding *binding);
+void worker_generation_drop(struct binding *binding);
+
+/* How many tasks of the kind run that generations before started. */
+int worker_generation_earlier(
+    const struct generation_list *list, const char *kind);
 
 /* Closes what is not in force and runs nothing any more; with `all` every one
  * (nothing runs). Not to be called from inside a handler. */

@@ -77,7 +77,8 @@ host_capacity(const struct worker *worker, const char *kind)
 
 	if (binding == NULL || binding->ops->capacity == NULL)
 		return SHARE_NO_LIMIT;
-	return binding->ops->capacity(binding->handler);
+	return binding->ops->capacity(binding->handler) +
+	       worker_generation_earlier(&worker->generations, kind);
 }
 
 int

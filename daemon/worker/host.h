@@ -13,7 +13,8 @@ struct worker;
 /* What the handlers of a configuration get. */
 void host_describe(struct worker *worker, struct handler_host *ret_host);
 
-/* How many tasks of the kind its handler takes, of those in force. */
+/* How many tasks of the kind may run: those that its handler in force takes,
+ * and those that earlier ones have, whose slots are none of it. */
 int host_capacity(const struct worker *worker, const char *kind);
 
 /* Lets go of what handlers keep for tasks to come; how much is left. */

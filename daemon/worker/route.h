@@ -13,7 +13,7 @@
 struct route {
 	int id;
 	struct share_set shares;
-	const struct binding *binding; /* in force; NULL: none */
+	struct binding *binding; /* in force; NULL: none */
 	struct running_list backlog;
 	TAILQ_ENTRY(route) link;   /* among those with a backlog */
 	int want, got;		   /* in the last turn */

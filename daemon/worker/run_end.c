@@ -51,6 +51,8 @@ leave_state(struct worker *worker, struct running *running)
 	share_set_ended(&running->shares, running->slot_at, mono_now());
 	share_set_released(&running->shares);
 	worker_generation_drop(running->binding);
+	if (running->binding->generation != TAILQ_FIRST(&worker->generations))
+		worker->capacity_changed = true;
 	running->binding = NULL;
 }
 

@@ -47,8 +47,8 @@ struct running {
 	TAILQ_ENTRY(running) link; /* in the list of its state */
 	struct task task;
 	struct route *route;
-	struct share_set shares;       /* of the route, when it was claimed */
-	const struct binding *binding; /* from its slot on */
+	struct share_set shares; /* of the route, when it was claimed */
+	struct binding *binding; /* from its slot on */
 	int snoozes;
 	int max_attempts;	/* 0: the handler's */
 	int64_t own_timeout_ms; /* 0: the handler's */

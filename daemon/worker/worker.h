@@ -59,7 +59,8 @@ struct worker {
 	const struct share *cannot_run; /* kind whose handler could not start
 					   of late; NULL: none */
 	bool program_missing;  /* programs_try found one, the status says so */
-	bool capacity_changed; /* of a handler: share out anew */
+	bool capacity_changed; /* of a handler, or an earlier one has one task
+				  less: share out anew */
 
 	struct pg *pg;
 	struct sql_pool *sql_pool;

@@ -265,6 +265,46 @@ def test_pool_reload_replaces_processes(db, daemon, pool, folder):
     assert set(pool.runs().values()) == {1}
 
 
+def test_I1_pool_of_a_new_configuration_serves_at_once(
+        db, daemon, pool, folder):
+    """However many tasks the old processes have. Each of these ends with
+    its own tasks, and an idle one now; the new ones have their number."""
+    host = daemon(workers=1, handlers={"job": pool.handler(
+        processes={"min": 4, "max": 4})})
+    held = db.enqueue_many("job", [hold(folder)] * 3)
+    wait_runs(pool, 3)
+    wait_until(lambda: len(pool.pids()) == 4, 10, "the minimum is there")
+    old = set(pool.pids())
+    host.reload(handlers={"job": pool.handler(
+        processes=1, more=["--kinds", "job"])})
+    wait_until(lambda: len(pool.pids("left")) == 1, 10, "the idle one leaves")
+    later = db.enqueue_many("job", [hold(folder, "later")] * 3)
+    wait_until(lambda: db.states(later) == {"running": 1, "ready": 2}, 10,
+               "a new process serves")
+    open(os.path.join(folder, "go"), "w", encoding="utf-8").close()
+    for task in held:
+        assert db.wait_state(task).result in old
+    wait_until(lambda: len(pool.pids("left")) == 4, 10, "the old ones left")
+    holds_for(lambda: db.states(later) == {"running": 1, "ready": 2}, 0.5,
+              "no more than the new process can have")
+    open(os.path.join(folder, "later"), "w", encoding="utf-8").close()
+    assert db.wait_done() == {"succeeded": 6}
+    new, = set(pool.pids()) - old
+    assert {db.task(task).result for task in later} == {new}
+    assert set(pool.runs().values()) == {1}
+
+
+def test_I1_pool_whose_command_was_wrong_is_mended(db, daemon, pool):
+    """What waits for an old process goes to a new one, uncharged."""
+    host = daemon(workers=1, handlers={"job": pool.handler(start="mute")})
+    task = db.enqueue("job")
+    wait_until(pool.pids, 10, "a process starts")
+    host.reload(handlers={"job": pool.handler()})
+    assert db.wait_state(task, limit=10).attempt == 1
+    assert db.attempts(task) == []
+    wait_until(lambda: len(host.handlers()) == 1, 10, "the old one is gone")
+
+
 @pytest.mark.parametrize("payload", [{"do": "fork"}, {}])
 def test_pool_dies_with_its_worker(db, daemon, pool, payload):
     """Busy or idle, and its descendants too; its tasks run elsewhere."""

@@ -1,6 +1,7 @@
 """Reloads of a daemon that works: what two generations do together."""
 
 import os
+import random
 import signal
 import time
 
@@ -118,12 +119,12 @@ def test_A3_lowered_concurrency_starts_nothing_beyond_it(
                              {**nap, "concurrency": number}}}
 
     musterd = daemon(workers=3, **limits(12))
-    naps = [(0.1, 0.1, 2.5)[number % 3] for number in range(120)]
+    naps = random.Random(5).choices([0.1, 2.5], k=300 if is_long else 100)
     tasks = db.enqueue_many("nap", naps)
     wait_until(lambda: os.path.exists(path) and
                12 in at_starts(path, 0, boot_time()), 20 * patience)
     phases = []
-    for number in [3, 10, 5, 12, 2, 4] * (3 if is_long else 1):
+    for number in [6, 12, 5, 12, 4] * (3 if is_long else 1):
         musterd.reload(**limits(number))
         begin = boot_time()
         wait_until(lambda: boot_time() > begin + 120, 5, "a while")
