@@ -135,3 +135,23 @@ def test_A3_lowered_concurrency_starts_nothing_beyond_it(
         assert max(at_starts(path, begin, end), default=0) <= number, phases
     assert max(at_starts(path, *phases[-1][1:])) == number, "all is used"
     assert len(clocked_events(path)) == 2 * len(tasks)  # each ran once
+
+
+def test_A3_lowered_concurrency_counts_what_is_about_to_start(
+        db, daemon, folder, patience):
+    """Tasks whose payload is still to come have slots; those that are too
+    many go back to the line, without a charge."""
+    path = os.path.join(folder, "events")
+    script = SCRIPT.replace("sleep 0.1", "sleep 2").format(file=path)
+    musterd = daemon(workers=1, queues={"default": {"concurrency": 4}},
+                     handlers={"nap": {"exec": ["/bin/sh", "-c", script]}})
+    db.rows("CREATE OR REPLACE FUNCTION muster.payload(p_task bigint) "
+            "RETURNS text LANGUAGE sql AS $$ SELECT pg_sleep(0.5); "
+            "SELECT t.payload FROM muster.task t WHERE t.id = p_task $$")
+    tasks = db.enqueue_many("nap", ["x" * 100000] * 4)
+    wait_until(lambda: db.states() == {"running": 4}, 10, "all are claimed")
+    musterd.reload(queues={"default": {"concurrency": 1}})
+    assert not os.path.exists(path), "none has started"
+    assert db.wait_done(60 * patience) == {"succeeded": 4}
+    assert most_at_once(path) == 1
+    assert {db.task(task).attempt for task in tasks} == {1}
