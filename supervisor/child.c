@@ -108,6 +108,7 @@ child_abort(struct child *child)
 	child->hung = true;
 	state_set(child, CHILD_ABORTING);
 	(void)kill(child->pid, SIGABRT);
+	(void)kill(child->pid, SIGCONT); /* a stopped one dies of it at once */
 	limit_set(child, ABORT_MS);
 }
 

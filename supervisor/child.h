@@ -8,7 +8,7 @@
  * STARTING  until READY; no limit: a database may be away for long
  * DRAINING  told to end, by the limit it was told (none for a reload)
  * ENDING    its channel is closed or it is done: gone within 5 s, or KILLING
- * ABORTING  SIGABRT was sent, for a core; 1 s
+ * ABORTING  SIGABRT was sent, for a core, and SIGCONT; 1 s
  * KILLING   SIGKILL was sent
  *
  * At its end, whatever the state, its handlers' groups are killed, its last
@@ -84,7 +84,7 @@ void child_reconfigure(struct child *child, struct generation *generation);
 /* End: tasks are cancelled after `cancel_ms`, the process killed after
  * `gone_ms`. Again: shorter. PROCMSG_NO_LIMIT_MS: no limit. */
 void child_drain(struct child *child, int64_t cancel_ms, int64_t gone_ms);
-/* SIGABRT, a second, SIGKILL. */
+/* SIGABRT, also where it is stopped, a second, SIGKILL. */
 void child_abort(struct child *child);
 void child_kill(struct child *child);
 

@@ -87,7 +87,7 @@ def test_I1_new_workers_are_ready_before_the_old_ones_leave(supervisor):
     wait_until(lambda: not set(daemon.children()) & set(old))
     assert len(daemon.children()) == 3
     # each new worker saw the boards of both old ones
-    starts = daemon.log.find("configuration 2, first 0, old 2")
+    starts = daemon.log.find("configuration 2, first 0, others 2")
     assert len(starts) == 2
     # the old ones left when all new ones were there, and in peace
     drains = daemon.log.find("drain: ")
@@ -185,7 +185,7 @@ def test_I1_more_and_fewer_workers(supervisor):
     daemon.reload(workers=2)
     wait_until(lambda: len(daemon.children()) == 3)
     assert sorted(daemon.workers()) == [0, 1]
-    assert len(daemon.log.find("configuration 3, first 0, old 4")) == 2
+    assert len(daemon.log.find("configuration 3, first 0, others 4")) == 2
     daemon.reload(workers=3)
     assert sorted(daemon.workers()) == [0, 1, 2]
 
@@ -201,10 +201,10 @@ def test_I1_surplus_workers_finish_their_tasks(supervisor):
     holds_for(lambda: all(map(processes.alive, old.values())), 0.5)
     assert [worker["state"] for worker in daemon.status()["workers"]
             if worker["slot"] == 2] == ["draining"]
-    # one that is started anew reckons with them, too
+    # one that is started anew reckons with them, too, and who serves
+    assert daemon.log.find("slot 1, configuration 2, first 0, others 3")
     daemon.kill_worker(1)
-    wait_until(lambda: len(daemon.log.find(
-        "slot 1, configuration 2, first 0, old 3")) == 2)
+    daemon.log.wait_for("slot 1, configuration 2, first 0, others 4")
     # other changes go on, a third generation has to wait
     assert daemon.reload(log_level="notice")["changed"] == "in place"
     daemon.write(workers=3)

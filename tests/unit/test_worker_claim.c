@@ -7,7 +7,7 @@ static struct share_list queues, kinds;
 static struct route_list routes;
 static struct floors floors;
 static struct claim claim;
-static const struct binding bound;
+static struct binding bound;
 
 static void
 add_route(int id, const char *queue, const char *kind)
