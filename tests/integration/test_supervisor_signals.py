@@ -52,7 +52,7 @@ def test_C4_worker_that_crashes_while_it_drains_is_reported_as_a_crash(
     workers = daemon.workers()
     daemon.signal(signal.SIGTERM)
     wait_until(lambda: len(daemon.log.find("drain: ")) == 2)
-    os.kill(workers[0], signal.SIGSEGV)
+    os.kill(workers[0], signal.SIGABRT)
     assert daemon.wait_exit(10) == 0
     daemon.log.finish()
     assert {line.message.split()[4]: line.message.split()[-1]
