@@ -82,7 +82,8 @@ take_request(struct handler *handler)
 {
 	if (handler->spare_count > 0)
 		return handler->spares[--handler->spare_count];
-	return http_request_new(&handler->host, handler->config);
+	return http_request_new(&handler->host, handler->config,
+	    http_host_url(handler->server), handler->loop);
 }
 
 static void
@@ -246,6 +247,9 @@ start_transfer(struct transfer *transfer)
 {
 	struct handler *handler = transfer->handler;
 
+	if (handler->loop == NULL)
+		handler->loop = http_loop_new(
+		    handler->host.base, on_transfer_ended, handler);
 	transfer->state = TRANSFER_RUNNING;
 	transfer->request = take_request(handler);
 	http_request_fill(transfer->request, transfer->task,
@@ -253,9 +257,6 @@ start_transfer(struct transfer *transfer)
 	    http_host_entry(handler->server));
 	(void)curl_easy_setopt(
 	    transfer->request->easy, CURLOPT_PRIVATE, transfer);
-	if (handler->loop == NULL)
-		handler->loop = http_loop_new(
-		    handler->host.base, on_transfer_ended, handler);
 	http_loop_start(handler->loop, transfer->request->easy);
 }
 

@@ -6,7 +6,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/handlers/http_loop.h"
+
 #define USER_AGENT "musterd"
+
+enum {
+	TRACE_BYTES = 16,
+	SPAN_BYTES = 8,
+	RANDOM_BYTES = 240, /* up to 256 come whole (getrandom(2)) */
+};
 
 /* The one place where a connection begins: by the address that is connected
  * to, so it does not matter what a name stood for before or after. */
@@ -14,6 +22,7 @@ static curl_socket_t
 open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct http_request *request = argument;
+	int fd;
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		return CURL_SOCKET_BAD;
@@ -22,9 +31,12 @@ open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 		http_address_format(&address->addr, request->refused);
 		return CURL_SOCKET_BAD;
 	}
-	return socket(address->family,
+	fd = socket(address->family,
 	    address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	    address->protocol);
+	if (fd >= 0)
+		http_loop_opened(request->loop, fd);
+	return fd;
 }
 
 /* Options are refused only by a libcurl that was built without them. */
@@ -66,6 +78,7 @@ set_limits(CURL *easy, const struct handler_config *config)
 	    easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms));
 	MUST(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https"));
 	MUST(curl_easy_setopt(easy, CURLOPT_PROXY, ""));
+	MUST(curl_easy_setopt(easy, CURLOPT_NOPROXY, "*"));
 	MUST(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
 	MUST(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
 	MUST(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
@@ -76,11 +89,12 @@ set_limits(CURL *easy, const struct handler_config *config)
 }
 
 static void
-set_up(struct http_request *request, const struct handler_config *config)
+set_up(struct http_request *request, const struct handler_config *config,
+    CURLU *url)
 {
 	CURL *easy = request->easy;
 
-	MUST(curl_easy_setopt(easy, CURLOPT_URL, config->url));
+	MUST(curl_easy_setopt(easy, CURLOPT_CURLU, url));
 	MUST(curl_easy_setopt(easy, CURLOPT_POST, 1L));
 	MUST(curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT));
 	MUST(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->detail));
@@ -92,8 +106,8 @@ set_up(struct http_request *request, const struct handler_config *config)
 }
 
 struct http_request *
-http_request_new(
-    const struct handler_host *host, const struct handler_config *config)
+http_request_new(const struct handler_host *host,
+    const struct handler_config *config, CURLU *url, struct http_loop *loop)
 {
 	struct http_request *request = calloc(1, sizeof(*request));
 
@@ -105,7 +119,9 @@ http_request_new(
 	request->allow_private = config->allow_private > 0;
 	http_answer_attach(&request->answer, request->easy,
 	    (size_t)host->config->max_result_bytes);
-	set_up(request, config);
+	set_up(request, config, url);
+	request->loop = loop;
+	http_loop_prepare(loop, request->easy);
 	return request;
 }
 
@@ -121,14 +137,31 @@ http_request_free(struct http_request *request)
 	return NULL;
 }
 
+/* Drawn for many requests at once. */
 static void
-add_hex(struct text *text, const unsigned char *bytes, size_t count)
+draw(unsigned char *bytes, size_t count)
+{
+	static unsigned char drawn[RANDOM_BYTES];
+	static size_t left;
+
+	if (left < count) {
+		if (getrandom(drawn, sizeof(drawn), 0) !=
+		    (ssize_t)sizeof(drawn))
+			abort();
+		left = sizeof(drawn);
+	}
+	left -= count;
+	memcpy(bytes, drawn + left, count);
+}
+
+static void
+write_hex(char *hex, const unsigned char *bytes, size_t count)
 {
 	static const char digits[] = "0123456789abcdef";
 
 	for (size_t i = 0; i < count; i++) {
-		text_add_char(text, digits[bytes[i] >> 4]);
-		text_add_char(text, digits[bytes[i] & 15]);
+		hex[2 * i] = digits[bytes[i] >> 4];
+		hex[2 * i + 1] = digits[bytes[i] & 15];
 	}
 }
 
@@ -136,19 +169,18 @@ add_hex(struct text *text, const unsigned char *bytes, size_t count)
 static void
 add_trace(struct http_request *request, struct text *head)
 {
-	unsigned char bytes[24];
-	size_t start;
+	unsigned char bytes[TRACE_BYTES + SPAN_BYTES];
+	char span[2 * SPAN_BYTES];
 
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		abort();
+	draw(bytes, sizeof(bytes));
 	bytes[0] |= 1; /* all zeros would say "none" */
-	bytes[16] |= 1;
+	bytes[TRACE_BYTES] |= 1;
+	write_hex(request->trace_id, bytes, TRACE_BYTES);
+	write_hex(span, bytes + TRACE_BYTES, SPAN_BYTES);
 	text_add_string(head, "traceparent: 00-");
-	start = head->length;
-	add_hex(head, bytes, 16);
-	memcpy(request->trace_id, head->data + start, 32);
+	text_add(head, request->trace_id, 2 * TRACE_BYTES);
 	text_add_char(head, '-');
-	add_hex(head, bytes + 16, 8);
+	text_add(head, span, sizeof(span));
 	text_add_string(head, "-01");
 }
 

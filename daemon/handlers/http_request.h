@@ -10,6 +10,8 @@
 #include "daemon/handlers/http_address.h"
 #include "daemon/handlers/http_answer.h"
 
+struct http_loop;
+
 enum {
 	HTTP_OWN_LINES = 8,
 	HTTP_CONNECT_MS = 10000, /* unless the configuration says otherwise */
@@ -17,6 +19,7 @@ enum {
 
 struct http_request {
 	CURL *easy; /* owned; set up for one handler */
+	struct http_loop *loop;
 	struct http_answer answer;
 	struct curl_slist lines[HTTP_OWN_LINES]; /* into `head`; the last goes
 						    on with the configured */
@@ -29,9 +32,9 @@ struct http_request {
 	char trace_id[33];		 /* of this attempt */
 };
 
-/* `host` and `config` are those of the handler, and outlive it. */
-struct http_request *http_request_new(
-    const struct handler_host *host, const struct handler_config *config);
+/* All are those of the handler, and outlive it. */
+struct http_request *http_request_new(const struct handler_host *host,
+    const struct handler_config *config, CURLU *url, struct http_loop *loop);
 /* Not while it is under way. Returns NULL. */
 struct http_request *http_request_free(struct http_request *request);
 
