@@ -89,11 +89,19 @@ is_whole(const struct http_answer *answer, CURLcode code)
 	if (code == CURLE_OK)
 		return true;
 	if (code != CURLE_HTTP2_STREAM && code != CURLE_SEND_ERROR &&
-	    code != CURLE_RECV_ERROR)
+	    code != CURLE_RECV_ERROR && code != CURLE_PARTIAL_FILE)
 		return false;
 	(void)curl_easy_getinfo(
 	    answer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	return length >= 0 && (size_t)length == answer->body_bytes;
+}
+
+bool
+http_answer_is_enough(const struct http_answer *answer, CURLcode code)
+{
+	long status = http_answer_status(answer);
+
+	return status >= 300 || (is_success(status) && is_whole(answer, code));
 }
 
 /* "status 500: what the body says" */

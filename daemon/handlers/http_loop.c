@@ -200,6 +200,21 @@ http_loop_start(struct http_loop *loop, CURL *easy)
 	must(curl_multi_add_handle(loop->multi, easy));
 }
 
+/* The end of a pause is what makes libcurl read though the socket says nothing,
+ * and only the next transfer of the connection. What comes of it is reported
+ * from the timer. */
+void
+http_loop_nudge(struct http_loop *loop, CURL *easy)
+{
+	int running;
+
+	(void)curl_easy_pause(easy, CURLPAUSE_SEND);
+	(void)curl_easy_pause(easy, CURLPAUSE_SEND_CONT);
+	must(curl_multi_socket_action(
+	    loop->multi, CURL_SOCKET_TIMEOUT, 0, &running));
+	arm(loop, 0);
+}
+
 void
 http_loop_stop(struct http_loop *loop, CURL *easy)
 {

@@ -25,6 +25,8 @@ void http_loop_prepare(struct http_loop *loop, CURL *easy);
 void http_loop_opened(struct http_loop *loop, curl_socket_t socket);
 
 void http_loop_start(struct http_loop *loop, CURL *easy);
+/* Has it read what libcurl may hold of it already. */
+void http_loop_nudge(struct http_loop *loop, CURL *easy);
 /* Ends it at once; on_ended does not come for it. */
 void http_loop_stop(struct http_loop *loop, CURL *easy);
 

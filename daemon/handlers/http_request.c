@@ -261,9 +261,19 @@ write_body(struct http_request *request, const struct task *task)
 	    request->easy, CURLOPT_POSTFIELDS, text_string(body)));
 }
 
+static void
+set_version(struct http_request *request, bool plain)
+{
+	request->plain = plain;
+	MUST(curl_easy_setopt(request->easy, CURLOPT_HTTP_VERSION,
+	    plain ? (long)CURL_HTTP_VERSION_1_1
+		  : (long)CURL_HTTP_VERSION_2TLS));
+}
+
 void
 http_request_fill(struct http_request *request, const struct task *task,
-    const char *cluster, const struct http_headers *headers, const char *entry)
+    const char *cluster, const struct http_headers *headers, const char *entry,
+    bool plain)
 {
 	struct curl_slist *addresses = NULL;
 
@@ -277,6 +287,38 @@ http_request_fill(struct http_request *request, const struct task *task,
 		addresses = &request->entry_line;
 	}
 	MUST(curl_easy_setopt(request->easy, CURLOPT_RESOLVE, addresses));
+	set_version(request, plain);
+}
+
+void
+http_request_again(struct http_request *request)
+{
+	http_answer_clear(&request->answer);
+	request->refused[0] = '\0';
+	request->detail[0] = '\0';
+	set_version(request, true);
+}
+
+int64_t
+http_request_moved(const struct http_request *request)
+{
+	curl_off_t sent = 0;
+
+	(void)curl_easy_getinfo(
+	    request->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	return sent + (int64_t)request->answer.header_bytes +
+	       (int64_t)request->answer.body_bytes;
+}
+
+/* A server that resets a stream, or goes away, is quoted in `detail`. */
+bool
+http_request_was_lost(const struct http_request *request, CURLcode code)
+{
+	if (request->plain || request->detail[0] != '\0' ||
+	    http_answer_is_enough(&request->answer, code))
+		return false;
+	return code == CURLE_HTTP2_STREAM || code == CURLE_HTTP2 ||
+	       code == CURLE_PARTIAL_FILE;
 }
 
 void

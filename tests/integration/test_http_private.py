@@ -139,6 +139,31 @@ def test_G1_http2_answer_before_the_request_was_read_counts(
     assert db.wait_done() == {"succeeded": 20}
 
 
+def test_G1_http2_early_answers_to_many_at_once_count(
+        db, daemon, nginx, authority):
+    """A hundred streams of a connection at a time, small and large, with a
+    fresh handler each time: no answer is lost or waited for in vain."""
+    port, requests = nginx
+
+    def handlers(number):
+        return {"hook": {
+            "http": f"https://localhost:{port}/early", "allow_private": True,
+            "ca_file": authority.file, "max_attempts": 1, "timeout": "20s",
+            "headers": {"X-Round": str(number)}}}
+
+    host = daemon(workers=1, queues={"default": {"concurrency": 100}},
+                  handlers=handlers(0))
+    for number in range(1, 25):
+        size = (10, 100000)[number % 2]
+        db.enqueue_many("hook", [{"text": "x" * size}] * 100)
+        assert db.wait_done(60) == {"succeeded": 100 * number}
+        host.reload(handlers=handlers(number))
+    protocols = {protocol for _, protocol in requests()}
+    assert "HTTP/2.0" in protocols
+    lost = host.log.find("an answer was lost", level="info")
+    assert ("HTTP/1.1" in protocols) == bool(lost)
+
+
 # Where it may go.
 
 @pytest.mark.parametrize("name", [
