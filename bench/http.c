@@ -17,9 +17,10 @@ enum { MAX_FD = 4096, EVENTS = 64 };
 
 static const char body[] = "{\"payload\":{},\"inputs\":{}}";
 
-static const char *const lines[] = {"Content-Type: application/json", "Expect:",
-    "Idempotency-Key: bench-1000000", "Muster-Fencing-Token: 1000000-1000000",
-    "Muster-Task: 1000000", "Muster-Kind: hook", "Muster-Attempt: 1",
+static const char *const lines[] = {"Content-Type: application/json",
+    "Expect:", "Idempotency-Key: bench-1000000",
+    "Muster-Fencing-Token: 1000000-1000000", "Muster-Task: 1000000",
+    "Muster-Kind: hook", "Muster-Attempt: 1",
     "traceparent: 00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01"};
 
 struct order {
@@ -51,8 +52,7 @@ watch(struct client *client, int fd, uint32_t events)
 
 /* A connection stays watched between two requests. */
 static int
-on_socket(
-    CURL *easy, curl_socket_t fd, int what, void *argument, void *unused)
+on_socket(CURL *easy, curl_socket_t fd, int what, void *argument, void *unused)
 {
 	(void)easy, (void)unused;
 
@@ -132,8 +132,8 @@ take_answers(struct client *client)
 		CURL *easy = message->easy_handle;
 
 		if (message->data.result != CURLE_OK)
-			bench_die("%s",
-			    curl_easy_strerror(message->data.result));
+			bench_die(
+			    "%s", curl_easy_strerror(message->data.result));
 		curl_multi_remove_handle(client->multi, easy);
 		client->answered++;
 		start(client, easy);

@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "common/busy.h"
+#include "common/http_connect.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "daemon/handlers/handler.h"
@@ -181,12 +182,12 @@ on_look_event(evutil_socket_t fd, short what, void *argument)
 	struct transfer *transfer;
 	struct busy busy = busy_enter("looking for http transfers");
 
-	TAILQ_FOREACH (transfer, &handler->running, link) {
+	TAILQ_FOREACH(transfer, &handler->running, link)
+	{
 		int64_t moved = http_request_moved(transfer->request);
 
 		if (moved == transfer->moved)
-			http_loop_nudge(
-			    handler->loop, transfer->request->easy);
+			http_loop_nudge(handler->loop, transfer->request->easy);
 		transfer->moved = moved;
 	}
 	if (!TAILQ_EMPTY(&handler->running))
@@ -421,9 +422,6 @@ static struct handler *
 http_open(const struct handler_host *host, const struct handler_config *config)
 {
 	struct handler *handler = calloc(1, sizeof(*handler));
-	int64_t lookup_ms = config->connect_timeout_ms > 0
-				? config->connect_timeout_ms
-				: HTTP_CONNECT_MS;
 	struct error error;
 
 	if (handler == NULL ||
@@ -432,8 +430,8 @@ http_open(const struct handler_host *host, const struct handler_config *config)
 	handler->host = *host;
 	handler->config = config;
 	handler->headers = http_headers_new(config);
-	handler->server = http_host_new(
-	    host->base, config->url, lookup_ms, on_server_found, handler);
+	handler->server = http_host_new(host->base, config->url,
+	    http_connect_ms(config), on_server_found, handler);
 	handler->plain = strncmp(config->url, "https:", 6) != 0;
 	TAILQ_INIT(&handler->waiting);
 	TAILQ_INIT(&handler->running);

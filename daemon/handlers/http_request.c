@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "common/http_connect.h"
 #include "daemon/handlers/http_loop.h"
 
 #define USER_AGENT "musterd"
@@ -46,48 +46,6 @@ open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 			abort();                                               \
 	} while (0)
 
-/*
- * A ca_file stands in place of the system's. Those are taken from the folder
- * where there is one: a single certificate is read when it is needed, instead
- * of all of them at the first connection.
- */
-static void
-set_authorities(CURL *easy, const struct handler_config *config)
-{
-	const curl_version_info_data *version =
-	    curl_version_info(CURLVERSION_NOW);
-
-	if (config->ca_file != NULL) {
-		MUST(curl_easy_setopt(easy, CURLOPT_CAINFO, config->ca_file));
-		MUST(curl_easy_setopt(easy, CURLOPT_CAPATH, NULL));
-	} else if (version->capath != NULL &&
-		   access(version->capath, R_OK | X_OK) == 0) {
-		MUST(curl_easy_setopt(easy, CURLOPT_CAINFO, NULL));
-	}
-}
-
-static void
-set_limits(CURL *easy, const struct handler_config *config)
-{
-	int64_t connect_ms = config->connect_timeout_ms > 0
-				 ? config->connect_timeout_ms
-				 : HTTP_CONNECT_MS;
-	bool tls = strncmp(config->url, "https:", 6) == 0;
-
-	MUST(curl_easy_setopt(
-	    easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms));
-	MUST(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https"));
-	MUST(curl_easy_setopt(easy, CURLOPT_PROXY, ""));
-	MUST(curl_easy_setopt(easy, CURLOPT_NOPROXY, "*"));
-	MUST(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
-	MUST(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
-	MUST(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
-	MUST(curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L));
-	/* A server that speaks HTTP/2 gets one connection, not as many as
-	 * there are tasks at the start. */
-	MUST(curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tls ? 1L : 0L));
-}
-
 static void
 set_up(struct http_request *request, const struct handler_config *config,
     CURLU *url)
@@ -101,8 +59,7 @@ set_up(struct http_request *request, const struct handler_config *config,
 	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket));
 	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, request));
 	MUST(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->lines));
-	set_limits(easy, config);
-	set_authorities(easy, config);
+	http_connect_setup(easy, config);
 }
 
 struct http_request *
@@ -304,8 +261,7 @@ http_request_moved(const struct http_request *request)
 {
 	curl_off_t sent = 0;
 
-	(void)curl_easy_getinfo(
-	    request->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	(void)curl_easy_getinfo(request->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
 	return sent + (int64_t)request->answer.header_bytes +
 	       (int64_t)request->answer.body_bytes;
 }

@@ -5,16 +5,15 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 
+#include "common/http_address.h"
 #include "common/text.h"
 #include "daemon/handlers/handler.h"
-#include "daemon/handlers/http_address.h"
 #include "daemon/handlers/http_answer.h"
 
 struct http_loop;
 
 enum {
 	HTTP_OWN_LINES = 8,
-	HTTP_CONNECT_MS = 10000, /* unless the configuration says otherwise */
 };
 
 struct http_request {
@@ -27,7 +26,7 @@ struct http_request {
 	struct text entry; /* of the server's addresses */
 	struct curl_slist entry_line;
 	bool allow_private;
-	bool plain; /* no HTTP/2 */
+	bool plain;			 /* no HTTP/2 */
 	char refused[HTTP_ADDRESS_TEXT]; /* a private address; "": none */
 	char detail[CURL_ERROR_SIZE];	 /* libcurl's words for a failure */
 	char trace_id[33];		 /* of this attempt */

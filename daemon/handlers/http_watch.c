@@ -18,8 +18,8 @@ struct http_watches {
 };
 
 struct http_watches *
-http_watches_new(struct event_base *base, http_watch_ready_cb *on_ready,
-    void *argument)
+http_watches_new(
+    struct event_base *base, http_watch_ready_cb *on_ready, void *argument)
 {
 	struct http_watches *watches = calloc(1, sizeof(*watches));
 
@@ -52,8 +52,8 @@ watch_of(struct http_watches *watches, int fd)
 	while (count <= (size_t)fd)
 		count *= 2;
 	if (count > watches->count) {
-		watches->all = reallocarray(
-		    watches->all, count, sizeof(*watches->all));
+		watches->all =
+		    reallocarray(watches->all, count, sizeof(*watches->all));
 		if (watches->all == NULL)
 			abort();
 		memset(watches->all + watches->count, 0,
@@ -108,8 +108,7 @@ http_watches_want(struct http_watches *watches, int fd, bool in, bool out)
 {
 	struct watch *watch = watch_of(watches, fd);
 
-	watch->wanted =
-	    (short)((in ? EV_READ : 0) | (out ? EV_WRITE : 0));
+	watch->wanted = (short)((in ? EV_READ : 0) | (out ? EV_WRITE : 0));
 	if (watch->wanted == 0 && watch->armed != EV_READ)
 		disarm(watch);
 	else if (watch->wanted != 0 && watch->wanted != watch->armed)

@@ -15,8 +15,8 @@ struct http_watches;
 /* `fd` can be read (`in`), written (`out`), or is broken (both). */
 typedef void http_watch_ready_cb(int fd, bool in, bool out, void *argument);
 
-struct http_watches *http_watches_new(struct event_base *base,
-    http_watch_ready_cb *on_ready, void *argument);
+struct http_watches *http_watches_new(
+    struct event_base *base, http_watch_ready_cb *on_ready, void *argument);
 /* Also of sockets that are open still. NULL ok; returns NULL. */
 struct http_watches *http_watches_free(struct http_watches *watches);
 

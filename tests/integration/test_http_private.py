@@ -9,19 +9,11 @@ import pytest
 
 from support import build
 from support.wait import wait_until
-from support.web import Authority
 
 
 def hook(server, host="127.0.0.1", **more):
     return {"http": server.url(host), "allow_private": True,
             "backoff": {"first": "20ms", "jitter": 0}, **more}
-
-
-@pytest.fixture(scope="session")
-def authority(session_folder):
-    folder = os.path.join(session_folder, "authority")
-    os.mkdir(folder)
-    return Authority(folder)
 
 
 def shown(host, environment):
