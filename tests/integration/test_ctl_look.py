@@ -1,8 +1,8 @@
 """musterctl status, workers, queues, tasks, task, why."""
 
 import json
+import os
 
-import pytest
 from support.daemon import ctl, write_config
 
 
