@@ -1,4 +1,5 @@
-"""Requests to a server that answers at once, beside what wrk gets from it."""
+"""Requests to servers that answer at once, beside what wrk and bare libcurl get
+from them: nginx, and an HTTP server of Node's."""
 
 import os
 import re
@@ -12,6 +13,7 @@ from rows import of_queue
 from table import median, ratio
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+NODE = shutil.which("node")
 WRK = shutil.which("wrk")
 
 CONFIG = """
@@ -24,6 +26,15 @@ http {{
   scgi_temp_path {folder}/scgi;
   server {{ listen 127.0.0.1:{port}; location / {{ return 200; }} }}
 }}
+"""
+
+APPLICATION = """
+const server = require("http").createServer((request, response) => {
+  request.resume();
+  response.end();
+});
+server.keepAliveTimeout = 600000;
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 """
 
 # As the daemon's requests are, so that both sides send as many bytes.
@@ -67,6 +78,29 @@ class Nginx:
         shutil.rmtree(self.folder)
 
 
+class Node:
+    """An application server as people write them; it has one thread."""
+
+    def __init__(self, scratch):
+        self.path = os.path.join(scratch, "server.js")
+
+    def __enter__(self):
+        with open(self.path, "w", encoding="ascii") as file:
+            file.write(APPLICATION)
+        self.process = subprocess.Popen(
+            [NODE, self.path], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, text=True,
+            preexec_fn=die_with_parent(signal.SIGTERM))
+        port = int(self.process.stdout.readline())
+        self.url = f"http://127.0.0.1:{port}/"
+        return self
+
+    def __exit__(self, *exception):
+        self.process.terminate()
+        self.process.wait(20)
+        self.process.stdout.close()
+
+
 def wrk(bench, url, connections, seconds=3):
     """Requests a second."""
     script = os.path.join(bench.scratch, "request.lua")
@@ -89,26 +123,43 @@ def daemon_posts(bench, url, connections, tasks):
     return bench.rate(of_queue("hooks"))
 
 
-def http(bench, tasks=40000, connections=64, rounds=3):
-    """In turns; the server has one process, as many connections as tasks
-    run at a time."""
-    missing = [name for name, path in (("nginx", NGINX), ("wrk", WRK))
-               if path is None]
-    if missing:
-        print(f"http: skipped, {' and '.join(missing)} not installed",
-              flush=True)
-        return
-    bare, daemons = [], []
-    with Nginx(bench.scratch) as server:
+def libcurl(bench, url, connections, seconds=3):
+    """Requests a second: what the library allows with nothing else to do."""
+    return float(bench.program(
+        "http", bench.workers, connections, seconds, url))
+
+
+def compare(bench, name, server, tasks, connections, rounds=3):
+    """In turns. wrk has as many threads as there are workers."""
+    wrks, bare, daemons = [], [], []
+    with server:
         for _ in range(rounds):
-            bare.append(wrk(bench, server.url, connections))
+            wrks.append(wrk(bench, server.url, connections))
+            bare.append(libcurl(bench, server.url, connections))
             daemons.append(
                 daemon_posts(bench, server.url, connections, tasks))
-    bench.table.add(f"wrk, {connections} connections", median(bare),
+    bench.table.add(f"{name}: wrk, {connections} connections", median(wrks),
                     "requests/s")
-    bench.table.add("daemon, http to a server that answers at once",
-                    median(daemons), "tasks/s", at_least=5000)
-    bench.table.add("  of wrk", ratio(daemons, bare), at_least=0.8)
+    bench.table.add(f"{name}: bare libcurl", median(bare), "requests/s")
+    bench.table.add("  of wrk", ratio(bare, wrks))
+    bench.table.add(f"{name}: daemon, http", median(daemons), "tasks/s",
+                    at_least=5000)
+    bench.table.add("  of wrk", ratio(daemons, wrks), at_least=0.8)
+    bench.table.add("  of bare libcurl", ratio(daemons, bare))
+
+
+def http(bench, connections=64):
+    """A server answers with one process, over as many connections as tasks
+    run at a time."""
+    for name, program, server, tasks in (
+            ("nginx", NGINX, Nginx, 40000), ("node", NODE, Node, 30000)):
+        missing = [each for each, path in ((name, program), ("wrk", WRK))
+                   if path is None]
+        if missing:
+            print(f"http to {name}: skipped, {' and '.join(missing)} not "
+                  "installed", flush=True)
+        else:
+            compare(bench, name, server(bench.scratch), tasks, connections)
 
 
 HTTP = (http,)

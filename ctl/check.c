@@ -1,15 +1,13 @@
-#include "ctl/check.h"
+#include "ctl/check_parts.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctl/redis_link.h"
 #include "ctl/schema.h"
-#include "ctl/service_user.h"
 #include "ctl/session.h"
 #include "ctl/settings.h"
 #include "common/config.h"
@@ -17,9 +15,9 @@
 
 enum { REDIS_LIMIT_MS = 3000, INVARIANTS_LIMIT_MS = 600000, VIOLATIONS = 100 };
 
-__attribute__((format(printf, 4, 5))) static int
-add(struct check_report *report, int code, const char *what, const char *format,
-    ...)
+int
+check_add(struct check_report *report, int code, const char *what,
+    const char *format, ...)
 {
 	struct text clean = TEXT_EMPTY;
 	char *detail = NULL;
@@ -46,10 +44,11 @@ check_configuration(struct ctl *ctl, struct check_report *report)
 	if (ctl_option(ctl, "database") != NULL && access(file, F_OK) < 0)
 		return 0;
 	if (settings_load(ctl) != 0)
-		return add(report, CTL_CONFIG, "configuration",
+		return check_add(report, CTL_CONFIG, "configuration",
 		    "%s is wrong, see above", file);
-	return add(report, 0, "configuration", "%s, %zu queues, %zu handlers",
-	    file, ctl->config->queue_count, ctl->config->handler_count);
+	return check_add(report, 0, "configuration",
+	    "%s, %zu queues, %zu handlers", file, ctl->config->queue_count,
+	    ctl->config->handler_count);
 }
 
 /* Whether the connection's role may do a daemon's work. */
@@ -62,12 +61,12 @@ check_rights(struct ctl *ctl, struct check_report *report)
 	int code = session_query(ctl, &result, sql, 0, NULL);
 
 	if (code != 0)
-		return add(report, code, "rights", "see above");
+		return check_add(report, code, "rights", "see above");
 	if (*PQgetvalue(result, 0, 0) == 't')
-		add(report, 0, "rights", "%s is a muster_worker",
+		check_add(report, 0, "rights", "%s is a muster_worker",
 		    PQgetvalue(result, 0, 1));
 	else
-		code = add(report, CTL_CONFIG, "rights",
+		code = check_add(report, CTL_CONFIG, "rights",
 		    "%s is no muster_worker: GRANT muster_worker TO it",
 		    PQgetvalue(result, 0, 1));
 	PQclear(result);
@@ -80,13 +79,14 @@ check_database(struct ctl *ctl, struct check_report *report)
 	int code = session_connect_bare(ctl);
 
 	if (code != 0)
-		return add(report, code, "database", "see above");
-	add(report, 0, "database", "%s, PostgreSQL %s, as %s", PQdb(ctl->pg),
-	    PQparameterStatus(ctl->pg, "server_version"), PQuser(ctl->pg));
+		return check_add(report, code, "database", "see above");
+	check_add(report, 0, "database", "%s, PostgreSQL %s, as %s",
+	    PQdb(ctl->pg), PQparameterStatus(ctl->pg, "server_version"),
+	    PQuser(ctl->pg));
 	code = schema_check(ctl);
 	if (code != 0)
-		return add(report, code, "schema", "see above");
-	add(report, 0, "schema", "version %d", schema_known_version());
+		return check_add(report, code, "schema", "see above");
+	check_add(report, 0, "schema", "version %d", schema_known_version());
 	return check_rights(ctl, report);
 }
 
@@ -101,92 +101,20 @@ check_redis(struct ctl *ctl, struct check_report *report)
 
 	if (ctl->config == NULL || ctl->config->redis == NULL)
 		return ctl->config == NULL ? 0
-					   : add(report, 0, "redis",
+					   : check_add(report, 0, "redis",
 						 "none configured: no events, "
 						 "slower rescue of hosts");
 	if (redis_address_parse(ctl->config->redis, &address, &error) < 0)
-		return add(report, CTL_CONFIG, "redis", "%s", error.text);
+		return check_add(report, CTL_CONFIG, "redis", "%s", error.text);
 	redis = redis_link_open(&address, REDIS_LIMIT_MS, wrong, sizeof(wrong));
 	if (redis == NULL)
-		code = add(report, CTL_AGAIN, "redis", "%s", wrong);
+		code = check_add(report, CTL_AGAIN, "redis", "%s", wrong);
 	else
-		add(report, 0, "redis", "answers");
+		check_add(report, 0, "redis", "answers");
 	if (redis != NULL)
 		redisFree(redis);
 	redis_address_free(&address);
 	return code;
-}
-
-static int
-check_program(struct check_report *report, const char *kind, const char *file)
-{
-	struct stat status;
-
-	if (stat(file, &status) < 0)
-		return add(report, CTL_FAILED, "handler",
-		    "%s: %s does not exist", kind, file);
-	if (!S_ISREG(status.st_mode) || access(file, X_OK) < 0)
-		return add(report, CTL_FAILED, "handler",
-		    "%s: %s is not executable", kind, file);
-	return add(report, 0, "handler", "%s runs %s", kind, file);
-}
-
-static int
-check_function(struct ctl *ctl, struct check_report *report,
-    const struct handler_config *handler)
-{
-	static const char sql[] =
-	    "SELECT to_regprocedure($1 || '(jsonb, jsonb, "
-	    "muster.task_context)')"
-	    " IS NOT NULL, coalesce(to_regrole($2) IS NOT NULL, true),"
-	    " $2::text IS NULL OR (to_regrole($2) IS NOT NULL"
-	    " AND pg_has_role(to_regrole($2)::oid, 'MEMBER'))";
-	const char *values[] = {handler->function, handler->role};
-	PGresult *result;
-	int code;
-
-	if (ctl->pg == NULL || PQstatus(ctl->pg) != CONNECTION_OK)
-		return 0;
-	code = session_query(ctl, &result, sql, 2, values);
-	if (code != 0)
-		return add(
-		    report, code, "handler", "%s: see above", handler->kind);
-	if (*PQgetvalue(result, 0, 0) != 't')
-		code = add(report, CTL_FAILED, "handler",
-		    "%s: there is no function %s(jsonb, jsonb, "
-		    "muster.task_context)",
-		    handler->kind, handler->function);
-	else if (*PQgetvalue(result, 0, 2) != 't')
-		code = add(report, CTL_FAILED, "handler",
-		    "%s: role %s is not there, or not granted to %s",
-		    handler->kind, handler->role, PQuser(ctl->pg));
-	else
-		add(report, 0, "handler", "%s calls %s", handler->kind,
-		    handler->function);
-	PQclear(result);
-	return code;
-}
-
-/* As the service user would find it. */
-static int
-check_handlers(struct ctl *ctl, struct check_report *report)
-{
-	const struct config *config = ctl->config;
-	int first = 0;
-
-	for (size_t i = 0; config != NULL && i < config->handler_count; i++) {
-		const struct handler_config *handler = &config->handlers[i];
-		int code = 0;
-
-		if (handler->type == HANDLER_EXEC)
-			code = check_program(
-			    report, handler->kind, handler->argv[0]);
-		else if (handler->type == HANDLER_SQL)
-			code = check_function(ctl, report, handler);
-		if (first == 0)
-			first = code;
-	}
-	return first;
 }
 
 static int
@@ -200,11 +128,11 @@ check_invariants(struct ctl *ctl, struct check_report *report)
 	ctl->limit_ms = ctl_limit_ms(ctl, INVARIANTS_LIMIT_MS);
 	code = session_query(ctl, &rows, sql, 0, NULL);
 	if (code != 0)
-		return add(report, code, "invariants", "see above");
+		return check_add(report, code, "invariants", "see above");
 	if (PQntuples(rows) == 0)
-		add(report, 0, "invariants", "all hold");
+		check_add(report, 0, "invariants", "all hold");
 	for (int row = 0; row < PQntuples(rows); row++)
-		code = add(report, CTL_FAILED, "invariants",
+		code = check_add(report, CTL_FAILED, "invariants",
 		    "invariant %s, task %s: %s", PQgetvalue(rows, row, 0),
 		    PQgetvalue(rows, row, 1), PQgetvalue(rows, row, 2));
 	PQclear(rows);

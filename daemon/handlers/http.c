@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "common/busy.h"
+#include "common/http_connect.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "daemon/handlers/handler.h"
@@ -27,6 +28,7 @@ enum {
 	STARTS = 32, /* between two turns of the loop */
 	SPARES = 64, /* requests kept for the next tasks */
 	LOOKUP_AGAIN_MS = 1000,
+	LOOK_MS = 500, /* for transfers that stand still */
 };
 
 enum transfer_state {
@@ -40,8 +42,9 @@ struct transfer {
 	enum transfer_state state;
 	struct handler *handler;
 	struct task *task;
-	TAILQ_ENTRY(transfer) link;   /* WAITING and ENDED */
+	TAILQ_ENTRY(transfer) link;   /* in the list of its state */
 	struct http_request *request; /* RUNNING */
+	int64_t moved;		      /* bytes of it, when last looked at */
 	enum outcome_kind end;	      /* ENDED */
 	struct text error;
 };
@@ -54,8 +57,10 @@ struct handler {
 	struct http_headers *headers;
 	struct http_host *server;
 	struct http_loop *loop; /* NULL: nothing was to be done yet */
-	struct transfer_list waiting, ended;
+	struct transfer_list waiting, running, ended;
 	struct event *next_event; /* what waits goes on, what ended goes */
+	struct event *look_event; /* while there may be streams of HTTP/2 */
+	bool plain;		  /* no HTTP/2: not offered, or given up */
 	struct http_request *spares[SPARES];
 	size_t spare_count;
 	int transfers;
@@ -82,7 +87,8 @@ take_request(struct handler *handler)
 {
 	if (handler->spare_count > 0)
 		return handler->spares[--handler->spare_count];
-	return http_request_new(&handler->host, handler->config);
+	return http_request_new(&handler->host, handler->config,
+	    http_host_url(handler->server), handler->loop);
 }
 
 static void
@@ -151,6 +157,58 @@ was_refused(const struct http_request *request, CURLcode code)
 	return request->refused[0] != '\0' && code == CURLE_COULDNT_CONNECT;
 }
 
+/*
+ * What is known of HTTP/2 in libcurl before 8.0: where the server answers
+ * before it has read the request it may forget that bytes of the answer are in
+ * its own buffers, and waits for more from the socket; or it sends on, finds
+ * the stream closed, and drops the answer. So those that stand still are made
+ * to read, and for an answer that was lost the request is sent anew, with the
+ * same Idempotency-Key, and HTTP/1.1 is spoken from then on.
+ */
+static void
+look_soon(struct handler *handler)
+{
+	struct timeval after = {.tv_usec = LOOK_MS * 1000};
+
+	if (!handler->plain && !evtimer_pending(handler->look_event, NULL))
+		event_add(handler->look_event, &after);
+}
+
+static void
+on_look_event(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd, (void)what;
+	struct handler *handler = argument;
+	struct transfer *transfer;
+	struct busy busy = busy_enter("looking for http transfers");
+
+	TAILQ_FOREACH(transfer, &handler->running, link)
+	{
+		int64_t moved = http_request_moved(transfer->request);
+
+		if (moved == transfer->moved)
+			http_loop_nudge(handler->loop, transfer->request->easy);
+		transfer->moved = moved;
+	}
+	if (!TAILQ_EMPTY(&handler->running))
+		look_soon(handler);
+	busy_leave(busy);
+}
+
+static void
+send_again(struct transfer *transfer)
+{
+	struct handler *handler = transfer->handler;
+
+	if (!handler->plain)
+		log_info("%s answers over HTTP/2 before it has read requests, "
+			 "and an answer was lost: HTTP/1.1 from now on",
+		    http_host_name(handler->server));
+	handler->plain = true;
+	http_request_again(transfer->request);
+	http_loop_start(handler->loop, transfer->request->easy);
+}
+
 static struct outcome
 judge(struct transfer *transfer, CURLcode code, struct text *text)
 {
@@ -205,6 +263,11 @@ on_transfer_ended(CURL *easy, CURLcode code, void *argument)
 
 	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
 	transfer = checked(private);
+	if (http_request_was_lost(transfer->request, code)) {
+		send_again(transfer);
+		return;
+	}
+	TAILQ_REMOVE(&handler->running, transfer, link);
 	outcome = judge(transfer, code, &text);
 	if (code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT)
 		http_host_doubt(handler->server);
@@ -246,17 +309,19 @@ start_transfer(struct transfer *transfer)
 {
 	struct handler *handler = transfer->handler;
 
-	transfer->state = TRANSFER_RUNNING;
-	transfer->request = take_request(handler);
-	http_request_fill(transfer->request, transfer->task,
-	    handler->host.config->cluster, handler->headers,
-	    http_host_entry(handler->server));
-	(void)curl_easy_setopt(
-	    transfer->request->easy, CURLOPT_PRIVATE, transfer);
 	if (handler->loop == NULL)
 		handler->loop = http_loop_new(
 		    handler->host.base, on_transfer_ended, handler);
+	transfer->state = TRANSFER_RUNNING;
+	TAILQ_INSERT_TAIL(&handler->running, transfer, link);
+	transfer->request = take_request(handler);
+	http_request_fill(transfer->request, transfer->task,
+	    handler->host.config->cluster, handler->headers,
+	    http_host_entry(handler->server), handler->plain);
+	(void)curl_easy_setopt(
+	    transfer->request->easy, CURLOPT_PRIVATE, transfer);
 	http_loop_start(handler->loop, transfer->request->easy);
+	look_soon(handler);
 }
 
 static void
@@ -348,6 +413,7 @@ http_cancel(struct handler *handler, struct task *task,
 		const char *stage = stage_of(transfer);
 
 		http_loop_stop(handler->loop, transfer->request->easy);
+		TAILQ_REMOVE(&handler->running, transfer, link);
 		end(transfer, OUTCOME_CANCELLED, stage);
 	}
 }
@@ -356,9 +422,6 @@ static struct handler *
 http_open(const struct handler_host *host, const struct handler_config *config)
 {
 	struct handler *handler = calloc(1, sizeof(*handler));
-	int64_t lookup_ms = config->connect_timeout_ms > 0
-				? config->connect_timeout_ms
-				: HTTP_CONNECT_MS;
 	struct error error;
 
 	if (handler == NULL ||
@@ -367,12 +430,15 @@ http_open(const struct handler_host *host, const struct handler_config *config)
 	handler->host = *host;
 	handler->config = config;
 	handler->headers = http_headers_new(config);
-	handler->server = http_host_new(
-	    host->base, config->url, lookup_ms, on_server_found, handler);
+	handler->server = http_host_new(host->base, config->url,
+	    http_connect_ms(config), on_server_found, handler);
+	handler->plain = strncmp(config->url, "https:", 6) != 0;
 	TAILQ_INIT(&handler->waiting);
+	TAILQ_INIT(&handler->running);
 	TAILQ_INIT(&handler->ended);
 	handler->next_event = evtimer_new(host->base, on_next_event, handler);
-	if (handler->next_event == NULL)
+	handler->look_event = evtimer_new(host->base, on_look_event, handler);
+	if (handler->next_event == NULL || handler->look_event == NULL)
 		abort();
 	/* So that a reload takes what the files hold now. What fails is tried
 	 * again, and told, with the first task. */
@@ -390,6 +456,7 @@ http_close(struct handler *handler)
 	(void)http_host_free(handler->server);
 	(void)http_headers_free(handler->headers);
 	event_free(handler->next_event);
+	event_free(handler->look_event);
 	free(handler);
 	curl_global_cleanup();
 }

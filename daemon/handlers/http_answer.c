@@ -4,6 +4,8 @@
 
 #include "daemon/handlers/output.h"
 
+enum { AT_ONCE_MS = 100 }; /* a server that says "now" is not asked in a loop */
+
 long
 http_answer_status(const struct http_answer *answer)
 {
@@ -89,11 +91,19 @@ is_whole(const struct http_answer *answer, CURLcode code)
 	if (code == CURLE_OK)
 		return true;
 	if (code != CURLE_HTTP2_STREAM && code != CURLE_SEND_ERROR &&
-	    code != CURLE_RECV_ERROR)
+	    code != CURLE_RECV_ERROR && code != CURLE_PARTIAL_FILE)
 		return false;
 	(void)curl_easy_getinfo(
 	    answer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	return length >= 0 && (size_t)length == answer->body_bytes;
+}
+
+bool
+http_answer_is_enough(const struct http_answer *answer, CURLcode code)
+{
+	long status = http_answer_status(answer);
+
+	return status >= 300 || (is_success(status) && is_whole(answer, code));
 }
 
 /* "status 500: what the body says" */
@@ -117,21 +127,36 @@ describe_status(const struct http_answer *answer, long status,
 	    headers, answer->body.data, answer->body.length, text);
 }
 
+/* What Retry-After says; -1: nothing that can be understood. libcurl gives 0
+ * for that, too, and for a date that has passed. */
+static int64_t
+wished_ms(const struct http_answer *answer)
+{
+	struct curl_header *header;
+	curl_off_t after_s = 0;
+	const char *text;
+
+	if (curl_easy_header(answer->easy, "Retry-After", 0, CURLH_HEADER, -1,
+		&header) != CURLHE_OK)
+		return -1;
+	(void)curl_easy_getinfo(answer->easy, CURLINFO_RETRY_AFTER, &after_s);
+	if (after_s > 0)
+		return after_s > INT32_MAX ? INT32_MAX : after_s * 1000;
+	text = header->value;
+	if (text[strspn(text, "0")] != '\0' && curl_getdate(text, NULL) < 0)
+		return -1;
+	return AT_ONCE_MS;
+}
+
 static void
 judge_status(const struct http_answer *answer, long status,
     const struct http_headers *headers, struct text *text,
     struct outcome *outcome)
 {
-	curl_off_t after_s = 0;
-
 	describe_status(answer, status, headers, text);
 	if (status == 429 || status == 503) {
 		outcome->kind = OUTCOME_TRY_LATER;
-		(void)curl_easy_getinfo(
-		    answer->easy, CURLINFO_RETRY_AFTER, &after_s);
-		if (after_s > 0)
-			outcome->after_ms =
-			    after_s > INT32_MAX ? INT32_MAX : after_s * 1000;
+		outcome->after_ms = wished_ms(answer);
 	} else if (status >= 500 || status < 300) {
 		outcome->kind = OUTCOME_FAILED;
 	} else {

@@ -32,6 +32,10 @@ void http_answer_free(struct http_answer *answer);
 /* The status; 0: none came. */
 long http_answer_status(const struct http_answer *answer);
 
+/* Whether a transfer that ended with `code` has brought what the task's end
+ * follows from. */
+bool http_answer_is_enough(const struct http_answer *answer, CURLcode code);
+
 /*
  * How the task ended. `broken` is what libcurl says of a transfer that failed
  * (`code`), and may be empty. Result and error point into `answer` and

@@ -1,6 +1,5 @@
 #include "daemon/handlers/http_host.h"
 
-#include <curl/curl.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@ enum { FRESH_MS = 60000 };
 
 struct http_host {
 	struct event_base *base;
+	CURLU *url;
 	char *name, *port;
 	int64_t limit_ms;
 	http_host_found_cb *on_found;
@@ -70,15 +70,15 @@ on_resolved(const char *const *addresses, size_t count, const char *reason,
 static void
 split_url(struct http_host *host, const char *url)
 {
-	CURLU *parts = curl_url();
 	char *name = NULL, *port = NULL;
 
-	if (parts == NULL)
+	host->url = curl_url();
+	if (host->url == NULL)
 		abort();
-	if (curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK) {
-		(void)curl_url_get(parts, CURLUPART_HOST, &name, 0);
+	if (curl_url_set(host->url, CURLUPART_URL, url, 0) == CURLUE_OK) {
+		(void)curl_url_get(host->url, CURLUPART_HOST, &name, 0);
 		(void)curl_url_get(
-		    parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+		    host->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
 	}
 	host->name = strdup(name != NULL ? name : "");
 	host->port = strdup(port != NULL ? port : "");
@@ -86,7 +86,6 @@ split_url(struct http_host *host, const char *url)
 		abort();
 	curl_free(name);
 	curl_free(port);
-	curl_url_cleanup(parts);
 }
 
 struct http_host *
@@ -116,6 +115,7 @@ http_host_free(struct http_host *host)
 	(void)resolve_cancel(host->resolve);
 	event_free(host->timer);
 	text_free(&host->entry);
+	curl_url_cleanup(host->url);
 	free(host->name);
 	free(host->port);
 	free(host);
@@ -126,6 +126,12 @@ const char *
 http_host_name(const struct http_host *host)
 {
 	return host->name;
+}
+
+CURLU *
+http_host_url(const struct http_host *host)
+{
+	return host->url;
 }
 
 /* One of IPv6 stands in brackets, and libcurl refuses what it cannot read. */

@@ -5,6 +5,7 @@
 #ifndef DAEMON_HANDLERS_HTTP_HOST_H
 #define DAEMON_HANDLERS_HTTP_HOST_H
 
+#include <curl/curl.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,9 @@ struct http_host *http_host_free(struct http_host *host); /* NULL ok */
 
 /* As it stands in the URL, without the port. */
 const char *http_host_name(const struct http_host *host);
+
+/* For CURLOPT_CURLU, so that it is taken apart once: the host's. */
+CURLU *http_host_url(const struct http_host *host);
 
 /* Whether the addresses are known and fresh, or none are needed. */
 bool http_host_is_known(const struct http_host *host);

@@ -2,9 +2,11 @@
 
 #include <event2/event.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/busy.h"
 #include "common/log.h"
+#include "daemon/handlers/http_watch.h"
 
 enum {
 	IDLE_CONNECTIONS = 256, /* kept at most */
@@ -14,6 +16,7 @@ enum {
 struct http_loop {
 	struct event_base *base;
 	CURLM *multi;
+	struct http_watches *watches;
 	struct event *timer;
 	http_loop_ended_cb *on_ended;
 	void *argument;
@@ -61,15 +64,10 @@ act(struct http_loop *loop, curl_socket_t socket, int what)
 }
 
 static void
-on_socket_event(evutil_socket_t fd, short what, void *argument)
+on_ready(int fd, bool in, bool out, void *argument)
 {
-	int flags = 0;
-
-	if ((what & EV_READ) != 0)
-		flags |= CURL_CSELECT_IN;
-	if ((what & EV_WRITE) != 0)
-		flags |= CURL_CSELECT_OUT;
-	act(argument, fd, flags);
+	act(argument, fd,
+	    (in ? CURL_CSELECT_IN : 0) | (out ? CURL_CSELECT_OUT : 0));
 }
 
 static void
@@ -105,39 +103,40 @@ on_socket(CURL *easy, curl_socket_t socket, int what, void *argument,
     void *socket_argument)
 {
 	struct http_loop *loop = argument;
-	struct event *event = socket_argument;
-	short flags = EV_PERSIST;
 
-	(void)easy;
-	if (event != NULL)
-		event_free(event);
-	event = NULL;
-	if ((what & CURL_POLL_IN) != 0)
-		flags |= EV_READ;
-	if ((what & CURL_POLL_OUT) != 0)
-		flags |= EV_WRITE;
-	if (flags != EV_PERSIST) {
-		event =
-		    event_new(loop->base, socket, flags, on_socket_event, loop);
-		if (event == NULL || event_add(event, NULL) < 0)
-			abort();
-	}
-	(void)curl_multi_assign(loop->multi, socket, event);
+	(void)easy, (void)socket_argument;
+	if (what == CURL_POLL_REMOVE)
+		what = CURL_POLL_NONE;
+	http_watches_want(loop->watches, socket, (what & CURL_POLL_IN) != 0,
+	    (what & CURL_POLL_OUT) != 0);
 	return 0;
+}
+
+static int
+on_close(void *argument, curl_socket_t socket)
+{
+	struct http_loop *loop = argument;
+
+	http_watches_closing(loop->watches, socket);
+	return close(socket);
+}
+
+void
+http_loop_opened(struct http_loop *loop, curl_socket_t socket)
+{
+	http_watches_opened(loop->watches, socket);
 }
 
 static int
 on_timer_wish(CURLM *multi, long ms, void *argument)
 {
 	struct http_loop *loop = argument;
-	struct timeval after = {
-	    .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
 	(void)multi;
 	if (ms < 0)
 		event_del(loop->timer);
 	else
-		event_add(loop->timer, &after);
+		arm(loop, ms);
 	return 0;
 }
 
@@ -167,6 +166,7 @@ http_loop_new(
 	loop->base = base;
 	loop->on_ended = on_ended;
 	loop->argument = argument;
+	loop->watches = http_watches_new(base, on_ready, loop);
 	loop->timer = evtimer_new(base, on_timer, loop);
 	loop->multi = curl_multi_init();
 	if (loop->timer == NULL || loop->multi == NULL)
@@ -180,16 +180,39 @@ http_loop_free(struct http_loop *loop)
 {
 	if (loop == NULL)
 		return NULL;
-	must(curl_multi_cleanup(loop->multi)); /* frees the sockets' events */
+	must(curl_multi_cleanup(loop->multi)); /* closes the sockets */
+	(void)http_watches_free(loop->watches);
 	event_free(loop->timer);
 	free(loop);
 	return NULL;
 }
 
 void
+http_loop_prepare(struct http_loop *loop, CURL *easy)
+{
+	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, loop);
+}
+
+void
 http_loop_start(struct http_loop *loop, CURL *easy)
 {
 	must(curl_multi_add_handle(loop->multi, easy));
+}
+
+/* The end of a pause is what makes libcurl read though the socket says nothing,
+ * and only the next transfer of the connection. What comes of it is reported
+ * from the timer. */
+void
+http_loop_nudge(struct http_loop *loop, CURL *easy)
+{
+	int running;
+
+	(void)curl_easy_pause(easy, CURLPAUSE_SEND);
+	(void)curl_easy_pause(easy, CURLPAUSE_SEND_CONT);
+	must(curl_multi_socket_action(
+	    loop->multi, CURL_SOCKET_TIMEOUT, 0, &running));
+	arm(loop, 0);
 }
 
 void

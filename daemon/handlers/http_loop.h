@@ -19,7 +19,14 @@ struct http_loop *http_loop_new(
 /* No transfer may be left. NULL ok; returns NULL. */
 struct http_loop *http_loop_free(struct http_loop *loop);
 
+/* Once, before a handle is started: it must be started on this loop only. */
+void http_loop_prepare(struct http_loop *loop, CURL *easy);
+/* CURLOPT_OPENSOCKETFUNCTION has made a socket. */
+void http_loop_opened(struct http_loop *loop, curl_socket_t socket);
+
 void http_loop_start(struct http_loop *loop, CURL *easy);
+/* Has it read what libcurl may hold of it already. */
+void http_loop_nudge(struct http_loop *loop, CURL *easy);
 /* Ends it at once; on_ended does not come for it. */
 void http_loop_stop(struct http_loop *loop, CURL *easy);
 

@@ -4,9 +4,17 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "common/http_connect.h"
+#include "daemon/handlers/http_loop.h"
 
 #define USER_AGENT "musterd"
+
+enum {
+	TRACE_BYTES = 16,
+	SPAN_BYTES = 8,
+	RANDOM_BYTES = 240, /* up to 256 come whole (getrandom(2)) */
+};
 
 /* The one place where a connection begins: by the address that is connected
  * to, so it does not matter what a name stood for before or after. */
@@ -14,6 +22,7 @@ static curl_socket_t
 open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct http_request *request = argument;
+	int fd;
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		return CURL_SOCKET_BAD;
@@ -22,9 +31,12 @@ open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 		http_address_format(&address->addr, request->refused);
 		return CURL_SOCKET_BAD;
 	}
-	return socket(address->family,
+	fd = socket(address->family,
 	    address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	    address->protocol);
+	if (fd >= 0)
+		http_loop_opened(request->loop, fd);
+	return fd;
 }
 
 /* Options are refused only by a libcurl that was built without them. */
@@ -34,66 +46,25 @@ open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 			abort();                                               \
 	} while (0)
 
-/*
- * A ca_file stands in place of the system's. Those are taken from the folder
- * where there is one: a single certificate is read when it is needed, instead
- * of all of them at the first connection.
- */
 static void
-set_authorities(CURL *easy, const struct handler_config *config)
-{
-	const curl_version_info_data *version =
-	    curl_version_info(CURLVERSION_NOW);
-
-	if (config->ca_file != NULL) {
-		MUST(curl_easy_setopt(easy, CURLOPT_CAINFO, config->ca_file));
-		MUST(curl_easy_setopt(easy, CURLOPT_CAPATH, NULL));
-	} else if (version->capath != NULL &&
-		   access(version->capath, R_OK | X_OK) == 0) {
-		MUST(curl_easy_setopt(easy, CURLOPT_CAINFO, NULL));
-	}
-}
-
-static void
-set_limits(CURL *easy, const struct handler_config *config)
-{
-	int64_t connect_ms = config->connect_timeout_ms > 0
-				 ? config->connect_timeout_ms
-				 : HTTP_CONNECT_MS;
-	bool tls = strncmp(config->url, "https:", 6) == 0;
-
-	MUST(curl_easy_setopt(
-	    easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms));
-	MUST(curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https"));
-	MUST(curl_easy_setopt(easy, CURLOPT_PROXY, ""));
-	MUST(curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L));
-	MUST(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
-	MUST(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
-	MUST(curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L));
-	/* A server that speaks HTTP/2 gets one connection, not as many as
-	 * there are tasks at the start. */
-	MUST(curl_easy_setopt(easy, CURLOPT_PIPEWAIT, tls ? 1L : 0L));
-}
-
-static void
-set_up(struct http_request *request, const struct handler_config *config)
+set_up(struct http_request *request, const struct handler_config *config,
+    CURLU *url)
 {
 	CURL *easy = request->easy;
 
-	MUST(curl_easy_setopt(easy, CURLOPT_URL, config->url));
+	MUST(curl_easy_setopt(easy, CURLOPT_CURLU, url));
 	MUST(curl_easy_setopt(easy, CURLOPT_POST, 1L));
 	MUST(curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT));
 	MUST(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->detail));
 	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket));
 	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, request));
 	MUST(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->lines));
-	set_limits(easy, config);
-	set_authorities(easy, config);
+	http_connect_setup(easy, config);
 }
 
 struct http_request *
-http_request_new(
-    const struct handler_host *host, const struct handler_config *config)
+http_request_new(const struct handler_host *host,
+    const struct handler_config *config, CURLU *url, struct http_loop *loop)
 {
 	struct http_request *request = calloc(1, sizeof(*request));
 
@@ -105,7 +76,9 @@ http_request_new(
 	request->allow_private = config->allow_private > 0;
 	http_answer_attach(&request->answer, request->easy,
 	    (size_t)host->config->max_result_bytes);
-	set_up(request, config);
+	set_up(request, config, url);
+	request->loop = loop;
+	http_loop_prepare(loop, request->easy);
 	return request;
 }
 
@@ -121,14 +94,31 @@ http_request_free(struct http_request *request)
 	return NULL;
 }
 
+/* Drawn for many requests at once. */
 static void
-add_hex(struct text *text, const unsigned char *bytes, size_t count)
+draw(unsigned char *bytes, size_t count)
+{
+	static unsigned char drawn[RANDOM_BYTES];
+	static size_t left;
+
+	if (left < count) {
+		if (getrandom(drawn, sizeof(drawn), 0) !=
+		    (ssize_t)sizeof(drawn))
+			abort();
+		left = sizeof(drawn);
+	}
+	left -= count;
+	memcpy(bytes, drawn + left, count);
+}
+
+static void
+write_hex(char *hex, const unsigned char *bytes, size_t count)
 {
 	static const char digits[] = "0123456789abcdef";
 
 	for (size_t i = 0; i < count; i++) {
-		text_add_char(text, digits[bytes[i] >> 4]);
-		text_add_char(text, digits[bytes[i] & 15]);
+		hex[2 * i] = digits[bytes[i] >> 4];
+		hex[2 * i + 1] = digits[bytes[i] & 15];
 	}
 }
 
@@ -136,19 +126,18 @@ add_hex(struct text *text, const unsigned char *bytes, size_t count)
 static void
 add_trace(struct http_request *request, struct text *head)
 {
-	unsigned char bytes[24];
-	size_t start;
+	unsigned char bytes[TRACE_BYTES + SPAN_BYTES];
+	char span[2 * SPAN_BYTES];
 
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		abort();
+	draw(bytes, sizeof(bytes));
 	bytes[0] |= 1; /* all zeros would say "none" */
-	bytes[16] |= 1;
+	bytes[TRACE_BYTES] |= 1;
+	write_hex(request->trace_id, bytes, TRACE_BYTES);
+	write_hex(span, bytes + TRACE_BYTES, SPAN_BYTES);
 	text_add_string(head, "traceparent: 00-");
-	start = head->length;
-	add_hex(head, bytes, 16);
-	memcpy(request->trace_id, head->data + start, 32);
+	text_add(head, request->trace_id, 2 * TRACE_BYTES);
 	text_add_char(head, '-');
-	add_hex(head, bytes + 16, 8);
+	text_add(head, span, sizeof(span));
 	text_add_string(head, "-01");
 }
 
@@ -229,9 +218,19 @@ write_body(struct http_request *request, const struct task *task)
 	    request->easy, CURLOPT_POSTFIELDS, text_string(body)));
 }
 
+static void
+set_version(struct http_request *request, bool plain)
+{
+	request->plain = plain;
+	MUST(curl_easy_setopt(request->easy, CURLOPT_HTTP_VERSION,
+	    plain ? (long)CURL_HTTP_VERSION_1_1
+		  : (long)CURL_HTTP_VERSION_2TLS));
+}
+
 void
 http_request_fill(struct http_request *request, const struct task *task,
-    const char *cluster, const struct http_headers *headers, const char *entry)
+    const char *cluster, const struct http_headers *headers, const char *entry,
+    bool plain)
 {
 	struct curl_slist *addresses = NULL;
 
@@ -245,6 +244,37 @@ http_request_fill(struct http_request *request, const struct task *task,
 		addresses = &request->entry_line;
 	}
 	MUST(curl_easy_setopt(request->easy, CURLOPT_RESOLVE, addresses));
+	set_version(request, plain);
+}
+
+void
+http_request_again(struct http_request *request)
+{
+	http_answer_clear(&request->answer);
+	request->refused[0] = '\0';
+	request->detail[0] = '\0';
+	set_version(request, true);
+}
+
+int64_t
+http_request_moved(const struct http_request *request)
+{
+	curl_off_t sent = 0;
+
+	(void)curl_easy_getinfo(request->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	return sent + (int64_t)request->answer.header_bytes +
+	       (int64_t)request->answer.body_bytes;
+}
+
+/* A server that resets a stream, or goes away, is quoted in `detail`. */
+bool
+http_request_was_lost(const struct http_request *request, CURLcode code)
+{
+	if (request->plain || request->detail[0] != '\0' ||
+	    http_answer_is_enough(&request->answer, code))
+		return false;
+	return code == CURLE_HTTP2_STREAM || code == CURLE_HTTP2 ||
+	       code == CURLE_PARTIAL_FILE;
 }
 
 void

@@ -14,6 +14,7 @@
 
 #include "common/busy.h"
 #include "common/log.h"
+#include "common/plugin_load.h"
 #include "daemon/handlers/plugin_parts.h"
 
 enum { LOAD_AGAIN_MS = 1000 };

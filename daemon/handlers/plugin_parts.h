@@ -4,7 +4,6 @@
  * plugin.c          jobs, on the loop: who may run, cancel, what came of it
  * plugin_threads.c  the threads of one handler, and the way back to the loop
  * plugin_calls.c    what a plugin's function may call
- * plugin_load.c     from a file to a function
  */
 #ifndef DAEMON_HANDLERS_PLUGIN_PARTS_H
 #define DAEMON_HANDLERS_PLUGIN_PARTS_H
@@ -111,8 +110,5 @@ int plugin_threads_cancel_fd(struct plugin_job *job);
 
 /* plugin_calls.c */
 extern const struct muster_calls plugin_calls;
-
-/* plugin_load.c: NULL with a sentence in `error`. */
-muster_run *plugin_load(const char *path, struct text *error);
 
 #endif

@@ -8,7 +8,7 @@ from support import processes
 from support.pool import Pool
 from support.supervisor import Supervisor
 from support.wait import wait_until
-from support.web import Web
+from support.web import Authority, Web
 
 
 class Supervisors:
@@ -85,3 +85,11 @@ def web():
     yield start
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def authority(session_folder):
+    """A private CA, and what it has signed."""
+    folder = os.path.join(session_folder, "authority")
+    os.mkdir(folder)
+    return Authority(folder)

@@ -1,9 +1,8 @@
-"""musterctl status, workers, queues, tasks, task, why, check."""
+"""musterctl status, workers, queues, tasks, task, why."""
 
 import json
 import os
 
-import pytest
 from support.daemon import ctl, write_config
 
 
@@ -149,64 +148,3 @@ def test_status_without_a_database(db, daemon, musterctl, own_postgres):
     assert "SLOT" in done.stdout
     own_postgres.start()
     one.wait_running()
-
-
-# check
-
-def check(config, *words, code=0):
-    items = json.loads(ctl("check", "--json", *words, config=config,
-                           code=code))
-    return {item["what"]: item for item in items}
-
-
-@pytest.fixture
-def config(db, redis, folder):
-    def write(**changes):
-        path = os.path.join(folder, "check.yaml")
-        write_config(path, {
-            "database": db.conninfo(), "redis": redis.url,
-            "runtime_dir": folder, "queues": {"default": {"concurrency": 1}},
-            "handlers": {"nap": {"exec": ["/bin/sleep", "1"]}}, **changes})
-        return path
-    return write
-
-
-def test_I1_check_all_is_right(config):
-    items = check(config(), "--invariants")
-    assert set(items) == {"configuration", "database", "schema", "rights",
-                          "redis", "handler", "invariants"}
-    assert all(item["ok"] for item in items.values())
-    text = ctl("check", config=config())
-    assert "wrong" not in text and "nap runs /bin/sleep" in text
-
-
-@pytest.mark.parametrize("handler, words", [
-    ({"exec": ["/nowhere/program"]}, "does not exist"),
-    ({"exec": ["/etc/passwd"]}, "is not executable"),
-    ({"exec": ["/bin"]}, "is not executable"),
-    ({"sql": "app.missing"}, "there is no function app.missing"),
-    ({"sql": "pg_catalog.now", "role": "nosuch"}, "there is no function"),
-])
-def test_check_finds_wrong_handlers(config, handler, words):
-    item = check(config(handlers={"h": handler}), code=1)["handler"]
-    assert not item["ok"] and words in item["detail"]
-
-
-def test_check_finds_servers_that_are_away(config, folder):
-    item = check(config(redis=f"unix://{folder}/none.sock"), code=75)["redis"]
-    assert not item["ok"]
-    items = check(config(database=f"host={folder} dbname=x"), code=75)
-    assert not items["database"]["ok"]
-
-
-def test_check_finds_a_lack_of_rights(db, config):
-    items = check(config(database=db.conninfo("app")), code=78)
-    assert not items["rights"]["ok"]
-
-
-def test_check_finds_violated_invariants(db, config):
-    task = db.enqueue("a")
-    db.rows("DELETE FROM muster.ready")
-    items = check(config(), "--invariants", code=1)
-    assert str(task) in items["invariants"]["detail"]
-    db.rows("DELETE FROM muster.task")

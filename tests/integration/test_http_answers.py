@@ -112,6 +112,38 @@ def test_G2_http_busy_server_is_asked_again_uncharged(
     assert f"status {status}: busy" in db.attempts(task)[0].error
 
 
+AT_ONCE = {
+    "zero": "0",
+    "date": email.utils.formatdate(time.time() - 60, usegmt=True),
+    "rfc850": "Sunday, 06-Nov-94 08:49:37 GMT",
+    "asctime": "Sun Nov  6 08:49:37 1994",
+}
+
+
+@pytest.mark.parametrize("form", AT_ONCE)
+def test_G2_http_busy_server_may_say_at_once(db, daemon, web, form):
+    """0 and a time that has passed are no wish for the backoff; it is asked
+    again soon, but not in a loop."""
+    server = web(lambda request: (503 if len(server.requests) < 6 else 200,
+                                  {"Retry-After": AT_ONCE[form]}, b""))
+    daemon(handlers={"hook": hook(server, max_attempts=1, backoff={
+        "first": "1m", "jitter": 0})})
+    assert db.wait_state(db.enqueue("hook"), limit=20).attempt == 1
+    pause = server.requests[5].at - server.requests[0].at
+    assert 0.5 <= pause < 15, pause
+
+
+@pytest.mark.parametrize("words", ["", "soon", "-5"])
+def test_G2_http_retry_after_that_means_nothing_is_not_heard(
+        db, daemon, web, words):
+    server = web(lambda request: (503 if len(server.requests) < 2 else 200,
+                                  {"Retry-After": words}, b""))
+    daemon(handlers={"hook": hook(server, max_attempts=1, backoff={
+        "first": "1500ms", "jitter": 0})})
+    assert db.wait_state(db.enqueue("hook")).attempt == 1
+    assert server.requests[1].at - server.requests[0].at > 1.2
+
+
 def test_G2_http_busy_server_without_a_time_is_asked_by_backoff(
         db, daemon, web):
     server = web(lambda request: (503 if len(server.requests) < 4 else 200,

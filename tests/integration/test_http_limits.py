@@ -1,7 +1,9 @@
 """http handlers: time limits, cancelling, and servers that do not answer."""
 
+import os
 import re
 import socket
+import threading
 import time
 
 import pytest
@@ -180,6 +182,35 @@ def test_E1_http_slow_server_holds_back_only_its_own(
     for line in host.log.find("held the event loop for"):
         held = int(re.search(r"for (\d+) ms", line.message)[1])
         assert held < 500 * patience, line
+
+
+def processor_s(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        words = file.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_E1_http_connection_closed_while_idle_keeps_nobody_busy(
+        db, daemon, web):
+    """The worker is told of it once, though no transfer uses it."""
+    closed = threading.Event()
+
+    def close(connection):
+        time.sleep(0.2)  # the answer is on its way
+        connection.shutdown(socket.SHUT_RDWR)
+        closed.set()
+
+    def respond(request):
+        threading.Thread(target=close, args=(request.socket,)).start()
+        return 200, {}, b""
+
+    host = daemon(workers=1, handlers={"hook": hook(web(respond))})
+    db.wait_state(db.enqueue("hook"))
+    assert closed.wait(5)
+    pid = host.status()["workers"][0]["pid"]
+    before = processor_s(pid)
+    time.sleep(2)
+    assert processor_s(pid) - before < 0.3
 
 
 def test_E1_http_many_at_once_do_not_hold_the_loop(

@@ -9,19 +9,11 @@ import pytest
 
 from support import build
 from support.wait import wait_until
-from support.web import Authority
 
 
 def hook(server, host="127.0.0.1", **more):
     return {"http": server.url(host), "allow_private": True,
             "backoff": {"first": "20ms", "jitter": 0}, **more}
-
-
-@pytest.fixture(scope="session")
-def authority(session_folder):
-    folder = os.path.join(session_folder, "authority")
-    os.mkdir(folder)
-    return Authority(folder)
 
 
 def shown(host, environment):
@@ -137,6 +129,31 @@ def test_G1_http2_answer_before_the_request_was_read_counts(
         "ca_file": authority.file, "max_attempts": 1, "concurrency": 1}})
     db.enqueue_many("hook", [{"text": "x" * 100000}] * 20)
     assert db.wait_done() == {"succeeded": 20}
+
+
+def test_G1_http2_early_answers_to_many_at_once_count(
+        db, daemon, nginx, authority):
+    """A hundred streams of a connection at a time, small and large, with a
+    fresh handler each time: no answer is lost or waited for in vain."""
+    port, requests = nginx
+
+    def handlers(number):
+        return {"hook": {
+            "http": f"https://localhost:{port}/early", "allow_private": True,
+            "ca_file": authority.file, "max_attempts": 1, "timeout": "20s",
+            "headers": {"X-Round": str(number)}}}
+
+    host = daemon(workers=1, queues={"default": {"concurrency": 100}},
+                  handlers=handlers(0))
+    for number in range(1, 25):
+        size = (10, 100000)[number % 2]
+        db.enqueue_many("hook", [{"text": "x" * size}] * 100)
+        assert db.wait_done(60) == {"succeeded": 100 * number}
+        host.reload(handlers=handlers(number))
+    protocols = {protocol for _, protocol in requests()}
+    assert "HTTP/2.0" in protocols
+    lost = host.log.find("an answer was lost", level="info")
+    assert ("HTTP/1.1" in protocols) == bool(lost)
 
 
 # Where it may go.

@@ -1,4 +1,4 @@
-#include "daemon/handlers/http_address.h"
+#include "common/http_address.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
 /* http: which addresses a handler may not reach unless it is allowed to. */
-#ifndef DAEMON_HANDLERS_HTTP_ADDRESS_H
-#define DAEMON_HANDLERS_HTTP_ADDRESS_H
+#ifndef COMMON_HTTP_ADDRESS_H
+#define COMMON_HTTP_ADDRESS_H
 
 #include <stdbool.h>
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
-#include <dlfcn.h>
+#include "common/plugin_load.h"
 
-#include "daemon/handlers/plugin_parts.h"
+#include <dlfcn.h>
 
 /* Never unloaded: threads may have left things of the library's behind. */
 muster_run *
