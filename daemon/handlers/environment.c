@@ -18,12 +18,14 @@ enum own {
 	OWN_INPUTS,
 	OWN_KIND,   /* the same for all tasks of a handler */
 	OWN_EVENTS, /* and for all of a worker, which has set it */
+	OWN_FD,	    /* of a process of a pool */
+	OWN_MAX_MESSAGE,
 	OWN_COUNT
 };
 
 static const char *const own_names[OWN_COUNT] = {"MUSTER_TASK", "MUSTER_FLOW",
     "MUSTER_ATTEMPT", "MUSTER_TOKEN", "MUSTER_DEADLINE", "MUSTER_INPUTS",
-    "MUSTER_KIND", "MUSTER_EVENTS"};
+    "MUSTER_KIND", "MUSTER_EVENTS", "MUSTER_FD", "MUSTER_MAX_MESSAGE"};
 
 enum { OWN_SIZE = 80 }; /* a name and two 64-bit numbers */
 
@@ -120,10 +122,11 @@ environment_new(const struct handler_config *config)
 	if (environment == NULL)
 		abort();
 	environment->strings =
-	    calloc(5 + named + OWN_COUNT + 1, sizeof(char *));
+	    calloc(6 + named + OWN_COUNT + 1, sizeof(char *));
 	if (environment->strings == NULL)
 		abort();
 	set_inherited(environment);
+	set(environment, joined("MUSTER_LOG", "json"));
 	for (size_t i = 0; i < named; i++) {
 		const char *string = config->environment[i];
 
@@ -201,14 +204,25 @@ environment_for(
 }
 
 char *const *
-environment_alone(struct environment *environment)
+environment_alone(struct environment *environment, size_t max_message)
 {
-	char *own = environment->own[0];
+	char **string = environment->strings + environment->count;
 
-	(void)snprintf(own, OWN_SIZE, "MUSTER_FD=3");
-	environment->strings[environment->count] = own;
-	environment->strings[environment->count + 1] = NULL;
+	for (int i = 0; i < 2; i++)
+		string[i] = environment->own[i];
+	(void)snprintf(string[0], OWN_SIZE, "MUSTER_FD=3");
+	(void)snprintf(
+	    string[1], OWN_SIZE, "MUSTER_MAX_MESSAGE=%zu", max_message);
+	string[2] = NULL;
 	return environment->strings;
+}
+
+bool
+environment_asks_objects(const struct environment *environment)
+{
+	const char *log = environment_value(environment, "MUSTER_LOG");
+
+	return log != NULL && strcmp(log, "json") == 0;
 }
 
 const char *

@@ -40,8 +40,8 @@ struct process_options {
 	const char *input; /* lives until the end */
 	size_t input_size, output_limit;
 	struct log_context context; /* of what it says; likewise */
-	/* In its place, asked when it says something; NULL: `context`. */
-	void (*describe)(struct log_context *ret_context, void *argument);
+	output_about_cb *describe;  /* adds to it when it says something */
+	bool logs_objects;     /* what it says may be objects, output_said.h */
 	bool logs_output;      /* standard output goes to the log, too */
 	int64_t log_window_ms; /* of OUTPUT_LINES; 0: its whole life */
 	const struct handler_config *handler; /* whose limits hold; likewise */
