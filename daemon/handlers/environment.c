@@ -18,14 +18,12 @@ enum own {
 	OWN_INPUTS,
 	OWN_KIND,   /* the same for all tasks of a handler */
 	OWN_EVENTS, /* and for all of a worker, which has set it */
-	OWN_FD,	    /* of a process of a pool */
-	OWN_MAX_MESSAGE,
 	OWN_COUNT
 };
 
 static const char *const own_names[OWN_COUNT] = {"MUSTER_TASK", "MUSTER_FLOW",
     "MUSTER_ATTEMPT", "MUSTER_TOKEN", "MUSTER_DEADLINE", "MUSTER_INPUTS",
-    "MUSTER_KIND", "MUSTER_EVENTS", "MUSTER_FD", "MUSTER_MAX_MESSAGE"};
+    "MUSTER_KIND", "MUSTER_EVENTS"};
 
 enum { OWN_SIZE = 80 }; /* a name and two 64-bit numbers */
 
@@ -215,14 +213,6 @@ environment_alone(struct environment *environment, size_t max_message)
 	    string[1], OWN_SIZE, "MUSTER_MAX_MESSAGE=%zu", max_message);
 	string[2] = NULL;
 	return environment->strings;
-}
-
-bool
-environment_asks_objects(const struct environment *environment)
-{
-	const char *log = environment_value(environment, "MUSTER_LOG");
-
-	return log != NULL && strcmp(log, "json") == 0;
 }
 
 const char *

@@ -27,7 +27,5 @@ char *const *environment_alone(
 /* The value of a variable that is the same for all tasks; NULL: not set. */
 const char *environment_value(
     const struct environment *environment, const char *name);
-/* MUSTER_LOG=json: lines of its log may be objects (output_said.h). */
-bool environment_asks_objects(const struct environment *environment);
 
 #endif

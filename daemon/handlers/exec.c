@@ -194,7 +194,6 @@ options_of(struct run *run)
 		.attempt = task->attempt,
 		.kind = task->kind,
 		.queue = task->queue},
-	    .logs_objects = environment_asks_objects(run->handler->environment),
 	    .handler = run->handler->config,
 	    .on_end = on_end,
 	    .argument = run,

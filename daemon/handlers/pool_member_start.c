@@ -61,7 +61,6 @@ start_process(struct pool_member *member, int socket,
 	    .handler = &pool->numbers,
 	    .describe = member_describe,
 	    .logs_output = true,
-	    .logs_objects = environment_asks_objects(pool->environment),
 	    .log_window_ms = LOG_WINDOW_MS,
 	    .on_end = member_on_end,
 	    .argument = member};

@@ -438,7 +438,7 @@ process_new(const struct process_options *options, const struct spawn *spawn,
 		abort();
 	process->magic = MAGIC;
 	process->options = *options;
-	process->lines.reads_objects = options->logs_objects;
+	process->lines.reads_objects = true;
 	process->lines.about = options->describe;
 	process->lines.argument = options->argument;
 	process->input.fd = process->output.fd = -1;

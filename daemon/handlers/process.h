@@ -41,9 +41,8 @@ struct process_options {
 	size_t input_size, output_limit;
 	struct log_context context; /* of what it says; likewise */
 	output_about_cb *describe;  /* adds to it when it says something */
-	bool logs_objects;     /* what it says may be objects, output_said.h */
-	bool logs_output;      /* standard output goes to the log, too */
-	int64_t log_window_ms; /* of OUTPUT_LINES; 0: its whole life */
+	bool logs_output;	    /* standard output goes to the log, too */
+	int64_t log_window_ms;	    /* of OUTPUT_LINES; 0: its whole life */
 	const struct handler_config *handler; /* whose limits hold; likewise */
 	process_end_cb *on_end;
 	void *argument;

@@ -35,10 +35,26 @@ export interface Context<Payload = any> {
   progress(fraction: number, note?: string): void;
   /** Hands out a piece of the result as it comes. */
   chunk(data: unknown): void;
-  /** Writes a line to the log that names the task. */
+  /** Writes a line to the log that names the task; fields go into the journal
+   * as HANDLER_…. */
   log(message: unknown,
-    level?: 'error' | 'warning' | 'notice' | 'info' | 'debug'): void;
+    level?: 'error' | 'warning' | 'notice' | 'info' | 'debug',
+    fields?: Record<string, unknown>): void;
+  /** As the global console, but each call is a line that names the task. */
+  readonly console: Console;
 }
+
+/** What of the global console writes lines. */
+export interface Console {
+  error(...words: unknown[]): void;
+  warn(...words: unknown[]): void;
+  info(...words: unknown[]): void;
+  log(...words: unknown[]): void;
+  debug(...words: unknown[]): void;
+}
+
+/** For lines that no task is named in, each with its level. */
+export const console: Console;
 
 export type Run<Payload = any, Result = unknown> =
   (payload: Payload, ctx: Context<Payload>) => Result | Promise<Result>;
