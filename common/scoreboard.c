@@ -15,7 +15,7 @@
 
 enum {
 	SCOREBOARD_MAGIC = 0x6d736272, /* "msbr" */
-	SCOREBOARD_VERSION = 3,
+	SCOREBOARD_VERSION = 4,
 	READ_ATTEMPTS = 64,  /* of a slot that changes under the reader */
 	PID_LIMIT = 1 << 22, /* the kernel's own */
 	BITS = 64,
@@ -34,6 +34,7 @@ struct memory {
 	uint32_t high; /* slots from here on were never used */
 	struct scoreboard_slot slots[SCOREBOARD_SLOTS];
 	struct scoreboard_group groups[SCOREBOARD_GROUPS];
+	struct scoreboard_pool pools[SCOREBOARD_POOLS];
 };
 
 struct scoreboard {
@@ -306,6 +307,12 @@ scoreboard_group_end(struct scoreboard *board, int index)
 	group_write(&board->memory->groups[index], 0, 0);
 }
 
+struct scoreboard_pool *
+scoreboard_pools(struct scoreboard *board)
+{
+	return board->memory->pools;
+}
+
 /* The reader. */
 
 int64_t
@@ -356,6 +363,12 @@ const struct histogram *
 scoreboard_lag_read(const struct scoreboard *board)
 {
 	return &board->memory->lag;
+}
+
+const struct scoreboard_pool *
+scoreboard_pools_read(const struct scoreboard *board)
+{
+	return board->memory->pools;
 }
 
 /* One attempt; false when the slot changed meanwhile or is being written. */
