@@ -35,7 +35,7 @@ def wild_handlers(bench, tasks=10000):
     bench.forget()
     handlers = {"wild": {
         "pool": PROGRAM, "processes": 2 * bench.workers, "max_attempts": 3,
-        "backoff": QUICK, "recycle": {"memory": "40M"}, "grace": "1s"}}
+        "backoff": QUICK, "recycle": {"memory": "20M"}, "grace": "1s"}}
     queues = {"wild": {"concurrency": 50 * bench.workers}}
     began = time.monotonic()
     with bench.daemon(queues, handlers, log_level="error") as daemon:

@@ -10,12 +10,14 @@ export interface Input {
 
 /** A task as its function sees it. */
 export interface Context<Payload = any> {
+  /** 64 bits, and so a string; BigInt(id) if you must. */
   readonly id: string;
   readonly kind: string;
   /** 1 for the first. */
   readonly attempt: number;
   /** To be handed on to whatever must not happen twice. */
   readonly token: string;
+  /** As JSON.parse gives it: of integers beyond 2 ** 53 it loses digits. */
   readonly payload: Payload;
   /** Outcomes of the tasks it depends on, by name. */
   readonly inputs: Record<string, Input>;
@@ -111,12 +113,14 @@ export interface EnqueueManyOptions {
 }
 
 export interface EnqueueOptions extends EnqueueManyOptions {
+  /** A number beyond 2 ** 53 is refused: it is no longer the id it was. */
   dependsOn?: (string | number | bigint)[];
   dependsWhen?: 'succeeded' | 'finished' | 'failed';
   flowId?: string | number | bigint;
 }
 
-/** Enqueues a task in the client's transaction; resolves to its id. */
+/** Enqueues a task in the client's transaction; resolves to its id, in digits.
+ */
 export function enqueue(client: Client, kind: string, payload?: unknown,
   options?: EnqueueOptions): Promise<string>;
 

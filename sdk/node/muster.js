@@ -574,12 +574,21 @@ function run({ concurrency = 1, prefetch = 0, grace = 5, ...more } = {}) {
 const OPTIONS = {
   queue: ['queue', 'text'], priority: ['priority', 'int'],
   runAt: ['run_at', 'timestamptz', instant],
-  dependsOn: ['depends_on', 'bigint[]', (ids) => `{${ids.map(BigInt)}}`],
-  dependsWhen: ['depends_when', 'text'], flowId: ['flow_id', 'bigint', String],
+  dependsOn: ['depends_on', 'bigint[]', (some) => `{${some.map(identity)}}`],
+  dependsWhen: ['depends_when', 'text'],
+  flowId: ['flow_id', 'bigint', identity],
   maxAttempts: ['max_attempts', 'int'],
   timeout: ['timeout', 'interval', interval], wake: ['wake', 'boolean'],
 };
 const NOT_FOR_MANY = new Set(['dependsOn', 'dependsWhen', 'flowId']);
+
+/** Of 64 bits: a number may have lost some of them. */
+function identity(value) {
+  if (typeof value === 'number' && !Number.isSafeInteger(value)) {
+    throw new RangeError(`${value} is no whole id: ids are strings or BigInts`);
+  }
+  return String(BigInt(value));
+}
 
 function instant(value) {
   return value instanceof Date ? value.toISOString() : value;
@@ -613,7 +622,7 @@ async function enqueue(client, kind, payload = {}, options = {}) {
   const values = [kind, JSON.stringify(payload)];
   const more = named(options, false, values);
   const [id] = await ids(client, 'SELECT muster.enqueue(kind => $1::text, ' +
-    `payload => $2::jsonb${more}) AS id`, values);
+    `payload => $2::jsonb${more})::text AS id`, values);
   return id;
 }
 
@@ -626,7 +635,7 @@ async function enqueueMany(client, kind, payloads, options = {}) {
   const more = named(options, true, values);
   return ids(client, 'SELECT muster.enqueue_many(kind => $1::text, payloads ' +
     '=> ARRAY(SELECT u.p FROM jsonb_array_elements($2::jsonb) WITH ' +
-    `ORDINALITY u(p, o) ORDER BY u.o)${more}) AS id`, values);
+    `ORDINALITY u(p, o) ORDER BY u.o)${more})::text AS id`, values);
 }
 
 async function ids(client, text, values) {
