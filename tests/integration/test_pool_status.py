@@ -57,12 +57,12 @@ def test_pool_that_starts_slowly_is_shown(db, daemon, pool, folder):
 
 
 def test_pool_process_that_ends_is_shown(db, daemon, pool):
-    """Drained by its age, and in no hurry to go."""
+    """It has done enough, and is in no hurry to go."""
     host = daemon(workers=1, handlers={"job": pool.handler(
-        start="lingering", recycle={"age": "1s"}, grace="3s")})
+        start="lingering", recycle={"tasks": 1}, grace="3s")})
     db.wait_state(db.enqueue("job"))
     wait_shown(host, ending=1)
-    wait_shown(host, ending=0, crashed=0)
+    wait_shown(host, ending=0, ready=1, started=2, crashed=0)
 
 
 def test_pool_crash_of_one_that_worked_is_shown(db, daemon, pool):
