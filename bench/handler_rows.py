@@ -31,7 +31,7 @@ def below(pid):
 
 def wild_handlers(bench, tasks=10000):
     """Of 10,000 tasks each ends as it should, nothing is left behind, and the
-    workers need no more memory at the end than after a tenth."""
+    workers need no more memory at the end than after a fifth."""
     bench.forget()
     handlers = {"wild": {
         "pool": PROGRAM, "processes": 2 * bench.workers, "max_attempts": 3,
@@ -39,9 +39,9 @@ def wild_handlers(bench, tasks=10000):
     queues = {"wild": {"concurrency": 50 * bench.workers}}
     began = time.monotonic()
     with bench.daemon(queues, handlers, log_level="error") as daemon:
-        feed_wild(bench, daemon, 0, tasks // 10)
+        feed_wild(bench, daemon, 0, tasks // 5)
         before = daemon.memory_kb()["workers"]
-        feed_wild(bench, daemon, tasks // 10, tasks)
+        feed_wild(bench, daemon, tasks // 5, tasks)
         after = daemon.memory_kb()["workers"]
         took = time.monotonic() - began
         pids = [pid for worker in daemon.status()["workers"]
