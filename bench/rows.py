@@ -41,8 +41,8 @@ class Bench:
     def value(self, text):
         return self.postgres.value(text)
 
-    def daemon(self, queues, handlers):
-        return Daemon(self, queues, handlers)
+    def daemon(self, queues, handlers, **more):
+        return Daemon(self, queues, handlers, **more)
 
     def fill(self, count, queue, kind="noop", payload="{}", run_at="NULL"):
         """So many tasks, ten thousand in a transaction."""

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 
+import handler_rows
 import http_rows
 import long_rows
 import pool_rows
@@ -18,7 +19,7 @@ from servers import Postgres, Redis
 from table import Table
 
 SHORT = (rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
-         + stream_rows.STREAM)
+         + stream_rows.STREAM + handler_rows.SHORT)
 
 
 def arguments():

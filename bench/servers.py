@@ -125,7 +125,7 @@ class Redis:
 class Daemon:
     """musterd with the handlers of one measurement."""
 
-    def __init__(self, bench, queues, handlers):
+    def __init__(self, bench, queues, handlers, **more):
         self.folder = tempfile.mkdtemp(dir=bench.scratch)
         self.program = os.path.join(bench.build, "musterd")
         self.workers = bench.workers
@@ -138,6 +138,7 @@ class Daemon:
             "log_level": "warning",
             "queues": queues,
             "handlers": handlers,
+            **more,
         }
         self.process = None
 

@@ -78,28 +78,39 @@ after_value(const char *at, const char *end)
 }
 
 bool
+json_next_member(struct json_value *rest, struct json_value *ret_name,
+    struct json_value *ret_value)
+{
+	const char *end = rest->at + rest->length, *at = rest->at;
+
+	if (rest->length < 2 || (*at != '{' && *at != ','))
+		return false;
+	at = after_space(at + 1, end);
+	if (*at != '"')
+		return false;
+	ret_name->at = at + 1;
+	at = after_string(at, end);
+	ret_name->length = (size_t)(at - ret_name->at) - 1;
+	ret_value->at = after_space(after_space(at, end) + 1, end);
+	at = after_value(ret_value->at, end);
+	ret_value->length = (size_t)(at - ret_value->at);
+	*ret_value = trimmed(*ret_value);
+	*rest = (struct json_value){at, (size_t)(end - at)};
+	return true;
+}
+
+bool
 json_member(
     struct json_value object, const char *name, struct json_value *ret_value)
 {
-	const char *end = object.at + object.length, *at = object.at;
+	struct json_value rest = object, key, value;
 	size_t length = strlen(name);
 
-	if (object.length < 2 || *at != '{')
-		return false;
-	for (at = after_space(at + 1, end); at < end && *at == '"';) {
-		const char *key = at + 1, *key_end = after_string(at, end) - 1;
-		const char *value =
-		    after_space(after_space(key_end + 1, end) + 1, end);
-
-		at = after_value(value, end);
-		if ((size_t)(key_end - key) == length &&
-		    memcmp(key, name, length) == 0) {
-			*ret_value = trimmed(
-			    (struct json_value){value, (size_t)(at - value)});
+	while (json_next_member(&rest, &key, &value)) {
+		if (key.length == length && memcmp(key.at, name, length) == 0) {
+			*ret_value = value;
 			return true;
 		}
-		if (at < end)
-			at = after_space(at + 1, end);
 	}
 	return false;
 }

@@ -21,6 +21,12 @@ struct json_value {
 bool json_value_of(
     const char *bytes, size_t length, struct json_value *ret_value);
 
+/* The next member of an object: `rest` is the object at first. The name is as
+ * it is written between its quotes. False: there is none, or it is no object.
+ */
+bool json_next_member(struct json_value *rest, struct json_value *ret_name,
+    struct json_value *ret_value);
+
 /* The member of an object; the first of that name. Names with escapes in them
  * are not found. False: there is none, or it is no object. */
 bool json_member(

@@ -26,14 +26,34 @@ enum log_level {
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 /*
+ * What a handler says beside its words. It becomes the field HANDLER_<NAME>, in
+ * capitals, with _ for what is no letter or digit: so it can never be taken for
+ * one of ours. Of a message so many are kept, and LOG_FIELDS_BYTES in all.
+ */
+enum {
+	LOG_FIELDS = 16,
+	LOG_FIELDS_BYTES = 4096,
+	LOG_FIELD_NAME = 64,	/* bytes, HANDLER_ among them; */
+	LOG_FIELD_VALUE = 1024, /* the rest is cut off */
+};
+
+struct log_field {
+	const char *name, *value; /* any bytes */
+	size_t name_length, value_length;
+};
+
+/*
  * What a message is about; zero and NULL mean "not about one". Becomes the
  * fields MUSTER_TASK, MUSTER_FLOW, MUSTER_KIND, MUSTER_QUEUE, MUSTER_WORKER,
  * MUSTER_ATTEMPT, TRACE_ID. The strings must live until the call returns.
  */
+
 struct log_context {
 	int64_t task, flow;
 	int attempt;
 	const char *kind, *queue, *trace_id;
+	const struct log_field *fields;
+	size_t field_count;
 };
 
 /*

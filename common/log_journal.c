@@ -109,6 +109,7 @@ void
 log_journal_fields(const struct log_record *record, struct text *ret_datagram)
 {
 	const struct log_context *context = record->context;
+	struct log_walk walk = {0};
 
 	add_message(record, ret_datagram);
 	add_number("PRIORITY", record->level, ret_datagram);
@@ -123,4 +124,7 @@ log_journal_fields(const struct log_record *record, struct text *ret_datagram)
 	add_string("MUSTER_QUEUE", context->queue, ret_datagram);
 	add_known("MUSTER_ATTEMPT", context->attempt, ret_datagram);
 	add_string("TRACE_ID", context->trace_id, ret_datagram);
+	while (log_walk_next(&walk, context))
+		add_field(text_string(&walk.name), text_string(&walk.value),
+		    walk.value.length, ret_datagram);
 }

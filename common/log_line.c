@@ -1,4 +1,5 @@
 /* How a message looks as a line. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -84,6 +85,72 @@ log_add_context(const struct log_context *context, struct text *ret_text)
 	add_name("trace", context->trace_id, ret_text);
 }
 
+/* How many of these bytes JSON writes as two. */
+static size_t
+json_extra(const struct text *text)
+{
+	size_t extra = 0;
+
+	for (size_t i = 0; i < text->length; i++)
+		extra += strchr("\"\\\n\t", text->data[i]) != NULL;
+	return extra;
+}
+
+static void
+add_field_name(const struct log_field *field, struct text *ret_text)
+{
+	text_add_string(ret_text, "HANDLER_");
+	for (size_t i = 0; i < field->name_length; i++) {
+		char c = field->name[i];
+		bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			    (c >= '0' && c <= '9');
+
+		if (ret_text->length < LOG_FIELD_NAME)
+			text_add_char(ret_text, fine ? (char)toupper(c) : '_');
+	}
+}
+
+bool
+log_walk_next(struct log_walk *walk, const struct log_context *context)
+{
+	text_clear(&walk->name);
+	text_clear(&walk->value);
+	if (walk->at < context->field_count && walk->at < LOG_FIELDS) {
+		const struct log_field *field = &context->fields[walk->at++];
+
+		add_field_name(field, &walk->name);
+		log_add_message(field->value, field->value_length, true,
+		    LOG_FIELD_VALUE, &walk->value);
+		walk->used += walk->name.length + walk->value.length +
+			      json_extra(&walk->value);
+		if (walk->used <= LOG_FIELDS_BYTES)
+			return true;
+	}
+	text_free(&walk->name);
+	text_free(&walk->value);
+	return false;
+}
+
+/* The message's own room in a line. */
+static size_t
+message_limit(const struct log_context *context)
+{
+	size_t limit = LOG_LINE_LIMIT - BESIDE;
+
+	return context->field_count > 0 ? limit - LOG_FIELDS_BYTES : limit;
+}
+
+static void
+add_fields(const struct log_context *context, struct text *ret_line)
+{
+	struct log_walk walk = {0};
+
+	while (log_walk_next(&walk, context)) {
+		text_addf(ret_line, " %s=", text_string(&walk.name));
+		text_add_escaped(ret_line, walk.value.data, walk.value.length);
+	}
+}
+
 void
 log_line_text(const struct log_record *record, struct text *ret_line)
 {
@@ -94,20 +161,10 @@ log_line_text(const struct log_record *record, struct text *ret_line)
 		text_addf(ret_line, "[%d]", record->worker);
 	text_add_char(ret_line, ' ');
 	log_add_message(record->message, record->length, false,
-	    LOG_LINE_LIMIT - BESIDE, ret_line);
+	    message_limit(record->context), ret_line);
 	log_add_context(record->context, ret_line);
+	add_fields(record->context, ret_line);
 	text_add_char(ret_line, '\n');
-}
-
-/* How many of these bytes JSON writes as two. */
-static size_t
-json_extra(const struct text *text)
-{
-	size_t extra = 0;
-
-	for (size_t i = 0; i < text->length; i++)
-		extra += strchr("\"\\\n\t", text->data[i]) != NULL;
-	return extra;
 }
 
 static void
@@ -132,6 +189,16 @@ add_json_name(const char *key, const char *value, struct text *ret_line)
 		add_json_text(key, value, strlen(value), NAME_LIMIT, ret_line);
 }
 
+static void
+add_json_fields(const struct log_context *context, struct text *ret_line)
+{
+	struct log_walk walk = {0};
+
+	while (log_walk_next(&walk, context))
+		add_json_text(text_string(&walk.name), walk.value.data,
+		    walk.value.length, LOG_FIELD_VALUE, ret_line);
+}
+
 /* Ids are strings: many readers' numbers are doubles. */
 static void
 add_json_id(const char *key, int64_t value, struct text *ret_line)
@@ -152,7 +219,7 @@ log_line_json(const struct log_record *record, struct text *ret_line)
 	if (record->worker >= 0)
 		text_addf(ret_line, ",\"worker\":%d", record->worker);
 	add_json_text("message", record->message, record->length,
-	    LOG_LINE_LIMIT - BESIDE, ret_line);
+	    message_limit(context), ret_line);
 	add_json_id("task", context->task, ret_line);
 	add_json_id("flow", context->flow, ret_line);
 	add_json_name("kind", context->kind, ret_line);
@@ -161,5 +228,6 @@ log_line_json(const struct log_record *record, struct text *ret_line)
 		text_addf(ret_line, ",\"attempt\":%d", context->attempt);
 	add_json_name("trace_id", context->trace_id, ret_line);
 	add_json_name("message_id", record->kind_id, ret_line);
+	add_json_fields(context, ret_line);
 	text_add_string(ret_line, "}\n");
 }

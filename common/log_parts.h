@@ -29,6 +29,16 @@ struct log_record {
 	size_t length;
 };
 
+/* A handler's fields one after another, as far as there is room for them. */
+struct log_walk {
+	size_t at, used;   /* zeroed at first */
+	struct text name;  /* as the journal has it */
+	struct text value; /* escaped, but for line feeds and tabs */
+};
+
+/* False: there is no other, and the walk has let go of its memory. */
+bool log_walk_next(struct log_walk *walk, const struct log_context *context);
+
 /* One line each, with its line feed. */
 void log_line_text(const struct log_record *record, struct text *ret_line);
 void log_line_json(const struct log_record *record, struct text *ret_line);

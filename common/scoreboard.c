@@ -36,6 +36,7 @@ struct memory {
 	uint32_t high; /* slots from here on were never used */
 	struct scoreboard_slot slots[SCOREBOARD_SLOTS];
 	struct scoreboard_group groups[SCOREBOARD_GROUPS];
+	struct scoreboard_pool pools[SCOREBOARD_POOLS];
 };
 
 struct scoreboard {
@@ -316,6 +317,12 @@ scoreboard_group_end(struct scoreboard *board, int index)
 	group_write(&board->memory->groups[index], 0, 0);
 }
 
+struct scoreboard_pool *
+scoreboard_pools(struct scoreboard *board)
+{
+	return board->memory->pools;
+}
+
 /* The reader. */
 
 int64_t
@@ -378,6 +385,12 @@ const struct histogram *
 scoreboard_lag_read(const struct scoreboard *board)
 {
 	return &board->memory->lag;
+}
+
+const struct scoreboard_pool *
+scoreboard_pools_read(const struct scoreboard *board)
+{
+	return board->memory->pools;
 }
 
 /* One attempt; false when the slot changed meanwhile or is being written. */

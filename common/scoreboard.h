@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "common/histogram.h"
+#include "common/scoreboard_pool.h"
 
 enum {
 	SCOREBOARD_SLOTS = 8192,   /* running tasks of a worker, at most */
@@ -102,6 +103,8 @@ void scoreboard_task_end(struct scoreboard *board, int slot);
 int scoreboard_group_begin(
     struct scoreboard *board, pid_t group, uint64_t group_start);
 void scoreboard_group_end(struct scoreboard *board, int index);
+/* SCOREBOARD_POOLS places; see scoreboard_pool.h. */
+struct scoreboard_pool *scoreboard_pools(struct scoreboard *board);
 
 /* Reader's side (the supervisor). */
 int64_t scoreboard_tick_us(const struct scoreboard *board); /* monotonic */
@@ -114,6 +117,8 @@ enum scoreboard_state scoreboard_state(const struct scoreboard *board);
 uint64_t scoreboard_counter(
     const struct scoreboard *board, enum scoreboard_counter which);
 const struct histogram *scoreboard_lag_read(const struct scoreboard *board);
+const struct scoreboard_pool *scoreboard_pools_read(
+    const struct scoreboard *board);
 /*
  * Copies a slot that is in use and whole; false otherwise. A slot torn by a
  * crash is reported through `ret_torn` (then the started set is not known).

@@ -11,9 +11,9 @@
 
 enum { ANSWER_LIMIT_MS = 5000, RUNNING_SHOWN = 10 };
 
-const char status_examples[] =
-    "musterctl status                # daemon, workers, what waits and runs\n"
-    "musterctl status --json\n";
+const char status_examples[] = "musterctl status                # daemon, "
+			       "workers, pools, what waits and runs\n"
+			       "musterctl status --json\n";
 
 static const struct column daemon_columns[] = {
     {"state", "musterd", COLUMN_STATE},
@@ -52,6 +52,23 @@ static const struct column running_columns[] = {
     {"task", "TASK", COLUMN_ID},
     {"slot", "SLOT", COLUMN_NUMBER},
     {"for_ms", "RUNS", COLUMN_MS},
+    {0},
+};
+
+static const struct column pool_columns[] = {
+    {"kind", "POOL", COLUMN_TEXT},
+    {"slot", "SLOT", COLUMN_NUMBER},
+    {"processes.starting", "STARTING", COLUMN_NUMBER},
+    {"processes.ready", "READY", COLUMN_NUMBER},
+    {"processes.busy", "BUSY", COLUMN_NUMBER},
+    {"processes.ending", "ENDING", COLUMN_NUMBER},
+    {"processes.max", "MAX", COLUMN_NUMBER},
+    {"running", "RUNNING", COLUMN_NUMBER},
+    {"started", "STARTED", COLUMN_NUMBER},
+    {"crashed", "CRASHED", COLUMN_NUMBER},
+    {"next_start_ms", "NEXT", COLUMN_MS},
+    {"error_ms", "AGO", COLUMN_MS},
+    {"error", "LAST ERROR", COLUMN_TEXT},
     {0},
 };
 
@@ -166,6 +183,39 @@ print_running(const struct ctl *ctl, const json_t *workers)
 	json_decref(longest);
 }
 
+/* Those that have started a process, or tried to. */
+static json_t *
+used_pools(const json_t *workers)
+{
+	json_t *used = json_array(), *worker, *pool;
+	size_t i, k;
+
+	json_array_foreach(workers, i, worker)
+	    json_array_foreach(json_object_get(worker, "pools"), k, pool)
+	{
+		if (json_integer_value(json_object_get(pool, "started")) == 0 &&
+		    json_integer_value(json_object_get(pool, "crashed")) == 0)
+			continue;
+		json_object_set(pool, "slot", json_object_get(worker, "slot"));
+		json_array_append(used, pool);
+	}
+	return used;
+}
+
+static void
+print_pools(const struct ctl *ctl, const json_t *workers)
+{
+	json_t *used = used_pools(workers);
+	PGresult *rows = table_from_json(pool_columns, used);
+
+	if (PQntuples(rows) > 0) {
+		putchar('\n');
+		table_print(ctl, pool_columns, rows, "");
+	}
+	PQclear(rows);
+	json_decref(used);
+}
+
 static void
 print_daemon(const struct ctl *ctl, const json_t *daemon)
 {
@@ -182,6 +232,7 @@ print_daemon(const struct ctl *ctl, const json_t *daemon)
 	rows = table_from_json(worker_columns, workers);
 	table_print(ctl, worker_columns, rows, "");
 	PQclear(rows);
+	print_pools(ctl, workers);
 	print_running(ctl, workers);
 }
 

@@ -58,6 +58,50 @@ add_tasks(const struct child *child, struct text *json)
 }
 
 static void
+add_pool(const struct scoreboard_pool *pool, struct text *json)
+{
+	int64_t now_us = mono_now().us;
+	int64_t pause_us = pool->next_start_us - now_us;
+	text_add_string(json, "{\"kind\":");
+	answer_add_string(json, pool->kind);
+	text_addf(json,
+	    ",\"processes\":{\"max\":%u,\"starting\":%u,\"ready\":%u,"
+	    "\"busy\":%u,\"ending\":%u},\"running\":%u,\"waiting\":%u,"
+	    "\"started\":%u,\"crashed\":%u,\"failures\":%u,"
+	    "\"next_start_ms\":",
+	    pool->max, pool->starting, pool->ready, pool->busy, pool->ending,
+	    pool->running, pool->waiting, pool->started, pool->crashed,
+	    pool->failures);
+	if (pool->next_start_us > 0)
+		text_add_int(json, pause_us > 0 ? pause_us / 1000 : 0);
+	else
+		text_add_string(json, "null");
+	text_add_string(json, ",\"error\":");
+	if (pool->crashed == 0) {
+		text_add_string(json, "null,\"error_ms\":null}");
+		return;
+	}
+	answer_add_string(json, pool->error);
+	text_addf(json, ",\"error_ms\":%" PRId64 "}",
+	    (now_us - pool->crashed_us) / 1000);
+}
+
+static void
+add_pools(const struct child *child, struct text *json)
+{
+	struct scoreboard_pool pool;
+	text_add_string(json, ",\"pools\":[");
+	for (int i = 0; i < SCOREBOARD_POOLS; i++) {
+		if (!scoreboard_pool(child->board, i, &pool))
+			continue;
+		if (json->data[json->length - 1] != '[')
+			text_add_char(json, ',');
+		add_pool(&pool, json);
+	}
+	text_add_char(json, ']');
+}
+
+static void
 add_counters(const struct child *child, struct text *json)
 {
 	const struct histogram *lag = scoreboard_lag_read(child->board);
@@ -95,6 +139,7 @@ add_worker(struct child *child, void *argument)
 	    child->place->slot, child->worker_id);
 	add_child(child, json);
 	add_tasks(child, json);
+	add_pools(child, json);
 	add_counters(child, json);
 	text_add_char(json, '}');
 }
@@ -112,7 +157,8 @@ add_empty(const struct place *place, struct text *json)
 	    "\"state\":\"back-off\",\"restarts\":%d,\"last\":",
 	    place->slot, place->restarts);
 	answer_add_string(json, place->last);
-	text_add_string(json, ",\"running\":[],\"running_total\":0}");
+	text_add_string(
+	    json, ",\"running\":[],\"running_total\":0,\"pools\":[]}");
 }
 
 static void

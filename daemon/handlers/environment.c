@@ -120,10 +120,11 @@ environment_new(const struct handler_config *config)
 	if (environment == NULL)
 		abort();
 	environment->strings =
-	    calloc(5 + named + OWN_COUNT + 1, sizeof(char *));
+	    calloc(6 + named + OWN_COUNT + 1, sizeof(char *));
 	if (environment->strings == NULL)
 		abort();
 	set_inherited(environment);
+	set(environment, joined("MUSTER_LOG", "json"));
 	for (size_t i = 0; i < named; i++) {
 		const char *string = config->environment[i];
 
@@ -201,13 +202,16 @@ environment_for(
 }
 
 char *const *
-environment_alone(struct environment *environment)
+environment_alone(struct environment *environment, size_t max_message)
 {
-	char *own = environment->own[0];
+	char **string = environment->strings + environment->count;
 
-	(void)snprintf(own, OWN_SIZE, "MUSTER_FD=3");
-	environment->strings[environment->count] = own;
-	environment->strings[environment->count + 1] = NULL;
+	for (int i = 0; i < 2; i++)
+		string[i] = environment->own[i];
+	(void)snprintf(string[0], OWN_SIZE, "MUSTER_FD=3");
+	(void)snprintf(
+	    string[1], OWN_SIZE, "MUSTER_MAX_MESSAGE=%zu", max_message);
+	string[2] = NULL;
 	return environment->strings;
 }
 

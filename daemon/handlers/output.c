@@ -3,41 +3,7 @@
 #include <string.h>
 
 #include "common/json_text.h"
-
-static void
-log_line(struct output_lines *lines, const struct log_context *context)
-{
-	struct text shown = TEXT_EMPTY;
-
-	if (lines->logged >= OUTPUT_LINES) {
-		lines->suppressed++;
-	} else {
-		lines->logged++;
-		text_add_escaped(&shown, lines->line.data, lines->line.length);
-		if (lines->cut)
-			text_add_string(&shown, " (cut)");
-		log_write(LOG_LEVEL_INFO, LOG_HANDLER_OUTPUT, context, "%s",
-		    text_string(&shown));
-		text_free(&shown);
-	}
-	text_clear(&lines->line);
-	lines->cut = false;
-}
-
-/* Adds to the line that has not ended, as far as it is wanted. */
-static void
-extend_line(struct output_lines *lines, const char *bytes, size_t length)
-{
-	size_t room = OUTPUT_LINE_BYTES - lines->line.length;
-
-	if (length > room) {
-		length = room;
-		lines->cut = true;
-	}
-	if (lines->logged >= OUTPUT_LINES && lines->line.length > 0)
-		return; /* only that there is a line counts now */
-	text_add(&lines->line, bytes, length);
-}
+#include "daemon/handlers/output_said.h"
 
 static void
 keep_tail(struct text *tail, const char *bytes, size_t length)
@@ -55,23 +21,110 @@ keep_tail(struct text *tail, const char *bytes, size_t length)
 	text_add(tail, bytes, length);
 }
 
+/* In place of the object, whose bytes are the last ones. */
+static void
+keep_message(struct output_lines *lines, const struct text *message)
+{
+	struct text *tail = &lines->tail;
+	bool ended = tail->data[tail->length - 1] == '\n';
+	size_t length = lines->line.length + ended;
+
+	tail->length = tail->length > length ? tail->length - length : 0;
+	keep_tail(tail, message->data, message->length);
+	if (ended)
+		keep_tail(tail, "\n", 1);
+}
+
+/* Whether one more line is logged. */
+static bool
+has_room(struct output_lines *lines)
+{
+	if (lines->logged < OUTPUT_LINES) {
+		lines->logged++;
+		return true;
+	}
+	lines->suppressed++;
+	return false;
+}
+
+static void
+log_plain(struct output_lines *lines, const struct log_context *context)
+{
+	struct text shown = TEXT_EMPTY;
+
+	if (!has_room(lines))
+		return;
+	text_add_escaped(&shown, lines->line.data, lines->line.length);
+	if (lines->cut)
+		text_add_string(&shown, " (cut)");
+	log_write(LOG_LEVEL_INFO, LOG_HANDLER_OUTPUT, context, "%s",
+	    text_string(&shown));
+	text_free(&shown);
+}
+
+static void
+log_said(struct output_lines *lines, const struct log_context *context,
+    const struct output_said *said)
+{
+	struct log_context about = *context;
+
+	if (said->level > log_level_now() || !has_room(lines))
+		return;
+	if (lines->about != NULL)
+		lines->about(&about, said->task, lines->argument);
+	about.fields = said->fields;
+	about.field_count = said->count;
+	log_write(said->level, LOG_HANDLER_OUTPUT, &about, "%s",
+	    text_string(&said->message));
+}
+
+static void
+log_line(struct output_lines *lines, const struct log_context *context)
+{
+	struct output_said said;
+
+	if (lines->reads_objects && !lines->cut &&
+	    output_said_read(lines->line.data, lines->line.length, &said)) {
+		keep_message(lines, &said.message);
+		log_said(lines, context, &said);
+		output_said_free(&said);
+	} else {
+		log_plain(lines, context);
+	}
+	text_clear(&lines->line);
+	lines->cut = false;
+}
+
+/* Adds to the line that has not ended, as far as it is wanted. */
+static void
+extend_line(struct output_lines *lines, const char *bytes, size_t length)
+{
+	size_t room = OUTPUT_LINE_BYTES - lines->line.length;
+
+	if (length > room) {
+		length = room;
+		lines->cut = true;
+	}
+	text_add(&lines->line, bytes, length);
+}
+
 void
 output_lines_add(struct output_lines *lines, const struct log_context *context,
     const char *bytes, size_t length)
 {
-	const char *newline;
+	while (length > 0) {
+		const char *newline = memchr(bytes, '\n', length);
+		size_t line =
+		    newline == NULL ? length : (size_t)(newline - bytes);
+		size_t step = line + (newline != NULL);
 
-	keep_tail(&lines->tail, bytes, length);
-	while ((newline = memchr(bytes, '\n', length)) != NULL) {
-		size_t before = (size_t)(newline - bytes);
-
-		extend_line(lines, bytes, before);
-		log_line(lines, context);
-		bytes += before + 1;
-		length -= before + 1;
+		keep_tail(&lines->tail, bytes, step);
+		extend_line(lines, bytes, line);
+		if (newline != NULL)
+			log_line(lines, context);
+		bytes += step;
+		length -= step;
 	}
-	if (length > 0)
-		extend_line(lines, bytes, length);
 }
 
 static void

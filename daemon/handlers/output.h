@@ -18,10 +18,19 @@ enum {
 	OUTPUT_TAIL_BYTES = 4 << 10,  /* kept as the error's text */
 };
 
+/* Fills in what is known of a task that the program says it speaks of; 0: it
+ * does not say. */
+typedef void output_about_cb(
+    struct log_context *context, int64_t task, void *argument);
+
 /* Standard error; zeroed at the start. */
 struct output_lines {
+	bool reads_objects;	/* lines may be objects, see output_said.h */
+	output_about_cb *about; /* NULL: the context is all that is known */
+	void *argument;
 	struct text line; /* not ended yet */
-	struct text tail; /* the last bytes, at least OUTPUT_TAIL_BYTES */
+	struct text tail; /* the last bytes, at least OUTPUT_TAIL_BYTES; of
+			     an object its message */
 	int logged;
 	long suppressed;
 	bool cut;	    /* the rest of this line is not wanted */

@@ -83,6 +83,7 @@ free_pool(struct handler *pool)
 {
 	assert(pool->tasks == 0);
 	pool_size_close(pool);
+	pool_shown_close(pool);
 	event_free(pool->work);
 	(void)environment_free(pool->environment);
 	pool_task_free_spare(pool);
@@ -203,6 +204,7 @@ pool_open(const struct handler_host *host, const struct handler_config *config)
 	if (pool->work == NULL || pool->kind == NULL)
 		abort();
 	pool_size_open(pool);
+	pool_shown_open(pool);
 	return pool;
 }
 

@@ -4,6 +4,7 @@
  *
  *   pool.c         tasks in, to a process with room, cancel, the end
  *   pool_size.c    how many processes: starts, pauses, idle ends, recycling
+ *   pool_shown.c   what status shows of it
  *   pool_member*.c a process; pool_answer.c what it says of its tasks
  *   pool_message.c, pool_scan.c, pool_write.c   the words on the socket
  */
@@ -28,7 +29,8 @@ struct pool_size {
 	bool known;		   /* one has */
 	int failures;		   /* in a row, without a task done */
 	struct backoff backoff;
-	bool pausing; /* no start until the timer has fired */
+	bool pausing;		/* no start until the timer has fired */
+	struct mono next_start; /* while pausing */
 	struct event *pause, *tick;
 	int told; /* the capacity the worker knows of */
 };
@@ -48,6 +50,10 @@ struct handler {
 	int waiting_count, tasks;
 	struct pool_member_list members;
 	struct pool_size size;
+	struct {
+		struct scoreboard_pool *place; /* NULL: there is none */
+		struct scoreboard_pool now;
+	} shown;
 	struct event *work; /* gives out tasks, starts, flushes */
 	bool draining, retired, closed;
 };
@@ -62,10 +68,19 @@ void pool_member_leaves(
     struct pool_member *member, enum pool_member_state before);
 /* A task of it is done. */
 void pool_member_has_worked(struct pool_member *member);
-/* It is gone and out of every list; `failed` says how, when it has ended by
- * itself, or broke the protocol, without a task done; else NULL. */
+/* It is gone and out of every list. `crashed` says how, when it has not ended
+ * as it was told to, else NULL; `failed`: and had not done a task. */
 void pool_member_is_gone(
-    struct handler *pool, bool was_ready, const char *failed);
+    struct handler *pool, bool was_ready, const char *crashed, bool failed);
+
+/* pool_shown.c */
+void pool_shown_open(struct handler *pool);
+void pool_shown_close(struct handler *pool);
+/* After any change but of tasks. */
+void pool_shown_update(struct handler *pool);
+void pool_shown_started(struct handler *pool);
+/* A process has ended as it should not, or did not start. */
+void pool_shown_crashed(struct handler *pool, const char *error);
 
 /* pool_size.c */
 void pool_size_open(struct handler *pool);

@@ -5,8 +5,8 @@
 
 #include "daemon/handlers/pool_member_parts.h"
 
-static struct pool_task *
-find(const struct pool_member *member, int64_t id)
+struct pool_task *
+member_find(const struct pool_member *member, int64_t id)
 {
 	struct pool_task *task;
 
@@ -16,11 +16,11 @@ find(const struct pool_member *member, int64_t id)
 	return NULL;
 }
 
-static bool
-is_recent(const struct pool_member_parts *parts, int64_t id)
+bool
+member_has_answered(const struct pool_member *member, int64_t id)
 {
 	for (int i = 0; i < MEMBER_RECENT; i++)
-		if (parts->recent[i] == id)
+		if (member->parts->recent[i] == id)
 			return true;
 	return false;
 }
@@ -107,7 +107,7 @@ unknown(struct pool_member *member, const struct pool_message *message)
 {
 	bool answers = message->type == POOL_DONE || message->type == POOL_FAIL;
 
-	if (!is_recent(member->parts, message->id))
+	if (!member_has_answered(member, message->id))
 		member_break(member,
 		    "spoke of task %" PRId64 ", which it does not have",
 		    message->id);
@@ -128,7 +128,7 @@ member_take_message(
 		member_ready(member, message);
 		return;
 	}
-	task = find(member, message->id);
+	task = member_find(member, message->id);
 	if (task == NULL)
 		unknown(member, message);
 	else if (task->end > member->parts->io.written)

@@ -46,18 +46,36 @@ describe(const struct pool_member *member, const struct process_result *result,
 	}
 }
 
+static bool
+has_ended_well(const struct process_result *result)
+{
+	return result->code == CLD_EXITED && result->status == 0;
+}
+
+static bool
+has_crashed(
+    const struct pool_member *member, const struct process_result *result)
+{
+	enum member_cause cause = member->parts->cause;
+
+	return cause == CAUSE_BROKE ||
+	       (cause == CAUSE_NONE &&
+		   (!has_ended_well(result) || member->running > 0 ||
+		       member->answered == 0));
+}
+
 static void
 log_end(const struct pool_member *member, const struct process_result *result)
 {
 	struct log_context context = {.kind = member->pool->kind};
-	bool well = result->code == CLD_EXITED && result->status == 0;
 	enum member_cause cause = member->parts->cause;
 	enum log_level level = LOG_LEVEL_INFO;
 	struct text words = TEXT_EMPTY;
 
 	process_words(result, &words);
 	if (cause == CAUSE_NONE &&
-	    (!well || member->running > 0 || member->concurrency == 0))
+	    (!has_ended_well(result) || member->running > 0 ||
+		member->concurrency == 0))
 		level = LOG_LEVEL_WARNING;
 	else if (cause == CAUSE_CANCEL)
 		level = LOG_LEVEL_NOTICE;
@@ -120,10 +138,11 @@ member_on_end(const struct process_result *result, void *argument)
 	struct handler *pool = member->pool;
 	struct ending ending = {.words = TEXT_EMPTY};
 	struct pool_task_list tasks = TAILQ_HEAD_INITIALIZER(tasks);
-	bool was_ready = member->concurrency != 0, fault;
+	bool was_ready = member->concurrency != 0, crashed, failed;
 
 	member_io_last_words(member);
-	fault = member->answered == 0 && member->parts->cause <= CAUSE_BROKE;
+	crashed = has_crashed(member, result);
+	failed = crashed && member->answered == 0;
 	log_end(member, result);
 	describe(member, result, &ending);
 	if (member->state <= MEMBER_READY)
@@ -134,7 +153,7 @@ member_on_end(const struct process_result *result, void *argument)
 	free(member);
 	pool->host.catch_up(pool->host.argument);
 	report_all(pool, &tasks, &ending, result);
-	pool_member_is_gone(
-	    pool, was_ready, fault ? text_string(&ending.words) : NULL);
+	pool_member_is_gone(pool, was_ready,
+	    crashed ? text_string(&ending.words) : NULL, failed);
 	text_free(&ending.words);
 }

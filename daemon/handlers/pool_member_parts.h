@@ -90,11 +90,14 @@ void member_io_flush(struct pool_member *member);
 void member_io_finish(struct pool_member *member);
 
 /* pool_answer.c */
+struct pool_task *member_find(const struct pool_member *member, int64_t id);
+/* Of late. */
+bool member_has_answered(const struct pool_member *member, int64_t id);
 void member_take_message(
     struct pool_member *member, const struct pool_message *message);
 
 /* pool_member_start.c: the context of what it says */
-void member_describe(struct log_context *ret_context, void *argument);
+output_about_cb member_describe;
 
 /* pool_member_end.c */
 process_end_cb member_on_end;

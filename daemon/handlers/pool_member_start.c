@@ -13,14 +13,22 @@
 enum { LOG_WINDOW_MS = 10000 }; /* in which OUTPUT_LINES are logged */
 
 void
-member_describe(struct log_context *ret_context, void *argument)
+member_describe(struct log_context *ret_context, int64_t id, void *argument)
 {
 	struct pool_member *member = member_checked(argument);
+	const struct pool_task *found = NULL;
 	const struct task *task;
 
-	if (member->running != 1)
+	if (id != 0)
+		found = member_find(member, id);
+	else if (member->running == 1)
+		found = TAILQ_FIRST(&member->tasks);
+	if (found == NULL) {
+		if (member_has_answered(member, id))
+			ret_context->task = id;
 		return;
-	task = TAILQ_FIRST(&member->tasks)->task;
+	}
+	task = found->task;
 	ret_context->task = task->id;
 	ret_context->flow = task->flow;
 	ret_context->attempt = task->attempt;
@@ -60,7 +68,7 @@ start_process(struct pool_member *member, int socket,
 	    config->pool[0], environment_value(pool->environment, "PATH"));
 	struct spawn spawn = {.program = program,
 	    .argv = config->pool,
-	    .envp = environment_alone(pool->environment),
+	    .envp = environment_alone(pool->environment, pool->max_message),
 	    .directory = config->working_directory != NULL
 			     ? config->working_directory
 			     : "/",

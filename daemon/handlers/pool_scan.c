@@ -219,18 +219,22 @@ pool_span_bool(struct pool_span span, bool *ret_bool)
 	return *ret_bool || pool_span_is(span, "false");
 }
 
+enum { ID_DIGITS = 19 }; /* of INT64_MAX */
+
 bool
 pool_span_id(struct pool_span span, int64_t *ret_id)
 {
 	int64_t id = 0;
 
-	if (span.at == NULL || span.size < 3 || span.size > 2 + 18 ||
+	if (span.at == NULL || span.size < 3 || span.size > 2 + ID_DIGITS ||
 	    *span.at != '"')
 		return false;
 	for (size_t i = 1; i + 1 < span.size; i++) {
 		if (span.at[i] < '0' || span.at[i] > '9')
 			return false;
-		id = id * 10 + (span.at[i] - '0');
+		if (__builtin_mul_overflow(id, 10, &id) ||
+		    __builtin_add_overflow(id, span.at[i] - '0', &id))
+			return false;
 	}
 	*ret_id = id;
 	return id > 0;

@@ -83,7 +83,9 @@ pool_size_failed(
 		return;
 	size->failures++;
 	size->pausing = true;
+	size->next_start = mono_add_ms(mono_now(), ms);
 	arm(size->pause, ms);
+	pool_shown_update(pool);
 	text_add_string(&words, "its processes fail, the next start is in ");
 	duration_format(ms, &words);
 	text_addf(&words, ": %s", error);
@@ -109,6 +111,7 @@ start_one(struct handler *pool)
 	struct pool_member *member = pool_member_new(pool, &error, &later);
 
 	if (member == NULL) {
+		pool_shown_crashed(pool, text_string(&error));
 		pool_size_failed(pool,
 		    later ? OUTCOME_TRY_LATER : OUTCOME_CANNOT_RUN,
 		    text_string(&error));
@@ -117,6 +120,7 @@ start_one(struct handler *pool)
 	}
 	TAILQ_INSERT_TAIL(&pool->members, member, link);
 	pool->size.starting++;
+	pool_shown_started(pool);
 	if (!evtimer_pending(pool->size.tick, NULL))
 		arm(pool->size.tick, TICK_MS);
 }
@@ -199,6 +203,7 @@ pool_member_is_ready(struct pool_member *member)
 	size->concurrency = member->concurrency;
 	if (worn != NULL)
 		pool_member_drain(worn);
+	pool_shown_update(pool);
 	pool_work_soon(pool);
 }
 
@@ -213,15 +218,22 @@ pool_member_leaves(struct pool_member *member, enum pool_member_state before)
 		size->ready--;
 	size->worn -= member->worn;
 	member->worn = false;
+	pool_shown_update(member->pool);
 	pool_work_soon(member->pool);
 }
 
 void
-pool_member_is_gone(struct handler *pool, bool was_ready, const char *failed)
+pool_member_is_gone(
+    struct handler *pool, bool was_ready, const char *crashed, bool failed)
 {
-	if (failed != NULL)
+	if (crashed != NULL)
+		pool_shown_crashed(pool, crashed);
+	else
+		pool_shown_update(pool);
+	if (failed)
 		pool_size_failed(pool,
-		    was_ready ? OUTCOME_TRY_LATER : OUTCOME_CANNOT_RUN, failed);
+		    was_ready ? OUTCOME_TRY_LATER : OUTCOME_CANNOT_RUN,
+		    crashed);
 	pool_work_soon(pool);
 }
 
@@ -280,6 +292,7 @@ pool_member_has_worked(struct pool_member *member)
 		backoff_reset(&size->backoff);
 		size->failures = 0;
 		size->pausing = false;
+		pool_shown_update(member->pool);
 	}
 	if (!member->pool->closed && has_done_enough(member))
 		look_for_wear(member);
@@ -312,6 +325,7 @@ on_tick(evutil_socket_t fd, short what, void *argument)
 			look_for_wear(member);
 			look_for_idleness(member, now);
 		}
+		pool_shown_update(pool);
 		if (!TAILQ_EMPTY(&pool->members))
 			arm(pool->size.tick, TICK_MS);
 	}
@@ -326,6 +340,7 @@ on_pause(evutil_socket_t fd, short what, void *argument)
 	struct handler *pool = argument;
 
 	pool->size.pausing = false;
+	pool_shown_update(pool);
 	pool_work_soon(pool);
 }
 

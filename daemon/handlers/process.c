@@ -134,7 +134,8 @@ context_of(struct process *process)
 	struct log_context context = process->options.context;
 
 	if (process->options.describe != NULL)
-		process->options.describe(&context, process->options.argument);
+		process->options.describe(
+		    &context, 0, process->options.argument);
 	return context;
 }
 
@@ -437,6 +438,9 @@ process_new(const struct process_options *options, const struct spawn *spawn,
 		abort();
 	process->magic = MAGIC;
 	process->options = *options;
+	process->lines.reads_objects = true;
+	process->lines.about = options->describe;
+	process->lines.argument = options->argument;
 	process->input.fd = process->output.fd = -1;
 	process->errors.fd = process->end.fd = -1;
 	with_pipes.input = with_pipes.output = with_pipes.errors = -1;

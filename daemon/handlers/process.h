@@ -40,10 +40,9 @@ struct process_options {
 	const char *input; /* lives until the end */
 	size_t input_size, output_limit;
 	struct log_context context; /* of what it says; likewise */
-	/* In its place, asked when it says something; NULL: `context`. */
-	void (*describe)(struct log_context *ret_context, void *argument);
-	bool logs_output;      /* standard output goes to the log, too */
-	int64_t log_window_ms; /* of OUTPUT_LINES; 0: its whole life */
+	output_about_cb *describe;  /* adds to it when it says something */
+	bool logs_output;	    /* standard output goes to the log, too */
+	int64_t log_window_ms;	    /* of OUTPUT_LINES; 0: its whole life */
 	const struct handler_config *handler; /* whose limits hold; likewise */
 	process_end_cb *on_end;
 	void *argument;

@@ -316,6 +316,13 @@ chores_poke(struct scheduler *scheduler)
 }
 
 void
+chores_ask(struct scheduler *scheduler)
+{
+	plan_ask(&scheduler->chores.plan);
+	next(scheduler);
+}
+
+void
 chores_open(struct scheduler *scheduler)
 {
 	struct chores *chores = &scheduler->chores;

@@ -42,5 +42,7 @@ void chores_stop(struct scheduler *scheduler);
 
 /* There may be work. */
 void chores_poke(struct scheduler *scheduler);
+/* There is a request. */
+void chores_ask(struct scheduler *scheduler);
 
 #endif

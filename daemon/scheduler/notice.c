@@ -31,6 +31,8 @@ notice_parse(const char *payload)
 	const char *rest;
 	if (strcmp(payload, "work") == 0)
 		return (struct notice){.kind = NOTICE_WORK};
+	if (strcmp(payload, "request") == 0)
+		return (struct notice){.kind = NOTICE_REQUEST};
 	if ((rest = after(payload, "cancel ")) != NULL) {
 		struct notice cancel = {
 		    .kind = NOTICE_CANCEL, .worker = number(rest)};

@@ -4,6 +4,7 @@
  *
  *	ready <queue> <n>	n tasks of a queue became ready
  *	work			there is something for a scheduler
+ *	request			a person waits for it
  *	cancel <worker>		this worker is to take a turn soon
  */
 #ifndef DAEMON_SCHEDULER_NOTICE_H
@@ -11,7 +12,13 @@
 
 #include <stdint.h>
 
-enum notice_kind { NOTICE_NONE, NOTICE_READY, NOTICE_WORK, NOTICE_CANCEL };
+enum notice_kind {
+	NOTICE_NONE,
+	NOTICE_READY,
+	NOTICE_WORK,
+	NOTICE_REQUEST,
+	NOTICE_CANCEL
+};
 
 struct notice {
 	enum notice_kind kind;

@@ -21,6 +21,13 @@ plan_poke(struct plan *plan)
 	plan->poked = true;
 }
 
+void
+plan_ask(struct plan *plan)
+{
+	plan->asked = plan->poked = true;
+	plan->chores[CHORE_CARRY_OUT].wanted = true;
+}
+
 static int64_t
 ms_until(struct mono at, struct mono now)
 {
@@ -118,22 +125,41 @@ wait_for(const struct plan *plan, struct mono now)
 	return wait_ms;
 }
 
-enum chore
-plan_next(struct plan *plan, struct mono now, int64_t *ret_wait_ms)
+static bool
+may_run(const struct plan *plan, enum chore chore, struct mono now)
 {
-	want_by_clock(plan, now);
-	turn_round(plan, now);
+	const struct plan_chore *one = &plan->chores[chore];
+	return one->wanted && ms_until(one->not_before, now) == 0;
+}
+
+/* By turns. */
+static enum chore
+next_in_order(struct plan *plan, struct mono now)
+{
 	for (int i = 1; i <= CHORES; i++) {
 		enum chore chore = (plan->last + i) % CHORES;
-		const struct plan_chore *one = &plan->chores[chore];
-		if (one->wanted && ms_until(one->not_before, now) == 0) {
+		if (may_run(plan, chore, now)) {
 			plan->last = chore;
-			*ret_wait_ms = 0;
 			return chore;
 		}
 	}
-	*ret_wait_ms = wait_for(plan, now);
 	return CHORE_NONE;
+}
+
+enum chore
+plan_next(struct plan *plan, struct mono now, int64_t *ret_wait_ms)
+{
+	enum chore chore = CHORE_CARRY_OUT;
+	want_by_clock(plan, now);
+	turn_round(plan, now);
+	plan->jumped =
+	    plan->asked && !plan->jumped && may_run(plan, CHORE_CARRY_OUT, now);
+	if (!plan->jumped)
+		chore = next_in_order(plan, now);
+	if (chore == CHORE_CARRY_OUT)
+		plan->asked = false;
+	*ret_wait_ms = chore == CHORE_NONE ? wait_for(plan, now) : 0;
+	return chore;
 }
 
 static void

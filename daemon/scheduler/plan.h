@@ -6,7 +6,8 @@
  * 50 ms, a round is over. A round in which something moved is followed by
  * another, after a pause about as long as the round took, so that a flood of
  * small changes costs at most half of this process. The others have times of
- * their own.
+ * their own. Requests are waited for by people, and by what runs and is to end:
+ * when one is told of, they come next, whatever round or pause there is.
  */
 #ifndef DAEMON_SCHEDULER_PLAN_H
 #define DAEMON_SCHEDULER_PLAN_H
@@ -51,6 +52,8 @@ struct plan {
 	struct plan_chore chores[CHORES];
 	enum chore last; /* the one that ran last: the next comes first */
 	bool in_round, poked, moved;
+	bool asked;  /* requests go before all others, */
+	bool jumped; /* but not twice in a row */
 	struct mono round_began, next_round;
 	struct mono mark_at, purge_at, due_at;
 };
@@ -59,6 +62,9 @@ void plan_init(struct plan *plan, struct mono now);
 
 /* There may be something: a round is due. */
 void plan_poke(struct plan *plan);
+
+/* There is a request. */
+void plan_ask(struct plan *plan);
 
 /* The chore to run now, or CHORE_NONE with how long to wait at most. */
 enum chore plan_next(struct plan *plan, struct mono now, int64_t *ret_wait_ms);

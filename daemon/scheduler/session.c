@@ -265,6 +265,9 @@ on_notify(const char *channel, const char *payload, void *argument)
 	case NOTICE_WORK:
 		chores_poke(scheduler);
 		break;
+	case NOTICE_REQUEST:
+		chores_ask(scheduler);
+		break;
 	case NOTICE_NONE:
 		break;
 	}

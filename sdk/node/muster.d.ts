@@ -10,12 +10,14 @@ export interface Input {
 
 /** A task as its function sees it. */
 export interface Context<Payload = any> {
+  /** 64 bits, and so a string; BigInt(id) if you must. */
   readonly id: string;
   readonly kind: string;
   /** 1 for the first. */
   readonly attempt: number;
   /** To be handed on to whatever must not happen twice. */
   readonly token: string;
+  /** As JSON.parse gives it: of integers beyond 2 ** 53 it loses digits. */
   readonly payload: Payload;
   /** Outcomes of the tasks it depends on, by name. */
   readonly inputs: Record<string, Input>;
@@ -35,10 +37,26 @@ export interface Context<Payload = any> {
   progress(fraction: number, note?: string): void;
   /** Hands out a piece of the result as it comes. */
   chunk(data: unknown): void;
-  /** Writes a line to the log that names the task. */
+  /** Writes a line to the log that names the task; fields go into the journal
+   * as HANDLER_…. */
   log(message: unknown,
-    level?: 'error' | 'warning' | 'notice' | 'info' | 'debug'): void;
+    level?: 'error' | 'warning' | 'notice' | 'info' | 'debug',
+    fields?: Record<string, unknown>): void;
+  /** As the global console, but each call is a line that names the task. */
+  readonly console: Console;
 }
+
+/** What of the global console writes lines. */
+export interface Console {
+  error(...words: unknown[]): void;
+  warn(...words: unknown[]): void;
+  info(...words: unknown[]): void;
+  log(...words: unknown[]): void;
+  debug(...words: unknown[]): void;
+}
+
+/** For lines that no task is named in, each with its level. */
+export const console: Console;
 
 export type Run<Payload = any, Result = unknown> =
   (payload: Payload, ctx: Context<Payload>) => Result | Promise<Result>;
@@ -95,12 +113,14 @@ export interface EnqueueManyOptions {
 }
 
 export interface EnqueueOptions extends EnqueueManyOptions {
+  /** A number beyond 2 ** 53 is refused: it is no longer the id it was. */
   dependsOn?: (string | number | bigint)[];
   dependsWhen?: 'succeeded' | 'finished' | 'failed';
   flowId?: string | number | bigint;
 }
 
-/** Enqueues a task in the client's transaction; resolves to its id. */
+/** Enqueues a task in the client's transaction; resolves to its id, in digits.
+ */
 export function enqueue(client: Client, kind: string, payload?: unknown,
   options?: EnqueueOptions): Promise<string>;
 

@@ -17,6 +17,7 @@
 // 18 and nothing else, and may simply be copied.
 
 const net = require('node:net');
+const { format } = require('node:util');
 
 /** Why a task that musterd cancels should end: the signal's reason, and thrown
  * by what uses the context. */
@@ -131,20 +132,26 @@ class Context {
     if (note !== '') {
       body.note = wellFormed(String(note));
     }
-    this.#link.tell(this, JSON.stringify({ progress: body }));
+    this.#link.tell(this, fit(JSON.stringify({ progress: body }), 'the note'));
     this.check();
   }
 
   /** Hands out a piece of the result as it comes. */
   chunk(data) {
-    this.#link.tell(this, `{"chunk":{"id":${JSON.stringify(this.id)},` +
-      `"data":${encode(data, 'a chunk')}}}`);
+    const text = fit(encode(data, 'a chunk'), 'a chunk');
+    this.#link.tell(this,
+      `{"chunk":{"id":${JSON.stringify(this.id)},"data":${text}}}`);
     this.check();
   }
 
-  /** Writes a line to the log that names the task. */
-  log(message, level = 'info') {
-    log(message, level, this);
+  /** Writes a line to the log that names the task, with fields. */
+  log(message, level = 'info', fields = {}) {
+    log(message, level, this, fields);
+  }
+
+  /** As the global console, but each call is a line that names the task. */
+  get console() {
+    return consoleOf(this);
   }
 
   /** Called by who reads the socket. */
@@ -155,6 +162,9 @@ class Context {
 }
 
 // Words on the socket.
+
+/** The longest line that the worker reads, in bytes; 0: not known. */
+const maxMessage = Number(process.env.MUSTER_MAX_MESSAGE) || 0;
 
 // NUL and halves of surrogate pairs: JSON has them, PostgreSQL does not.
 const UNFIT = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
@@ -181,17 +191,23 @@ function wellFormed(words) {
   return Buffer.from(words.replaceAll('\0', '\ufffd')).toString();
 }
 
-function doneLine(ctx, result, limit) {
-  const text = encode(result, 'the result');
-  if (limit > 0 && Buffer.byteLength(text) + 64 > limit) {
-    throw new Fail(
-      `the result is larger than max_message (${limit} bytes)`);
+/** What is longer than the worker reads in a line is not sent to it. */
+function fit(text, what) {
+  if (maxMessage > 0 && Buffer.byteLength(text) + 64 > maxMessage) {
+    throw new Fail(`${what} is larger than max_message (${maxMessage} bytes)`);
   }
+  return text;
+}
+
+function doneLine(ctx, result) {
+  const text = fit(encode(result, 'the result'), 'the result');
   return `{"done":{"id":${JSON.stringify(ctx.id)},"result":${text}}}`;
 }
 
 function failLine(ctx, message, retry, after) {
-  const words = message.length > 4096 ? `${message.slice(0, 4095)}…` : message;
+  const room = Math.min(4096, (maxMessage || 65536) / 8 - 32);
+  const words = message.length > room
+    ? `${message.slice(0, room - 1)}…` : message;
   return JSON.stringify({
     fail: { id: ctx.id, error: wellFormed(words), retry, after },
   });
@@ -232,19 +248,74 @@ function describe(error) {
 
 const LEVELS = { error: 3, warning: 4, notice: 5, info: 6, debug: 7 };
 
-/** A line for the journal: one JSON object where the worker asks for it. */
-function log(message, level, ctx) {
+// Longer lines are no objects to the worker.
+const LOG_MESSAGE = 12000;
+const LOG_FIELD = 1024;
+const LOG_LINE = 15000;
+const OURS = new Set(['level', 'message', 'id']);
+
+/** A line for the journal: one JSON object, of which the worker makes fields,
+ * where it asks for that. */
+function log(message, level, ctx, fields = {}) {
   if (!(level in LEVELS)) {
     throw new RangeError(`level is one of ${Object.keys(LEVELS).join(', ')}`);
   }
   const words = String(message);
-  if (process.env.MUSTER_LOG === 'json') {
-    process.stderr.write(`${JSON.stringify({
-      log: { level: LEVELS[level], message: wellFormed(words), id: ctx.id },
-    })}\n`);
-  } else {
-    process.stderr.write(`${level}: task ${ctx.id}: ${words}\n`);
+  const about = ctx === null ? '' : `task ${ctx.id}: `;
+  process.stderr.write(process.env.MUSTER_LOG === 'json'
+    ? objectLine(words, LEVELS[level], ctx, fields)
+    : `${level}: ${about}${words}\n`);
+}
+
+function objectLine(words, level, ctx, fields) {
+  let line = `{"log":{"level":${level},"message":${short(words, LOG_MESSAGE)}`;
+  if (ctx !== null) {
+    line += `,"id":${JSON.stringify(ctx.id)}`;
   }
+  for (const [name, value] of Object.entries(fields)) {
+    const field = `,${short(OURS.has(name) ? `${name}_` : name, 64)}:` +
+      fieldText(value);
+    if (Buffer.byteLength(line) + Buffer.byteLength(field) <= LOG_LINE) {
+      line += field;
+    }
+  }
+  return `${line}}}\n`;
+}
+
+/** A string in JSON of so many bytes at most. */
+function short(words, limit) {
+  let text = JSON.stringify(wellFormed(words));
+  for (let size = Buffer.byteLength(text); size > limit;
+    size = Buffer.byteLength(text)) {
+    words = `${words.slice(0, Math.floor(words.length * limit / (size + 8)))}…`;
+    text = JSON.stringify(wellFormed(words));
+  }
+  return text;
+}
+
+/** A field's value in JSON, whatever it is. */
+function fieldText(value) {
+  if (typeof value !== 'string') {
+    try {
+      const text = encode(value, 'the value');
+      if (text.length <= LOG_FIELD) {
+        return text;
+      }
+      value = text;
+    } catch {
+      value = format(value);
+    }
+  }
+  return short(value, LOG_FIELD);
+}
+
+/** The calls of the global console that write lines, each with its level. */
+function consoleOf(ctx) {
+  const at = (level) => (...words) => log(format(...words), level, ctx);
+  return {
+    error: at('error'), warn: at('warning'), info: at('info'),
+    log: at('info'), debug: at('debug'),
+  };
 }
 
 // The socket.
@@ -264,7 +335,6 @@ class Link {
     this.concurrency = concurrency;
     this.prefetch = prefetch;
     this.grace = grace;
-    this.limit = Number(process.env.MUSTER_MAX_MESSAGE) || 0;
     this.ended = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -435,7 +505,7 @@ class Link {
   returned(ctx, result) {
     let line;
     try {
-      line = doneLine(ctx, result, this.limit);
+      line = doneLine(ctx, result);
     } catch (error) {
       line = failureLine(ctx, error);
     }
@@ -504,12 +574,21 @@ function run({ concurrency = 1, prefetch = 0, grace = 5, ...more } = {}) {
 const OPTIONS = {
   queue: ['queue', 'text'], priority: ['priority', 'int'],
   runAt: ['run_at', 'timestamptz', instant],
-  dependsOn: ['depends_on', 'bigint[]', (ids) => `{${ids.map(BigInt)}}`],
-  dependsWhen: ['depends_when', 'text'], flowId: ['flow_id', 'bigint', String],
+  dependsOn: ['depends_on', 'bigint[]', (some) => `{${some.map(identity)}}`],
+  dependsWhen: ['depends_when', 'text'],
+  flowId: ['flow_id', 'bigint', identity],
   maxAttempts: ['max_attempts', 'int'],
   timeout: ['timeout', 'interval', interval], wake: ['wake', 'boolean'],
 };
 const NOT_FOR_MANY = new Set(['dependsOn', 'dependsWhen', 'flowId']);
+
+/** Of 64 bits: a number may have lost some of them. */
+function identity(value) {
+  if (typeof value === 'number' && !Number.isSafeInteger(value)) {
+    throw new RangeError(`${value} is no whole id: ids are strings or BigInts`);
+  }
+  return String(BigInt(value));
+}
 
 function instant(value) {
   return value instanceof Date ? value.toISOString() : value;
@@ -543,7 +622,7 @@ async function enqueue(client, kind, payload = {}, options = {}) {
   const values = [kind, JSON.stringify(payload)];
   const more = named(options, false, values);
   const [id] = await ids(client, 'SELECT muster.enqueue(kind => $1::text, ' +
-    `payload => $2::jsonb${more}) AS id`, values);
+    `payload => $2::jsonb${more})::text AS id`, values);
   return id;
 }
 
@@ -556,7 +635,7 @@ async function enqueueMany(client, kind, payloads, options = {}) {
   const more = named(options, true, values);
   return ids(client, 'SELECT muster.enqueue_many(kind => $1::text, payloads ' +
     '=> ARRAY(SELECT u.p FROM jsonb_array_elements($2::jsonb) WITH ' +
-    `ORDINALITY u(p, o) ORDER BY u.o)${more}) AS id`, values);
+    `ORDINALITY u(p, o) ORDER BY u.o)${more})::text AS id`, values);
 }
 
 async function ids(client, text, values) {
@@ -567,5 +646,5 @@ async function ids(client, text, values) {
 
 module.exports = {
   Cancelled, Context, Fail, ProtocolError, Retry,
-  enqueue, enqueueMany, run, task,
+  console: consoleOf(null), enqueue, enqueueMany, run, task,
 };

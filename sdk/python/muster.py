@@ -205,12 +205,12 @@ class Context:
         told = f'{{"progress":{{"id":{_quote(self.id)},"fraction":{fraction!r}'
         if note:
             told += ',"note":' + _text(str(note))
-        self._tell(told + "}}\n")
+        self._tell(_fit(told + "}}\n", "the note", self._link))
 
     def chunk(self, data: Any) -> None:
         """Hands out a piece of the result as it comes."""
-        self._tell(f'{{"chunk":{{"id":{_quote(self.id)},"data":'
-                   f'{_json(data, "a chunk")}}}}}\n')
+        text = _fit(_json(data, "a chunk"), "a chunk", self._link)
+        self._tell(f'{{"chunk":{{"id":{_quote(self.id)},"data":{text}}}}}\n')
 
     def cancelled(self) -> bool:
         """Whether the task is cancelled, for those who would rather ask."""
@@ -330,18 +330,25 @@ def _message(line: str) -> Any:
         raise ProtocolError(f"not understood: {line[:200]}") from error
 
 
-def _done(ctx: Context, result: Any) -> str:
-    text = "null" if result is None else _json(result, "the result")
-    limit = ctx._link.limit
+def _fit(text: str, what: str, link: "_Link") -> str:
+    """What is longer than the worker reads in a line is not sent to it."""
+    limit = link.limit
     if limit and len(text) * 4 + 64 > limit and \
             len(text.encode()) + 64 > limit:
-        raise Fail(f"the result is larger than max_message ({limit} bytes)")
+        raise Fail(f"{what} is larger than max_message ({limit} bytes)")
+    return text
+
+
+def _done(ctx: Context, result: Any) -> str:
+    text = "null" if result is None else \
+        _fit(_json(result, "the result"), "the result", ctx._link)
     return f'{{"done":{{"id":{_quote(ctx.id)},"result":{text}}}}}\n'
 
 
 def _fail(ctx: Context, error: str, retry: bool,
           after: Optional[float] = None) -> str:
-    error = error if len(error) <= 4096 else error[:4095] + "…"
+    room = min(4096, (ctx._link.limit or 65536) // 8 - 32)
+    error = error if len(error) <= room else error[:room - 1] + "…"
     wait = "" if after is None else f',"after":{after!r}'
     return (f'{{"fail":{{"id":{_quote(ctx.id)},"error":{_text(error)},'
             f'"retry":{"true" if retry else "false"}{wait}}}}}\n')
@@ -828,8 +835,15 @@ _log = logging.getLogger("muster")
 class LogHandler(logging.Handler):
     """Writes records to standard error, from where they get into the
     journal: with MUSTER_LOG=json in the environment one JSON object a line,
-    `{"log":{"level":4,"message":…,"logger":…,"id":"42"}}` with syslog's
-    levels, so that the worker can make fields of it; else plain lines."""
+    `{"log":{"level":4,"message":…,"id":"42","logger":…}}` with syslog's
+    levels and what `extra` holds, of which the worker makes fields; else plain
+    lines."""
+
+    # Longer lines are no objects to the worker, so messages are cut.
+    limit = 12000
+    _known = frozenset(vars(logging.makeLogRecord({}))) | {
+        "message", "asctime", "taskName"}
+    _ours = frozenset(("level", "message", "id", "logger"))
 
     def __init__(self, level: int = logging.NOTSET):
         super().__init__(level)
@@ -848,10 +862,19 @@ class LogHandler(logging.Handler):
         level = 7 if record.levelno < 20 else 6 if record.levelno < 30 else \
             4 if record.levelno < 40 else 3
         line = f'{{"log":{{"level":{level},"message":' \
-            f'{_text(self.format(record))},"logger":{_text(record.name)}'
+            f'{_short(self.format(record), self.limit)}'
         ctx = _current.get()
         if ctx is not None:
             line += f',"id":{_quote(ctx.id)}'
+        line += f',"logger":{_short(record.name, 256)}'
+        room = self.limit + 3000
+        for name, value in vars(record).items():
+            if name in self._known:
+                continue
+            field = f',{_short(name, 64)}:{_value(value)}' \
+                if name not in self._ours else f',"{name}_":{_value(value)}'
+            if len(line.encode()) + len(field.encode()) <= room:
+                line += field
         return line + "}}"
 
     def _plain_of(self, record: logging.LogRecord) -> str:
@@ -859,6 +882,27 @@ class LogHandler(logging.Handler):
         about = f"task {ctx.id}: " if ctx is not None else ""
         return f"{record.levelname.lower()}: {about}{record.name}: " \
             f"{self.format(record)}"
+
+
+def _short(words: str, limit: int) -> str:
+    """A string in JSON of so many bytes at most."""
+    text = _text(words)
+    while len(text.encode()) > limit:
+        words = words[:len(words) * limit // (len(text.encode()) + 8)] + "…"
+        text = _text(words)
+    return text
+
+
+def _value(value: Any) -> str:
+    """A field's value in JSON, whatever it is."""
+    try:
+        text = _json(value, "the value")
+    except Fail:
+        text = ""
+    if text == "" or isinstance(value, str) or len(text) > 1024:
+        text = _short(value if isinstance(value, str) else
+                      text or str(value), 1024)
+    return text
 
 
 def _set_up_log() -> None:

@@ -15,7 +15,7 @@ BEGIN
 			ELSE 'id of a task' END USING ERRCODE = 'MU003';
 	END IF;
 	INSERT INTO muster.request (id, verb, target, queue, wakes)
-	VALUES (v_id, p_verb, p_target, p_queue, muster.wake_work());
+	VALUES (v_id, p_verb, p_target, p_queue, true);
 	RETURN v_id;
 END
 $$;

@@ -107,10 +107,16 @@ BEGIN
 END
 $$;
 
+-- Of requests a scheduler is told even when it does not sleep: it puts them
+-- before what else it has to do.
 CREATE OR REPLACE FUNCTION muster.work_wakes()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+	IF TG_TABLE_NAME = 'request' THEN
+		PERFORM pg_notify('muster', 'request');
+		RETURN NULL;
+	END IF;
 	PERFORM set_config('muster.work', '', true);
 	IF muster.sleeps_on('') THEN
 		PERFORM pg_notify('muster', 'work');

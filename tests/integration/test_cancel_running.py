@@ -49,10 +49,7 @@ def hosts(daemon, folder):
 
 
 def check(took, patience):
-    """One in ten may meet a machine that is busy with something else."""
-    took.sort()
-    assert took[len(took) * 9 // 10 - 1] < LIMIT * patience, took
-    assert took[-1] < 5 * LIMIT * patience, took
+    assert max(took) < LIMIT * patience, sorted(took)
 
 
 class Load:

@@ -147,7 +147,9 @@ def node_calls(db):
             cursor.execute("PREPARE asked AS " + text)
             cursor.execute(f"EXECUTE asked({', '.join(['%s'] * len(values))})",
                            values)
-            found.append([row[0] for row in cursor.fetchall()])
+            ids = [row[0] for row in cursor.fetchall()]
+            assert all(isinstance(one, str) for one in ids)
+            found.append([int(one) for one in ids])
             cursor.execute("DEALLOCATE asked")
         connection.commit()
         return found

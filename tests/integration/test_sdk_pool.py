@@ -20,6 +20,11 @@ def double(payload, ctx):
     ctx.progress(0.5, "half")
     return {"twice": payload["n"] * 2, "attempt": ctx.attempt}
 
+@muster.task("ids")
+def ids(payload, ctx):
+    needed = ctx.inputs.get("first", {}).get("task")
+    return [ctx.id, ctx.token, needed, payload]
+
 @muster.task("nap")
 async def nap(payload):
     await asyncio.sleep(payload["s"])
@@ -37,6 +42,8 @@ muster.run(concurrency=8)
 NODE = """
 const muster = require(%r);
 muster.task('double', async (payload) => ({twice: payload.n * 2}));
+muster.task('ids', async (payload, ctx) =>
+  [ctx.id, ctx.token, ctx.inputs.first?.task ?? null, payload]);
 muster.task('fragile', async (payload) => {
   throw new muster.Fail('never again');
 });
@@ -71,6 +78,20 @@ def test_A3_tasks_of_a_helper_run_in_a_pool(db, daemon, program):
     assert db.wait_done()["succeeded"] == 200
     for n, task in enumerate(tasks):
         assert db.task(task).result["twice"] == 2 * n
+
+
+def test_A3_ids_keep_all_their_bits(db, daemon, program):
+    """As those of a table that has seen more than 2^53 tasks."""
+    db.rows("SELECT setval('muster.task_id', %s)", 2 ** 62 + 1)
+    daemon(workers=1, handlers={"ids": {"pool": program, "processes": 1}})
+    flow = db.flow({"first": {"kind": "ids", "payload": 2 ** 53},
+                    "then": {"kind": "ids", "needs": ["first"]}})
+    db.wait_flow(flow)
+    first, then = (db.tasks(flow)[name] for name in ("first", "then"))
+    assert first.id > 2 ** 62 and first.result[0] == str(first.id)
+    assert first.result[1].endswith(f"-{first.id}")
+    assert first.result[3] == 2 ** 53
+    assert then.result[2] == str(first.id)
 
 
 def test_C3_async_tasks_share_a_process(db, daemon, folder):

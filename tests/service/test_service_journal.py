@@ -24,6 +24,21 @@ def test_I2_journal_by_task(service, box):
     assert all(int(entry["PRIORITY"]) <= 5 for entry in failures)
 
 
+def test_I2_what_a_handler_says_as_an_object_has_fields(service, box):
+    """At its own level, and none of ours in its hands."""
+    service.start(handlers={"sizes": {"exec": shell(
+        'printf \'%s\\n\' \'{"log":{"level":4,"message":"no such size",'
+        '"size":7,"muster_task":"9","priority":0,"_uid":"0"}}\' >&2')}})
+    task = service.enqueue("sizes")
+    service.wait_task(task)
+    entry, = [one for one in service.journal(f"MUSTER_TASK={task}")
+              if one["MESSAGE"] == "no such size"]
+    assert entry["PRIORITY"] == "4" and entry["HANDLER_SIZE"] == "7"
+    assert entry["HANDLER_MUSTER_TASK"] == "9"
+    assert entry["HANDLER_PRIORITY"] == "0" and entry["HANDLER__UID"] == "0"
+    assert entry["MUSTER_KIND"] == "sizes" and entry["_UID"] != "0"
+
+
 def test_I2_nothing_at_info_per_task(service, box):
     service.start()
     for _ in range(20):

@@ -127,7 +127,16 @@ def test_work_for_a_scheduler_is_told_once(db, listener):
                    need)
     client.run("SELECT muster.cancel(%s)", need)
     client.commit()
-    assert listener.heard() == ["work"]
+    assert listener.heard() == ["work", "request"]
+
+
+def test_requests_are_told_once_whoever_sleeps(db, listener):
+    client = db.session("app")
+    client.begin()
+    for queue in "a", "b", "c":
+        client.run("SELECT muster.pause(%s)", queue)
+    client.commit()
+    assert listener.heard() == ["request"]
 
 
 def test_only_an_earlier_due_time_is_told(db, listener):
@@ -224,7 +233,7 @@ def test_cancel_notifies_the_worker_always(db, listener, worker, scheduler):
     one.claim()
     db.one("SELECT muster.cancel(%s)", task)
     scheduler.work()
-    assert listener.heard() == [f"cancel {one.id}"]
+    assert listener.heard() == ["request", f"cancel {one.id}"]
     one.finish(task, outcome="c")
 
 

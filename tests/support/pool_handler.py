@@ -59,6 +59,8 @@ class Handler:
             for line in lines:
                 self.take(json.loads(line))
         self.note("left")
+        if self.options.start == "lingering":
+            time.sleep(3600)
 
     def take(self, message):
         (kind, members), = message.items()
@@ -87,6 +89,10 @@ class Handler:
     # Starts.
 
     def start_well(self):
+        self.hello()
+
+    def start_lingering(self):
+        """Does not end when its socket has."""
         self.hello()
 
     def start_slow(self):

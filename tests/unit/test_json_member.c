@@ -48,6 +48,30 @@ START_TEST(members_are_found_as_they_are_written)
 }
 END_TEST
 
+static void
+check_members(const char *json, const char *wanted)
+{
+	struct json_value rest = value_of(json), name, value;
+	struct text found = TEXT_EMPTY;
+
+	while (json_next_member(&rest, &name, &value))
+		text_addf(&found, "%.*s=%.*s;", (int)name.length, name.at,
+		    (int)value.length, value.at);
+	ck_assert_str_eq(text_string(&found), wanted);
+	text_free(&found);
+}
+
+START_TEST(members_come_one_after_another)
+{
+	check_members(" { \"a\\\"\" : [1,{}] ,\"\":\",\",\n\"b\":{\"c\":1} } ",
+	    "a\\\"=[1,{}];=\",\";b={\"c\":1};");
+	check_members("{}", "");
+	check_members("[{\"a\":1}]", "");
+	check_members("\",\"", "");
+	check_members("7", "");
+}
+END_TEST
+
 static const char *const refused[] = {"", "{", "{\"a\":}", "\"\\u0000\"",
     "\"\\ud800\"", "\"\xff\"", "1 2", "nul"};
 
@@ -108,6 +132,7 @@ main(void)
 	TCase *tests = unit_case(suite, "json_member");
 
 	tcase_add_test(tests, members_are_found_as_they_are_written);
+	tcase_add_test(tests, members_come_one_after_another);
 	tcase_add_loop_test(tests, what_is_no_json_is_refused, 0,
 	    (int)(sizeof(refused) / sizeof(refused[0])));
 	tcase_add_loop_test(tests, strings_say_what_they_say, 0,

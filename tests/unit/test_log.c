@@ -71,6 +71,78 @@ START_TEST(json_lines)
 }
 END_TEST
 
+#define FIELD(name, value)                                                     \
+	{                                                                      \
+		name, value, sizeof(name) - 1, sizeof(value) - 1               \
+	}
+
+static const struct log_field some[] = {FIELD("user-id", "7"),
+    FIELD("task", "1\n2\x1b"), FIELD("priority", "\"0\"")};
+
+START_TEST(fields_of_handlers_are_marked)
+{
+	struct log_context with = context;
+	struct log_record record = record_of("words", 5);
+	json_t *json;
+
+	with.fields = some;
+	with.field_count = 3;
+	record.context = &with;
+	log_line_text(&record, &text);
+	ck_assert_str_eq(text.data,
+	    "2026-11-21T06:30:00.123Z info worker[2] words "
+	    "task=42 flow=7 kind=resize queue=default attempt=2 "
+	    "HANDLER_USER_ID=7 HANDLER_TASK=1\\n2\\x1b "
+	    "HANDLER_PRIORITY=\"0\"\n");
+	text_clear(&text);
+	log_line_json(&record, &text);
+	json = json_loadb(text.data, text.length, JSON_REJECT_DUPLICATES, NULL);
+	ck_assert_ptr_nonnull(json);
+	ck_assert_str_eq(
+	    json_string_value(json_object_get(json, "task")), "42");
+	ck_assert_str_eq(
+	    json_string_value(json_object_get(json, "HANDLER_TASK")),
+	    "1\n2\\x1b");
+	ck_assert_str_eq(
+	    json_string_value(json_object_get(json, "HANDLER_PRIORITY")),
+	    "\"0\"");
+	json_decref(json);
+}
+END_TEST
+
+/* However long its parts, a line has room for them. */
+START_TEST(fields_of_handlers_are_bounded)
+{
+	static char message[LOG_LINE_LIMIT], value[LOG_LINE_LIMIT];
+	struct log_field fields[2 * LOG_FIELDS];
+	struct log_context with = context;
+	struct log_record record = record_of(message, sizeof(message));
+	static const char units[] = "x\"\n\x01\xff";
+
+	with.fields = fields;
+	with.field_count = 2 * LOG_FIELDS;
+	record.context = &with;
+	memset(message, '"', sizeof(message));
+	for (size_t size = 1; size < sizeof(value); size *= 2) {
+		for (size_t i = 0; i < with.field_count; i++) {
+			memset(value, units[i % 5], sizeof(value));
+			fields[i] = (struct log_field){.name = value,
+			    .value = value,
+			    .name_length = size,
+			    .value_length = size};
+		}
+		text_clear(&text);
+		log_line_text(&record, &text);
+		ck_assert_uint_le(text.length, LOG_LINE_LIMIT);
+		ck_assert_ptr_nonnull(strstr(text.data, " HANDLER_"));
+		text_clear(&text);
+		log_line_json(&record, &text);
+		ck_assert_uint_le(text.length, LOG_LINE_LIMIT);
+		ck_assert_ptr_nonnull(strstr(text.data, "\"HANDLER_"));
+	}
+}
+END_TEST
+
 /* Messages of nothing but `unit`, far too long. */
 static void
 check_cut(const char *unit)
@@ -376,6 +448,8 @@ main(void)
 	tcase_add_checked_fixture(tests, NULL, clean);
 	tcase_add_test(tests, text_lines);
 	tcase_add_test(tests, json_lines);
+	tcase_add_test(tests, fields_of_handlers_are_marked);
+	tcase_add_test(tests, fields_of_handlers_are_bounded);
 	tcase_add_test(tests, lines_are_cut);
 	tcase_add_test(tests, i2_message_ids_are_fixed_and_distinct);
 	tcase_add_test(tests, levels_have_names);

@@ -150,6 +150,31 @@ START_TEST(i2_foreign_text_makes_no_fields)
 }
 END_TEST
 
+START_TEST(i2_fields_of_handlers_overwrite_none_of_ours)
+{
+	static const struct log_field fields[] = {
+	    {"PRIORITY", "0", 8, 1},
+	    {"_UID\n", "a\nMUSTER_TASK=9", 5, 15},
+	    {"muster_task", "9", 11, 1},
+	};
+	struct log_context context = {
+	    .task = 42, .fields = fields, .field_count = 3};
+	int fd = fake_journal();
+
+	log_open("worker", 2, LOG_FORMAT_AUTO);
+	log_write(LOG_LEVEL_WARNING, LOG_HANDLER_OUTPUT, &context, "words");
+	ck_assert(receive(fd));
+	check_field("MESSAGE", "words");
+	check_field("PRIORITY", "4");
+	check_field("MUSTER_TASK", "42");
+	check_field("HANDLER_PRIORITY", "0");
+	check_field("HANDLER__UID_", "a\nMUSTER_TASK=9");
+	check_field("HANDLER_MUSTER_TASK", "9");
+	check_field("_UID", NULL);
+	log_close(1000);
+}
+END_TEST
+
 START_TEST(i2_the_journal_gets_datagrams)
 {
 	int fd = fake_journal();
@@ -234,6 +259,7 @@ main(void)
 	tcase_add_checked_fixture(tests, NULL, clean);
 	tcase_add_test(tests, i2_messages_have_fields);
 	tcase_add_test(tests, i2_foreign_text_makes_no_fields);
+	tcase_add_test(tests, i2_fields_of_handlers_overwrite_none_of_ours);
 	tcase_add_test(tests, i2_the_journal_gets_datagrams);
 	tcase_add_test(tests, i2_another_stderr_is_not_the_journal);
 	tcase_add_test(tests, i2_e1_a_stopped_journal_blocks_nobody);

@@ -9,17 +9,42 @@
 static struct output_lines lines;
 static char last[1 << 17];
 static int logged;
+static enum log_level last_level;
+static int64_t last_task;
+static struct text last_fields;
 
 /* In place of the log. */
+
+enum log_level
+log_level_now(void)
+{
+	return LOG_LEVEL_INFO;
+}
+
+bool
+log_level_parse(const char *name, enum log_level *ret_level)
+{
+	if (strcmp(name, "notice") == 0)
+		*ret_level = LOG_LEVEL_NOTICE;
+	return strcmp(name, "notice") == 0;
+}
+
 void
 log_write(enum log_level level, enum log_kind kind,
     const struct log_context *context, const char *format, ...)
 {
 	va_list arguments;
 
-	ck_assert_int_eq(level, LOG_LEVEL_INFO);
 	ck_assert_int_eq(kind, LOG_HANDLER_OUTPUT);
-	ck_assert_int_eq(context->task, 42);
+	last_level = level;
+	last_task = context->task;
+	text_clear(&last_fields);
+	for (size_t i = 0; i < context->field_count; i++)
+		text_addf(&last_fields, "%.*s=%.*s;",
+		    (int)context->fields[i].name_length,
+		    context->fields[i].name,
+		    (int)context->fields[i].value_length,
+		    context->fields[i].value);
 	va_start(arguments, format);
 	vsnprintf(last, sizeof(last), format, arguments);
 	va_end(arguments);
@@ -45,6 +70,8 @@ START_TEST(lines_in_pieces)
 	add("c\nsecond\nthi", 12);
 	ck_assert_int_eq(logged, 2);
 	ck_assert_str_eq(last, "second");
+	ck_assert_int_eq(last_level, LOG_LEVEL_INFO);
+	ck_assert_int_eq(last_task, 42);
 	add(NULL, 0);
 	ck_assert_int_eq(logged, 3);
 	ck_assert_str_eq(last, "thi");
@@ -126,6 +153,100 @@ START_TEST(tail_is_the_end)
 END_TEST
 
 static void
+say(const char *words)
+{
+	add(words, strlen(words));
+}
+
+static void
+about(struct log_context *context, int64_t task, void *argument)
+{
+	ck_assert_ptr_eq(argument, &lines);
+	if (task != 0)
+		context->task = task;
+}
+
+static void
+check_said(const char *line, enum log_level level, const char *words,
+    int64_t task, const char *fields)
+{
+	int before = logged;
+
+	lines.reads_objects = true;
+	lines.about = about;
+	lines.argument = &lines;
+	say(line);
+	say("\n");
+	ck_assert_int_eq(logged, before + 1);
+	ck_assert_int_eq(last_level, level);
+	ck_assert_str_eq(last, words);
+	ck_assert_int_eq(last_task, task);
+	ck_assert_str_eq(text_string(&last_fields), fields);
+}
+
+START_TEST(objects_have_level_task_and_fields)
+{
+	check_said("{\"log\":{\"message\":\"a\\nb\"}}", LOG_LEVEL_INFO, "a\nb",
+	    42, "");
+	check_said("{\"log\":{\"level\":4,\"message\":\"m\",\"id\":\"7\","
+		   "\"size\":0.10,\"who\":\"\\u0041\",\"more\":{\"a\":[1]}}}",
+	    LOG_LEVEL_WARNING, "m", 7, "size=0.10;who=A;more={\"a\":[1]};");
+	check_said("{\"log\":{\"level\":0,\"message\":\"m\",\"id\":9}}",
+	    LOG_LEVEL_ERROR, "m", 42, "");
+	check_said("{\"log\":{\"level\":\"notice\",\"message\":\"m\"}}",
+	    LOG_LEVEL_NOTICE, "m", 42, "");
+	check_said("{\"log\":{\"level\":\"loud\",\"message\":\"\"}}",
+	    LOG_LEVEL_INFO, "", 42, "");
+	output_lines_free(&lines);
+	text_free(&last_fields);
+}
+END_TEST
+
+START_TEST(objects_of_others_are_plain_lines)
+{
+	static const char *const plain[] = {"{\"log\":{\"message\":5}}",
+	    "{\"log\":\"words\"}", "{\"message\":\"words\",\"level\":3}", "{}",
+	    "{\"log\":{\"message\":\"a\"}", "[{\"log\":{\"message\":\"a\"}}]"};
+
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		check_said(plain[i], LOG_LEVEL_INFO, plain[i], 42, "");
+	lines.reads_objects = false;
+	say("{\"log\":{\"message\":\"a\"}}\n");
+	ck_assert_str_eq(last, "{\"log\":{\"message\":\"a\"}}");
+	output_lines_free(&lines);
+}
+END_TEST
+
+START_TEST(objects_below_the_level_are_not_counted)
+{
+	lines.reads_objects = true;
+	for (int i = 0; i < OUTPUT_LINES + 1; i++)
+		say("{\"log\":{\"level\":7,\"message\":\"a\"}}\n");
+	add(NULL, 0);
+	ck_assert_int_eq(logged, 0);
+	output_lines_free(&lines);
+}
+END_TEST
+
+START_TEST(tail_has_messages_of_objects)
+{
+	static char long_one[OUTPUT_LINE_BYTES];
+
+	lines.reads_objects = true;
+	say("one\n{\"log\":{\"mess");
+	say("age\":\"two\"}}\nthree\n");
+	check_tail("one\ntwo\nthree");
+	snprintf(long_one, sizeof(long_one),
+	    "{\"log\":{\"message\":\"four\",\"more\":\"%*s\"}}",
+	    2 * OUTPUT_TAIL_BYTES, "");
+	say(long_one);
+	add(NULL, 0);
+	check_tail("four");
+	output_lines_free(&lines);
+}
+END_TEST
+
+static void
 check_result(const char *bytes, size_t length, const char *wanted)
 {
 	struct text output = TEXT_EMPTY;
@@ -171,6 +292,10 @@ main(void)
 	tcase_add_test(tests, long_lines_are_cut);
 	tcase_add_test(tests, too_many_lines_are_counted);
 	tcase_add_test(tests, tail_is_the_end);
+	tcase_add_test(tests, objects_have_level_task_and_fields);
+	tcase_add_test(tests, objects_of_others_are_plain_lines);
+	tcase_add_test(tests, objects_below_the_level_are_not_counted);
+	tcase_add_test(tests, tail_has_messages_of_objects);
 	tcase_add_test(tests, result_of_output);
 	return unit_run(suite);
 }

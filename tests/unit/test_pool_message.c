@@ -61,6 +61,8 @@ START_TEST(results_are_cut_out_as_they_stand)
 		text_free(&line);
 	}
 	ck_assert_ptr_null(read_well("{\"done\":{\"id\":\"1\"}}").data.at);
+	ck_assert(read_well("{\"done\":{\"id\":\"9223372036854775807\"}}").id ==
+		  INT64_MAX);
 }
 END_TEST
 
@@ -126,6 +128,8 @@ static const struct {
     {"{\"done\":{\"id\":\"-1\"}}",
 	"has no id, or one that is not a string of digits"},
     {"{\"done\":{\"id\":\"9999999999999999999999\"}}",
+	"has no id, or one that is not a string of digits"},
+    {"{\"done\":{\"id\":\"9223372036854775808\"}}",
 	"has no id, or one that is not a string of digits"},
     {"{\"fail\":{\"id\":\"1\",\"error\":1}}",
 	"has a fail whose error is no string"},

@@ -12,6 +12,7 @@ START_TEST(notices_are_understood)
 	ck_assert_int_eq(notice.kind, NOTICE_CANCEL);
 	ck_assert(notice.worker == INT64_MAX);
 	ck_assert_int_eq(notice_parse("work").kind, NOTICE_WORK);
+	ck_assert_int_eq(notice_parse("request").kind, NOTICE_REQUEST);
 }
 END_TEST
 

@@ -60,6 +60,50 @@ START_TEST(poke_starts_a_round_at_once)
 }
 END_TEST
 
+/* In the middle of a round, and in the pause after it. */
+START_TEST(requests_come_before_all_others)
+{
+	done(next(), 1, 40);
+	plan_ask(&plan);
+	ck_assert_int_eq(next(), CHORE_CARRY_OUT);
+	done(CHORE_CARRY_OUT, 0, 1);
+	run(1);
+	ck_assert_int_gt(wait_ms, 0);
+	plan_ask(&plan);
+	ck_assert_int_eq(next(), CHORE_CARRY_OUT);
+	done(CHORE_CARRY_OUT, 0, 1);
+	ck_assert_int_eq(next(), CHORE_NONE);
+}
+END_TEST
+
+START_TEST(requests_leave_every_other_turn_to_the_others)
+{
+	int requests = 0, others = 0;
+
+	for (int i = 0; i < 2 * CHORES_MOVING; i++) {
+		enum chore chore;
+
+		plan_ask(&plan);
+		chore = next();
+		done(chore, 0, 0);
+		requests += chore == CHORE_CARRY_OUT;
+		others += chore != CHORE_CARRY_OUT && chore != CHORE_NONE;
+	}
+	ck_assert_int_ge(requests, CHORES_MOVING);
+	ck_assert_int_ge(others, CHORES_MOVING - 1);
+}
+END_TEST
+
+START_TEST(requests_that_failed_wait)
+{
+	plan_ask(&plan);
+	ck_assert_int_eq(next(), CHORE_CARRY_OUT);
+	plan_failed(&plan, CHORE_CARRY_OUT, now);
+	plan_ask(&plan);
+	ck_assert_int_ne(next(), CHORE_CARRY_OUT);
+}
+END_TEST
+
 START_TEST(round_that_moved_something_is_followed_by_another)
 {
 	ck_assert_int_eq(run(1), CHORES_MOVING);
@@ -173,6 +217,9 @@ main(void)
 	tcase_add_test(tests, poke_starts_a_round_at_once);
 	tcase_add_test(
 	    tests, round_that_moved_something_is_followed_by_another);
+	tcase_add_test(tests, requests_come_before_all_others);
+	tcase_add_test(tests, requests_leave_every_other_turn_to_the_others);
+	tcase_add_test(tests, requests_that_failed_wait);
 	tcase_add_test(tests, pause_is_as_long_as_the_round);
 	tcase_add_test(tests, full_chore_goes_on_at_once_and_starves_nobody);
 	tcase_add_test(tests, slow_statements_take_less_and_fast_ones_more);

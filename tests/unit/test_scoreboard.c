@@ -279,6 +279,45 @@ START_TEST(e2_retired_board_shows_nothing)
 }
 END_TEST
 
+START_TEST(pools_are_shown_whole_or_not_at_all)
+{
+	struct scoreboard_pool *place = scoreboard_pool_begin(writer), seen;
+	struct scoreboard_pool now = {
+	    .used = 1, .kind = "resize", .ready = 3, .error = "exit status 1"};
+
+	ck_assert_ptr_nonnull(place);
+	scoreboard_pool_write(place, &now);
+	ck_assert(scoreboard_pool(reader, 0, &seen));
+	ck_assert_str_eq(seen.kind, "resize");
+	ck_assert_str_eq(seen.error, "exit status 1");
+	ck_assert_uint_eq(seen.ready, 3);
+	ck_assert(!scoreboard_pool(reader, 1, &seen));
+	place->sequence |= 1; /* as if it had died while it wrote */
+	ck_assert(!scoreboard_pool(reader, 0, &seen));
+	scoreboard_pool_write(place, &now);
+	memset(place->kind, 'k', sizeof(place->kind));
+	memset(place->error, 'e', sizeof(place->error));
+	ck_assert(scoreboard_pool(reader, 0, &seen));
+	ck_assert_uint_eq(strlen(seen.kind), sizeof(seen.kind) - 1);
+	ck_assert_uint_eq(strlen(seen.error), sizeof(seen.error) - 1);
+	scoreboard_pool_end(place);
+	ck_assert(!scoreboard_pool(reader, 0, &seen));
+}
+END_TEST
+
+START_TEST(pools_run_out)
+{
+	struct scoreboard_pool *last = NULL;
+
+	for (int i = 0; i < SCOREBOARD_POOLS; i++)
+		ck_assert_ptr_nonnull(last = scoreboard_pool_begin(writer));
+	ck_assert_ptr_null(scoreboard_pool_begin(writer));
+	scoreboard_pool_end(last);
+	ck_assert_ptr_eq(scoreboard_pool_begin(writer), last);
+	scoreboard_pool_end(NULL);
+}
+END_TEST
+
 START_TEST(e2_start_time_tells_processes_apart)
 {
 	uint64_t own = scoreboard_start_time(getpid());
@@ -307,6 +346,8 @@ main(void)
 	tcase_add_test(tests, e2_memory_cannot_be_resized);
 	tcase_add_test(tests, e2_memory_outlives_its_writer);
 	tcase_add_test(tests, e2_retired_board_shows_nothing);
+	tcase_add_test(tests, pools_are_shown_whole_or_not_at_all);
+	tcase_add_test(tests, pools_run_out);
 	tcase_add_test(tests, e2_start_time_tells_processes_apart);
 	return unit_run(suite);
 }

@@ -30,7 +30,7 @@ test('enqueue says only what it was told', async () => {
   const app = client({ rows: [{ id: '1' }] });
   await muster.enqueue(app, 'resize', { name: "a'$1" }, { queue: undefined });
   assert.deepStrictEqual(app.asked, [{
-    text: 'SELECT muster.enqueue(kind => $1::text, payload => $2::jsonb) AS id',
+    text: 'SELECT muster.enqueue(kind => $1::text, payload => $2::jsonb)::text AS id',
     values: ['resize', '{"name":"a\'$1"}'],
   }]);
 });
@@ -43,10 +43,24 @@ test('options become named arguments', async () => {
   assert.deepStrictEqual(app.asked[0], {
     text: 'SELECT muster.enqueue(kind => $1::text, payload => $2::jsonb, ' +
       'queue => $3::text, run_at => $4::timestamptz, ' +
-      'depends_on => $5::bigint[], timeout => $6::interval) AS id',
+      'depends_on => $5::bigint[], timeout => $6::interval)::text AS id',
     values: ['resize', 'null', 'mail', '1970-01-01T00:00:00.000Z', '{1,2,3}',
       '1.5 seconds'],
   });
+});
+
+test('ids keep all their bits, or are refused', async () => {
+  const app = client({ rows: [{ id: '1' }] });
+  await muster.enqueue(app, 'a', {}, {
+    dependsOn: ['9223372036854775807', 9223372036854775806n], flowId: 7n,
+  });
+  assert.deepStrictEqual(app.asked[0].values.slice(2),
+    ['{9223372036854775807,9223372036854775806}', '7']);
+  for (const flowId of [2 ** 53, 1.5, NaN, 'x', '']) {
+    const options = flowId === '' ? { dependsOn: [2 ** 53] } : { flowId };
+    await assert.rejects(muster.enqueue(app, 'a', {}, options), /id|BigInt/);
+  }
+  assert.strictEqual(app.asked.length, 1);
 });
 
 test('unknown options and payloads that are no list are refused', async () => {

@@ -124,6 +124,18 @@ for (const [name, async] of [['plain', ''], ['async', 'async']]) {
     assert.strictEqual((await failure('echo', 'ä'.repeat(500))).retry, false);
   });
 
+  test(`${name}: a chunk over max_message is refused`, async (t) => {
+    const { worker, failure } = await start(t, { MUSTER_MAX_MESSAGE: '5000' });
+    const { error, retry } = await failure('runs',
+      'ctx.chunk("x".repeat(5000))');
+    assert.match(error, /^a chunk is larger than max_message \(5000 bytes\)/);
+    assert.strictEqual(retry, false);
+    const { error: cut } = await failure('throws',
+      'Error("\\x01".repeat(9000))');
+    assert.ok(Buffer.byteLength(JSON.stringify(cut)) < 4900);
+    assert.strictEqual(worker.process.exitCode, null);
+  });
+
   test(`${name}: an unknown kind is tried again elsewhere`, async (t) => {
     const { failure } = await start(t);
     assert.strictEqual((await failure('strange')).retry, true);
@@ -183,6 +195,39 @@ test('lines of the log name the task', async (t) => {
     'warning: task 42: äh\nand\n');
   assert.deepStrictEqual(JSON.parse(await lines({ MUSTER_LOG: 'json' })),
     { log: { level: 4, message: 'äh\nand', id: '42' } });
+});
+
+test('lines of the log have fields', async (t) => {
+  const source = `
+    muster.task('log', (payload, ctx) => {
+      ctx.log('m', 'notice', {
+        size: 7, id: 'own', big: 'ä'.repeat(9000), 'a\\nb': 5n, none: undefined,
+      });
+      ctx.console.warn('%d px', 5, { a: 1 });
+      muster.console.debug('alone');
+      ctx.log('\\x01'.repeat(20000));
+    });
+    muster.run();`;
+  const worker = new FakeWorker(t, source, { MUSTER_LOG: 'json' });
+  await worker.expect('hello');
+  worker.run(42, 'log');
+  await worker.expect('done', 42);
+  worker.drain();
+  assert.strictEqual(await worker.end(), 0);
+  const [fields, formatted, alone, long] = worker.words.err.trimEnd()
+    .split('\n');
+  const { log: { big, ...rest } } = JSON.parse(fields);
+  assert.deepStrictEqual(rest, {
+    level: 5, message: 'm', id: '42', size: 7, id_: 'own', 'a\nb': '5n',
+    none: null,
+  });
+  assert.match(big, /^ä{400,}…$/);
+  assert.deepStrictEqual(JSON.parse(formatted),
+    { log: { level: 4, message: '5 px { a: 1 }', id: '42' } });
+  assert.deepStrictEqual(JSON.parse(alone),
+    { log: { level: 7, message: 'alone' } });
+  assert.ok(JSON.parse(long).log.message.endsWith('…'));
+  assert.ok(Buffer.byteLength(long) < 16000);
 });
 
 test('children do not inherit the socket', async (t) => {

@@ -1,5 +1,6 @@
 """What functions are given, what is made of what they return and raise."""
 
+import json
 import os
 import tempfile
 import unittest
@@ -209,6 +210,19 @@ class LimitTest(unittest.TestCase):
             self.assertFalse(worker.expect("fail", 2)["retry"])
 
 
+    def test_chunk_over_max_message_is_refused(self):
+        with FakeWorker(PLAIN, {"MUSTER_MAX_MESSAGE": "5000"}) as worker:
+            worker.hello()
+            worker.run(1, "raises", "muster.current().chunk('x' * 5000)")
+            fail = worker.expect("fail", 1)
+            self.assertFalse(fail["retry"])
+            self.assertEqual(
+                fail["error"], "a chunk is larger than max_message (5000 bytes)")
+            worker.run(2, "raises", r"raise ValueError('\x01' * 9000)")
+            error = worker.expect("fail", 2)["error"]
+            self.assertLess(len(json.dumps(error)), 4900)
+
+
 class RegistrationTest(unittest.TestCase):
     def refused(self, source):
         import muster
@@ -273,13 +287,40 @@ class LogTest(unittest.TestCase):
             "warning: task 42: app: äh 5", "info: task 42: app: two", "lines"])
 
     def test_json_lines_have_level_and_task(self):
-        import json
         self.assertEqual(
             [json.loads(line) for line in self.lines({"MUSTER_LOG": "json"})],
             [{"log": {"level": 4, "message": "äh 5", "logger": "app",
                       "id": "42"}},
              {"log": {"level": 6, "message": "two\nlines", "logger": "app",
                       "id": "42"}}])
+
+    def records(self, *calls):
+        source = ("import muster, logging", "muster._set_up_log()",
+                  "log = logging.getLogger('app')", *calls)
+        with FakeWorker("\n".join(source), {"MUSTER_LOG": "json"}) as worker:
+            code, _, err = worker.end()
+        self.assertEqual(code, 0)
+        for line in err.splitlines():
+            self.assertLess(len(line.encode()), 16000)
+        return [json.loads(line)["log"] for line in err.splitlines()]
+
+    def test_extra_becomes_fields(self):
+        found, = self.records(
+            'log.warning("m", extra={"size": 7, "id": "own", "nan": '
+            'float("nan"), "nul": "\\0", "list": [1, None], "set": {2}})')
+        self.assertEqual(found, {
+            "level": 4, "message": "m", "logger": "app", "size": 7,
+            "id_": "own", "nan": "nan", "nul": "\ufffd", "list": [1, None],
+            "set": "{2}"})
+
+    def test_lines_stay_readable_to_the_worker(self):
+        long, many = self.records(
+            'log.info("\\x01ä" * 20000)',
+            'log.info("m", extra={f"f{n}": "ä" * 9000 for n in range(40)})')
+        self.assertTrue(long["message"].endswith("…"))
+        self.assertTrue(many["f0"].endswith("…"))
+        self.assertIn("f7", many)
+        self.assertNotIn("f39", many)
 
 
 class DescriptorTest(unittest.TestCase):
