@@ -115,10 +115,15 @@ start_thread(struct lookup *lookup)
 static void
 on_readable(evutil_socket_t fd, short what, void *argument)
 {
-	(void)fd, (void)what;
+	(void)what;
 	struct resolve *resolve = argument;
 	struct lookup *lookup = resolve->lookup;
 	const char *addresses[RESOLVE_ADDRESSES];
+	uint64_t one;
+	/* Only reading it, not seeing it readable, puts all that the thread
+	 * wrote before what is read here. */
+	if (read(fd, &one, sizeof one) != (ssize_t)sizeof one)
+		abort();
 	for (size_t i = 0; i < lookup->count; i++)
 		addresses[i] = lookup->addresses[i];
 	const char *reason = lookup->count > 0	  ? NULL

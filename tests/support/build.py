@@ -34,4 +34,6 @@ def environment():
         "ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:exitcode=99",
         "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=98",
         "LSAN_OPTIONS": "exitcode=97",
+        # A clone that shares memory until execve looks like a fork to it.
+        "TSAN_OPTIONS": "exitcode=96:die_after_fork=0",
     }
