@@ -43,8 +43,8 @@ def _need(box, controller):
     box.run(f"test -d {TREE}/tasks")
     if controller not in box.run(
             f"cat {TREE}/tasks/cgroup.subtree_control").split():
-        pytest.skip(f"this machine has no controller {controller} in the "
-                    "tree of cgroup version 2")
+        pytest.skip(f"not run: this machine has no controller {controller} "
+                    "in the tree of cgroup version 2 (./runtests --long has)")
 
 
 def _fails(service, kind, **more):
@@ -179,6 +179,7 @@ def test_many_tasks_leave_no_group(delegated, box):
 
 # What takes a controller
 
+@pytest.mark.controllers
 def test_memory_max_is_kept_by_the_kernel(delegated, box):
     """An OOM kill is told from others."""
     delegated.start(handlers={
@@ -190,6 +191,7 @@ def test_memory_max_is_kept_by_the_kernel(delegated, box):
     assert _fails(delegated, "killed") == "killed by signal 9 (SIGKILL)"
 
 
+@pytest.mark.controllers
 def test_pids_max_bounds_a_fork_bomb(delegated, box):
     delegated.start(handlers={"bomb": {"exec": shell(
         "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 5 & done; wait; exit 1"),
@@ -198,6 +200,7 @@ def test_pids_max_bounds_a_fork_bomb(delegated, box):
     assert "pids_max, 5, was reached" in _fails(delegated, "bomb")
 
 
+@pytest.mark.controllers
 def test_cpu_max_slows_down(delegated, box):
     delegated.start(handlers={"busy": {"exec": [
         "/usr/bin/python3", "-c",
