@@ -1,4 +1,5 @@
-"""./quickstart in a box of its own, as people run it."""
+"""./quickstart in a box of its own, as people run it, and what installs the
+packages of all tests."""
 
 import os
 import subprocess
@@ -9,6 +10,8 @@ from support import build
 from support.box import Box
 
 SERVERS = "'postgresql*' 'redis*'"
+TESTS = SERVERS + " 'nginx*' pgbouncer systemd-container"
+RUNNING = "pgrep -la 'postgres|redis-server|musterd|nginx|pgbouncer'"
 
 
 @pytest.fixture
@@ -39,8 +42,7 @@ def check_end(box, text):
     """The flow succeeded, nothing runs, and the commands shown work."""
     assert "flow 1 succeeded" in text, text[-3000:]
     assert "flaky check" in text and "attempt 2" in text
-    left = box.try_run("pgrep -la 'postgres|redis-server|musterd'").stdout
-    assert left == ""
+    assert box.try_run(RUNNING).stdout == ""
     folder = box.run("ls -d /tmp/musterd-quickstart.*")
     assert f"{folder}/look status" in text
     assert "running" in box.run(f"{folder}/look", "status")
@@ -48,8 +50,7 @@ def check_end(box, text):
     assert "succeeded" in box.run(f"{folder}/look", "why", number)
     assert "first attempt fails on purpose" in box.run(
         "cat", f"{folder}/log/musterd.log")
-    assert box.try_run("pgrep -la 'postgres|redis-server|musterd'"
-                       ).stdout == ""
+    assert box.try_run(RUNNING).stdout == ""
     return folder
 
 
@@ -85,3 +86,17 @@ def test_quickstart_from_an_ordinary_account(fresh, command):
                      limit=1200)
     folder = check_end(fresh, text)
     assert fresh.run("find /home/ann " + folder + " -user root") == ""
+
+
+@pytest.mark.long
+def test_installing_for_tests_starts_and_enables_nothing(fresh):
+    """What ./runtests installs, on a machine that has none of it."""
+    fresh.run(f"apt-get purge -y {TESTS}; "
+              "rm -rf /etc/postgresql* /var/lib/postgresql", limit=300)
+    before = enabled_and_listening(fresh)
+    fresh.run("cd /root/clone && .ci/install build servers test box",
+              limit=600)
+    fresh.run("command -v nginx pgbouncer systemd-nspawn redis-server")
+    assert enabled_and_listening(fresh) == before
+    assert fresh.try_run(RUNNING).stdout == ""
+    assert fresh.run("pg_lsclusters -h") == ""
