@@ -5,6 +5,7 @@ import os
 import subprocess
 
 from . import build
+from .wait import SLOW
 
 SYSBOX = os.path.join(build.TOP, "tests", "service", "sysbox")
 FOLDER = os.environ.get("SYSBOX_DIR", "/run/sysbox")
@@ -24,7 +25,7 @@ class Box:
         done = subprocess.run(
             [SYSBOX, command, self.name, *more],
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=limit, check=False)
+            timeout=limit * SLOW, check=False)
         assert done.returncode == 0, (
             f"sysbox {command}: {done.stdout}{done.stderr}")
 
@@ -52,7 +53,7 @@ class Box:
             words = ["runuser", "-u", user, "--", *words]
         return subprocess.run(
             [SYSBOX, "run", self.name, *words],
-            capture_output=True, text=True, timeout=limit, check=False,
+            capture_output=True, text=True, timeout=limit * SLOW, check=False,
             **({"stdin": subprocess.DEVNULL} if "input" not in more else {}),
             **more)
 

@@ -1,6 +1,10 @@
 """Waiting for something to become true. Tests never just sleep."""
 
+import os
 import time
+
+# How much longer all may take: in a virtual machine by software (service/vm).
+SLOW = int(os.environ.get("MUSTERD_SLOW", "1"))
 
 
 def wait_until(condition, limit=10.0, what=None, every=0.02):
@@ -9,6 +13,7 @@ def wait_until(condition, limit=10.0, what=None, every=0.02):
     Fails after `limit` seconds, saying what was waited for and what the
     condition gave last. An AssertionError inside it counts as not yet.
     """
+    limit *= SLOW
     end = time.monotonic() + limit
     while True:
         try:
