@@ -139,7 +139,5 @@ void scoreboard_retire(struct scoreboard *board);
 
 uint32_t scoreboard_hash(const char *name);
 
-/* The start time of a process as /proc gives it; 0: no such process. */
-uint64_t scoreboard_start_time(pid_t pid);
 
 #endif

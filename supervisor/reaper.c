@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "common/scoreboard.h"
+#include "common/start_time.h"
 #include "common/children.h"
 
 enum { REAPED_A_TURN = 256, AGAIN_MS = 50 };
@@ -178,7 +179,7 @@ on_children(evutil_socket_t fd, short what, void *argument)
 static bool
 group_kill(pid_t group, uint64_t start)
 {
-	return scoreboard_start_time(group) == start &&
+	return process_start_time(group) == start &&
 	       killpg(group, SIGKILL) == 0;
 }
 

@@ -14,7 +14,7 @@
 #include "common/cgroup.h"
 #include "common/children.h"
 #include "common/clock.h"
-#include "common/scoreboard.h"
+#include "common/start_time.h"
 #include "daemon/handlers/adopted.h"
 
 enum {
@@ -217,7 +217,7 @@ kill_below(pid_t leader, pid_t pid, uint64_t began)
 
 	if (pidfd < 0)
 		return;
-	if (pid != leader && began != 0 && scoreboard_start_time(pid) == began)
+	if (pid != leader && began != 0 && process_start_time(pid) == began)
 		(void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 	close(pidfd);
 }
@@ -232,7 +232,7 @@ memory_watch_kill(const struct memory_watch *watch)
 	gather(&members, watch, children);
 	free(children);
 	for (size_t i = 0; i < members.count; i++)
-		began[i] = scoreboard_start_time(members.pids[i]);
+		began[i] = process_start_time(members.pids[i]);
 	for (size_t i = 0; i < members.count; i++)
 		kill_below(watch->leader, members.pids[i], began[i]);
 	(void)kill(-watch->leader, SIGKILL);

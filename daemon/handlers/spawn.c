@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/scoreboard.h"
+#include "common/start_time.h"
 #include "common/text.h"
 
 enum {
@@ -191,7 +191,7 @@ start_time(
     const struct timespec *before, const struct timespec *after, pid_t pid)
 {
 	return ticks(before) == ticks(after) ? ticks(before)
-					     : scoreboard_start_time(pid);
+					     : process_start_time(pid);
 }
 
 /* It has let go of our memory, so it is in the last lines of its exit. */

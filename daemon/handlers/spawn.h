@@ -47,7 +47,7 @@ enum spawn_step { SPAWN_PROCESS, SPAWN_DIRECTORY, SPAWN_PROGRAM };
 struct spawned {
 	pid_t pid;	     /* of the leader of its group */
 	int pidfd;	     /* the caller's to close; close-on-exec */
-	uint64_t start_time; /* as scoreboard_start_time gives it */
+	uint64_t start_time; /* as process_start_time gives it */
 };
 
 /* 0, or -errno and in `ret_failed` what failed; nothing is left behind then. */

@@ -32,11 +32,14 @@ def test_C3_D4_E1_model_host(db, daemon, musterctl, patience):
     assert time.monotonic() - begin < 30 * patience
     processes = {db.task(task).result["process"] for task in tasks}
     assert 1 <= len(processes) <= 2
-    # The report of a process that has ended ends with its last lines.
-    loaded = [line for line in musterd.log.find("model loaded")
-              if line.message == "model loaded"]
-    # One that was ready when all was answered already may be among them.
-    assert len(processes) + 1 <= len(loaded) <= 2 + 1, "once a process"
+    # The report of a process that has ended ends with its last lines. One that
+    # was ready when all was answered already loaded too.
+    loaded = [line.message.split()[-1]
+              for line in musterd.log.find("model loaded by process")
+              if line.message.startswith("model loaded")]
+    assert len(loaded) == len(set(loaded)) <= 2 + 1, "once a process"
+    assert {str(process) for process in processes
+            | {db.task(blocking).result["process"]}} <= set(loaded)
     assert db.task(tasks[7]).result["answer"] == "WHAT IS 7"
     assert db.task(blocking).result["process"] not in processes
     assert lag_ms(musterd) < 500 * patience, "no heartbeat was late"

@@ -24,6 +24,7 @@
 #include "common/child.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/start_time.h"
 
 enum { TASKS = 2, TASK_BASE = 4200 };
 
@@ -82,8 +83,7 @@ handlers_start(struct fake *fake)
 		    board, TASK_BASE + fake->slot * 10 + i, "default", "nap");
 		pid_t pid = handler_start();
 		setpgid(pid, pid);
-		scoreboard_set_group(
-		    board, slot, pid, scoreboard_start_time(pid));
+		scoreboard_set_group(board, slot, pid, process_start_time(pid));
 	}
 }
 

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/start_time.h"
 #include "tests/unit/trial.h"
 #include "tests/unit/unit.h"
 
@@ -243,7 +244,7 @@ slot_has_group(pid_t *ret_group)
 	    slot.group == 0)
 		return false;
 	ck_assert_int_eq(slot.task, 7);
-	ck_assert_uint_eq(slot.group_start, scoreboard_start_time(slot.group));
+	ck_assert_uint_eq(slot.group_start, process_start_time(slot.group));
 	*ret_group = slot.group;
 	return true;
 }

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scoreboard.h"
+#include "common/start_time.h"
 #include "tests/unit/unit.h"
 
 static struct event_base *base;
@@ -138,7 +139,7 @@ START_TEST(e2_groups_of_the_board_are_killed)
 {
 	pid_t pid = sleeper();
 	int slot = scoreboard_task_begin(writer, 42, "q", "k");
-	scoreboard_set_group(writer, slot, pid, scoreboard_start_time(pid));
+	scoreboard_set_group(writer, slot, pid, process_start_time(pid));
 	ck_assert_int_eq(reaper_kill_groups(board), 1);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
@@ -148,14 +149,14 @@ START_TEST(e2_groups_without_a_task_are_killed)
 {
 	pid_t pid = sleeper(), other = sleeper();
 	int index =
-	    scoreboard_group_begin(writer, other, scoreboard_start_time(other));
+	    scoreboard_group_begin(writer, other, process_start_time(other));
 
 	scoreboard_group_end(writer, index);
 	ck_assert_int_eq(
-	    scoreboard_group_begin(writer, pid, scoreboard_start_time(pid)),
+	    scoreboard_group_begin(writer, pid, process_start_time(pid)),
 	    index);
 	ck_assert_int_ge(scoreboard_group_begin(
-			     writer, other, scoreboard_start_time(other) - 1),
+			     writer, other, process_start_time(other) - 1),
 	    0);
 	ck_assert_int_eq(reaper_kill_groups(board), 1);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
@@ -169,7 +170,7 @@ START_TEST(e2_reused_pid_is_not_hit)
 {
 	pid_t pid = sleeper();
 	int slot = scoreboard_task_begin(writer, 42, "q", "k");
-	scoreboard_set_group(writer, slot, pid, scoreboard_start_time(pid) - 1);
+	scoreboard_set_group(writer, slot, pid, process_start_time(pid) - 1);
 	ck_assert_int_eq(reaper_kill_groups(board), 0);
 	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
 	kill(pid, SIGKILL);
@@ -183,7 +184,7 @@ START_TEST(e2_groups_that_are_none_are_not_killed)
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		int slot = scoreboard_task_begin(writer, 42, "q", "k");
 		scoreboard_set_group(
-		    writer, slot, wrong[i], scoreboard_start_time(getpid()));
+		    writer, slot, wrong[i], process_start_time(getpid()));
 	}
 	ck_assert_int_eq(reaper_kill_groups(board), 0);
 }

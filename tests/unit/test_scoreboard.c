@@ -1,4 +1,5 @@
 #include "common/scoreboard.h"
+#include "common/start_time.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -320,11 +321,11 @@ END_TEST
 
 START_TEST(e2_start_time_tells_processes_apart)
 {
-	uint64_t own = scoreboard_start_time(getpid());
+	uint64_t own = process_start_time(getpid());
 	ck_assert_uint_gt(own, 0);
-	ck_assert_uint_eq(own, scoreboard_start_time(getpid()));
-	ck_assert_uint_gt(scoreboard_start_time(1), 0);
-	ck_assert_uint_eq(scoreboard_start_time(-7), 0);
+	ck_assert_uint_eq(own, process_start_time(getpid()));
+	ck_assert_uint_gt(process_start_time(1), 0);
+	ck_assert_uint_eq(process_start_time(-7), 0);
 }
 END_TEST
 

@@ -18,7 +18,7 @@ LOAD_S = 3
 def load():
     logging.info("loading the model")
     time.sleep(LOAD_S)
-    logging.info("model loaded")
+    logging.info("model loaded by process %d", os.getpid())
     return {chr(i): chr(i).upper() for i in range(97, 123)}
 
 
