@@ -152,7 +152,7 @@ def http(bench, connections=64):
     """A server answers with one process, over as many connections as tasks
     run at a time."""
     for name, program, server, tasks in (
-            ("nginx", NGINX, Nginx, 40000), ("node", NODE, Node, 30000)):
+            ("nginx", NGINX, Nginx, 120000), ("node", NODE, Node, 90000)):
         missing = [each for each, path in ((name, program), ("wrk", WRK))
                    if path is None]
         if missing:
