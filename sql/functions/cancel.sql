@@ -1,7 +1,8 @@
 -- Cancelling, as carry_out() does it.
 
 -- One task.
-CREATE OR REPLACE FUNCTION muster.do_cancel(p_request muster.request)
+CREATE OR REPLACE FUNCTION muster.do_cancel(
+	p_request muster.request, p_alone boolean)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_id CONSTANT bigint := p_request.target;
@@ -24,7 +25,7 @@ BEGIN
 	END IF;
 	SELECT c.o_gone, c.o_told INTO v_gone, v_told
 	FROM muster.cancel_tasks(ARRAY[v_id],
-		'cancelled on request of ' || p_request.asked_by) c;
+		'cancelled on request of ' || p_request.asked_by, p_alone) c;
 	IF v_gone IS NOT NULL THEN
 		RETURN muster.answer(p_request.id, 'done',
 			format('task %s is cancelled', v_id));
@@ -41,14 +42,18 @@ $$;
 -- transaction is just moving it; to be tried again.
 -- The places are looked at in the order in which tasks move through them, so
 -- that one that moves meanwhile is still met; what is in none of them is ready,
--- and its row there becomes stale by the new ticket.
+-- and its row there becomes stale by the new ticket. Or a turn is just claiming
+-- it: unless p_alone (hold_turns()), only what runs is touched.
 CREATE OR REPLACE FUNCTION muster.cancel_tasks(p_ids bigint[], p_error text,
-	OUT o_gone bigint[], OUT o_told bigint[])
+	p_alone boolean, OUT o_gone bigint[], OUT o_told bigint[])
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_busy bigint[];
 BEGIN
 	o_told := muster.cancel_running(p_ids);
+	IF NOT p_alone THEN
+		RETURN;
+	END IF;
 	DELETE FROM muster.arriving a WHERE a.task_id = ANY (p_ids);
 	v_busy := muster.cancel_waiting(p_ids);
 	o_gone := nullif(muster.without(p_ids, o_told || v_busy), '{}');
@@ -119,7 +124,7 @@ $$;
 -- A whole flow, on request or because a task of it failed; p_limit tasks at a
 -- time, from request.cursor on.
 CREATE OR REPLACE FUNCTION muster.do_cancel_flow(
-	p_request muster.request, p_limit int)
+	p_request muster.request, p_limit int, p_alone boolean)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_flow CONSTANT bigint := p_request.target;
@@ -148,7 +153,7 @@ BEGIN
 		v_gone := (muster.cancel_tasks(v_ids, CASE p_request.verb
 			WHEN 'stop_flow' THEN 'its flow was stopped by a failure'
 			ELSE 'its flow was cancelled on request of '
-				|| p_request.asked_by END)).o_gone;
+				|| p_request.asked_by END, p_alone)).o_gone;
 		UPDATE muster.request
 		SET count = count + coalesce(cardinality(v_gone), 0)
 		WHERE id = p_request.id;

@@ -80,36 +80,49 @@ BEGIN
 END
 $$;
 
+-- Waits until no turn is under way, and holds off those that come until this
+-- transaction ends. False if one takes long: nobody else shall wait for that.
+CREATE OR REPLACE FUNCTION muster.hold_turns()
+RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '40ms' AS $$
+BEGIN
+	PERFORM pg_advisory_xact_lock(hashtext('muster turn'));
+	RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+	RETURN false;
+END
+$$;
+
 -- Carries out open requests, oldest first, until p_limit tasks were touched;
 -- how much was done. What some other transaction holds is stepped over and
 -- done by a later call. One at a time in the database.
--- Locks: first every turn out, so that what is in no other place is ready, not
--- being claimed; then task for update, never waiting: a turn may wait for it.
+-- Locks: first hold_turns(); then task for update, never waiting: a finish may
+-- wait for it.
 CREATE OR REPLACE FUNCTION muster.carry_out(p_limit int)
 RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
 	v_request muster.request;
+	v_alone boolean;
 	v_done int := 0;
 BEGIN
 	PERFORM muster.check_isolation();
-	IF NOT pg_try_advisory_xact_lock(hashtext('muster carry_out')) THEN
-		RETURN 0;
-	ELSIF NOT EXISTS (SELECT FROM muster.request r
-			WHERE r.done_at IS NULL) THEN
+	IF NOT pg_try_advisory_xact_lock(hashtext('muster carry_out'))
+			OR NOT EXISTS (SELECT FROM muster.request r
+				WHERE r.done_at IS NULL) THEN
 		RETURN 0;
 	END IF;
-	PERFORM pg_advisory_xact_lock(hashtext('muster turn'));
+	v_alone := muster.hold_turns();
 	FOR v_request IN SELECT * FROM muster.request r
 			WHERE r.done_at IS NULL ORDER BY r.id LIMIT p_limit LOOP
 		EXIT WHEN v_done >= p_limit;
 		v_done := v_done + CASE v_request.verb
-			WHEN 'cancel' THEN muster.do_cancel(v_request)
+			WHEN 'cancel' THEN muster.do_cancel(v_request, v_alone)
 			WHEN 'retry' THEN muster.do_retry(v_request)
 			WHEN 'pause' THEN muster.do_pause(v_request)
 			WHEN 'resume' THEN muster.do_resume(v_request)
-			ELSE muster.do_cancel_flow(v_request, p_limit - v_done) END;
+			ELSE muster.do_cancel_flow(v_request, p_limit - v_done,
+				v_alone) END;
 	END LOOP;
 	RETURN v_done;
 END

@@ -280,6 +280,34 @@ def test_each_task_of_a_batch_gets_its_own_result(db, worker, leases):
         (leases == "in part")
 
 
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("apart", [1, 2, 10])
+def test_ids_of_a_batch_close_together_and_far_apart(
+        db, worker, scheduler, apart, told):
+    """A batch is found by a walk along the index, or by a search for each."""
+    one = worker(kinds=("a",))
+    ids = []
+    for n in range(60):
+        ids.append(db.enqueue("a", {"n": n}))
+        db.enqueue_many("b", apart - 1)
+    for task in ids[5], ids[59]:
+        db.one("SELECT muster.cancel(%s)", task)
+    scheduler.work()
+    left = [task for task in ids if task not in (ids[5], ids[59])]
+    answer = one.claim(60)
+    assert [(task.id, task.payload) for task in answer.tasks] == \
+        [(task, f'{{"n": {ids.index(task)}}}') for task in left]
+    assert db.one("SELECT task_ids FROM muster.lease") == left
+    one.turn([(task, "s", {"ran": 1, "result": str(task)} if told else {})
+              for task in left])
+    assert db.rows("SELECT id, result FROM muster.task WHERE state = 's'"
+                   " ORDER BY id") == \
+        [(task, task if told else None) for task in left]
+    assert db.states() == {"succeeded": 58, "cancelled": 2,
+                           **({"ready": 60 * (apart - 1)}
+                              if apart > 1 else {})}
+
+
 @pytest.mark.parametrize("told, ran_ms", [({"ran": 5}, 5), ({}, None)])
 def test_success_of_a_batch_clears_the_error_of_the_attempt_before(
         db, worker, told, ran_ms):

@@ -472,8 +472,8 @@ def test_F2_need_ends_while_a_blocked_task_is_being_cancelled(
 
 def test_F2_turn_that_claims_and_unlocks_against_a_cancel_of_both(
         db, worker, scheduler):
-    """The turn holds the dependent and waits for the ready task; the cancel
-    holds the ready task and must not wait for the dependent."""
+    """The turn, which would hold the dependent, waits before it holds
+    anything; the cancel need not wait for it."""
     need = db.enqueue("a")
     blocked = db.enqueue("c", depends_on=[need])
     scheduler.work()
@@ -483,17 +483,36 @@ def test_F2_turn_that_claims_and_unlocks_against_a_cancel_of_both(
     flow_like = [db.one("SELECT muster.cancel(%s)", each)
                  for each in (ready, blocked)]
     scheduler.session.begin()
-    scheduler.session.run("SELECT id FROM muster.task WHERE id = %s "
-                          "FOR UPDATE", ready)
+    assert scheduler.carry_out() == 2
     one.send_turn([(need, "s")], want={"b": 1})
     one.session.wait_blocked()
-    assert scheduler.carry_out() == 1  # of `ready` alone
     scheduler.session.commit()
     assert not one.answer().tasks
     scheduler.work()
     assert db.states([ready, blocked]) == {"cancelled": 2}
     assert db.one("SELECT count(*) FROM muster.request "
                   "WHERE id = ANY(%s) AND done_at IS NULL", flow_like) == 0
+
+
+def test_F2_cancel_beside_a_turn_that_does_not_end(db, worker, scheduler):
+    """What runs is told, what is ready has to wait; other turns do not."""
+    one, two = worker(), worker()
+    running = db.enqueue("a")
+    two.claim()
+    ready = db.enqueue_many("a", 2)
+    one.session.begin()
+    one.turn()
+    numbers = [db.one("SELECT muster.cancel(%s)", each)
+               for each in (running, ready[0])]
+    assert scheduler.carry_out() == 1
+    assert db.rows("SELECT id FROM muster.request WHERE done_at IS NULL") == \
+        [(numbers[1],)]
+    assert two.turn().cancel == {running}
+    one.session.commit()
+    assert scheduler.carry_out() == 1
+    assert one.claim().ids == [ready[1]]
+    two.finish(running, outcome="c")
+    one.finish(ready[1])
 
 
 def test_F2_cancel_against_a_rescue(db, worker, scheduler):
