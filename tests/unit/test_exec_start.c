@@ -147,7 +147,8 @@ START_TEST(environment_is_a_clean_slate)
 	    "\"APP=a=b\\nEMPTY=\\nHOME=/var/lib/musterd\\n"
 	    "LANG=de_DE.UTF-8\\nMUSTER_ATTEMPT=3\\nMUSTER_DEADLINE=\\n"
 	    "MUSTER_FLOW=9\\nMUSTER_INPUTS=/proc//fd/\\nMUSTER_KIND=resize\\n"
-	    "MUSTER_TASK=42\\nMUSTER_TOKEN=17-42\\nPATH=/usr/bin:/bin\\n"
+	    "MUSTER_LOG=json\\nMUSTER_TASK=42\\nMUSTER_TOKEN=17-42\\nPATH=/usr/"
+	    "bin:/bin\\n"
 	    "TZ=Europe/Berlin\\n\"");
 	trial_task_free(&task);
 }
