@@ -139,5 +139,4 @@ void scoreboard_retire(struct scoreboard *board);
 
 uint32_t scoreboard_hash(const char *name);
 
-
 #endif

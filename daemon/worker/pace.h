@@ -17,7 +17,7 @@ enum {
 	PACE_WAIT_MS = 3,
 	PACE_TINY = 8, /* a turn with fewer finishes and claims is tiny */
 	PACE_SUPPLIED_MS = 10, /* with enough to do, at most */
-	PACE_COMPANY = 200,     /* finishes that wait for no more even then */
+	PACE_COMPANY = 200,    /* finishes that wait for no more even then */
 };
 
 struct pace {
