@@ -233,7 +233,9 @@ def test_pool_ends_idle_processes(db, daemon, pool):
 @pytest.mark.parametrize("recycle, payload, why", [
     ({"tasks": 20}, {}, "recycle.tasks"),
     ({"age": "1s"}, {"do": "sleep", "seconds": 0.01}, "recycle.age"),
-    ({"memory": "100M"}, {"do": "eat", "size": 1 << 20}, "recycle.memory"),
+    # Longer than it is from one look at memory to the next.
+    ({"memory": "100M"}, {"do": "eat", "size": 1 << 20, "seconds": 0.01},
+     "recycle.memory"),
 ])
 def test_pool_recycles(db, daemon, pool, recycle, payload, why):
     """The next one is ready before the old one goes."""

@@ -101,7 +101,8 @@ def test_pool_that_never_reads(db, daemon, pool):
                             max_attempts=1)})
     host.log.allow(BROKE, "failed", "its processes fail")
     db.enqueue_many("job", [{"text": "x" * 900000}] * 20)
-    wait_until(lambda: db.states()["running"] >= 5, 10, "it has some")
+    wait_until(lambda: db.states() == {"running": 5, "ready": 15}, 10,
+               "it has what fits")
     more = db.enqueue_many("job", 5)
     holds_for(lambda: db.states(more) == {"ready": 5}, 3, "no more are")
     line = host.log.wait_for("has read nothing", limit=30)

@@ -192,6 +192,7 @@ class Handler:
 
     def do_eat(self, task, payload):
         self.held.append(bytearray(payload["size"]))
+        time.sleep(payload.get("seconds", 0))
         self.done(task, os.getpid())
 
     def do_swap(self, task, payload):
