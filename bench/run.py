@@ -12,6 +12,7 @@ import handler_rows
 import http_rows
 import long_rows
 import pool_rows
+import replay_rows
 import rows
 import sql_rows
 import stream_rows
@@ -19,7 +20,7 @@ from servers import Postgres, Redis
 from table import Table
 
 SHORT = (rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
-         + stream_rows.STREAM + handler_rows.SHORT)
+         + stream_rows.STREAM + handler_rows.SHORT + replay_rows.SHORT)
 
 
 def arguments():

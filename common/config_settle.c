@@ -83,9 +83,11 @@ check_backoff(struct config_loader *loader,
 static int
 count_types(struct handler_config *handler)
 {
-	int count = (handler->argv != NULL) + (handler->pool != NULL) +
-		    (handler->url != NULL) + (handler->function != NULL) +
-		    (handler->plugin != NULL) + (handler->type == HANDLER_NOOP);
+	int count =
+	    (handler->argv != NULL) + (handler->pool != NULL) +
+	    (handler->url != NULL) + (handler->function != NULL) +
+	    (handler->plugin != NULL) +
+	    (handler->type == HANDLER_NOOP || handler->type == HANDLER_SLEEP);
 
 	if (handler->function != NULL)
 		handler->type = HANDLER_SQL;

@@ -95,9 +95,11 @@ static const struct config_key handler_keys[] = {
 	.type = &config_type_noop,
 	AT(type),
 	.min = HANDLER_NOOP,
-	.max = HANDLER_NOOP,
+	.max = HANDLER_SLEEP,
 	IN_PLACE,
-	.help = "Does nothing: for measurements and for gathering tasks."},
+	.help = "true: does nothing, for measurements and for gathering tasks; "
+		"sleep: does nothing for as many seconds as the payload says, "
+		"{\"sleep\": 0.5}."},
     {.name = "role",
 	.type = &config_type_text,
 	AT(role),

@@ -173,15 +173,25 @@ format_log_format(double number, struct text *ret_text)
 	text_add_string(ret_text, log_formats[(int)number]);
 }
 
-/* The type of a handler is HANDLER_NOOP from here; the others follow from
- * the keys they have. */
+/* The types of handlers that have no other key; those of the others follow
+ * from the keys they have. */
 static int
 read_noop(const char *value, double *ret_number)
 {
-	if (strcmp(value, "true") != 0)
+	if (strcmp(value, "true") == 0)
+		*ret_number = HANDLER_NOOP;
+	else if (strcmp(value, "sleep") == 0)
+		*ret_number = HANDLER_SLEEP;
+	else
 		return -EINVAL;
-	*ret_number = HANDLER_NOOP;
 	return 0;
+}
+
+static void
+format_noop(double number, struct text *ret_text)
+{
+	text_add_string(
+	    ret_text, (int)number == HANDLER_SLEEP ? "sleep" : "true");
 }
 
 const struct config_type config_type_duration = {STORE_INT64,
@@ -203,7 +213,7 @@ const struct config_type config_type_level = {STORE_INT,
 const struct config_type config_type_log_format = {
     STORE_INT, "one of auto, text, json", read_log_format, format_log_format};
 const struct config_type config_type_noop = {
-    STORE_INT, "true", read_noop, format_boolean};
+    STORE_INT, "true or sleep", read_noop, format_noop};
 const struct config_type config_type_text = {
     STORE_STRING, "a text", NULL, NULL};
 const struct config_type config_type_list = {

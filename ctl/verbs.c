@@ -30,6 +30,8 @@ const struct verb verbs[] = {
 	enqueue_examples, enqueue_options, 1, 2, verb_enqueue},
     {"run", "submit a flow and follow it to its end", "FLOW.yaml|-",
 	run_examples, run_options, 1, 1, verb_run},
+    {"replay", "run a traced workflow anew, with sleeps, and time it",
+	"TRACE.json|-", replay_examples, replay_options, 1, 1, verb_replay},
     {"graph", "a flow as a graph, for dot", "[FLOW.yaml|-]", graph_examples,
 	graph_options, 0, 1, verb_graph},
     {"cancel", "cancel a task or flow, running or not", "[ID]", cancel_examples,

@@ -72,7 +72,7 @@ keep_payload(struct worker *worker, struct running *running,
 	running->large = PQgetisnull(result, row, TURN_PAYLOAD);
 	if (running->large)
 		return;
-	if (binding != NULL && binding->ops->ignores_data)
+	if (binding != NULL && binding->ops->ignores_payload)
 		return;
 	size = (size_t)PQgetlength(result, row, TURN_PAYLOAD);
 	running->payload = malloc(size + 1);

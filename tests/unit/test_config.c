@@ -310,7 +310,7 @@ static const struct refusal refusals[] = {
 	AT("2:12") "handler 'a' needs exactly one of exec, pool, http, sql, "
 		   "plugin and noop\n"},
     {"handlers: {a: {noop: false}}\n", AT("2:22") "noop: 'false' is not "
-						  "true\n"},
+						  "true or sleep\n"},
     {"handlers: {a: {exec: []}}\n", AT("2:22") "exec: is empty\n"},
     {"handlers: {a: {exec: /bin/true}}\n",
 	AT("2:22") "exec: not a list such as [/usr/bin/program, argument]\n"},
