@@ -22,7 +22,9 @@ BEGIN
 			WHERE p.pronamespace = 'muster'::regnamespace
 			AND p.proname IN ('enqueue', 'enqueue_many', 'submit_flow',
 				'cancel', 'cancel_flow', 'retry', 'pause', 'resume',
-				'request_status', 'why', 'max_payload') LOOP
+				'request_status', 'why', 'max_payload', 'cron_next',
+				'schedule', 'unschedule', 'pause_schedule',
+				'resume_schedule') LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO muster_client',
 			v_function);
 	END LOOP;
@@ -32,6 +34,7 @@ $do$;
 -- Who looks on.
 GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.worker_status, muster.attempts, muster.task_needs,
+	muster.schedules, muster.schedule_runs,
 	muster.schema_version
 	TO muster_reader, muster_client;
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;

@@ -124,6 +124,29 @@ BEGIN
 		'not exist', e.need, e.task_id)
 	FROM muster.edge e
 	WHERE NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.task_id)
-		OR NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.need);
+		OR NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.need)
+	UNION ALL
+	SELECT * FROM muster.check_schedules();
 END
+$$;
+
+-- Of schedules. That a tick has one run at most, the table's key sees to.
+CREATE OR REPLACE FUNCTION muster.check_schedules()
+RETURNS TABLE (invariant int, task_id bigint, detail text)
+LANGUAGE sql STABLE AS $$
+	SELECT 7, s.last_task, format('schedule %s: paused at %s, next at %s',
+		s.name, s.paused_at, s.next_at)
+	FROM muster.schedule s
+	WHERE (s.paused_at IS NULL) <> (s.next_at IS NOT NULL)
+	UNION ALL
+	SELECT 7, s.last_task, format('schedule %s: the next tick, %s, is not '
+		'after the last, %s', s.name, s.next_tick, s.last_tick)
+	FROM muster.schedule s
+	WHERE s.next_tick < s.last_tick OR s.next_at < s.next_tick
+		OR s.next_tick = s.last_tick AND s.last_outcome <> 'x'
+	UNION ALL
+	SELECT 7, r.task_id, format('the run of %s at %s is %s, its task %s',
+		r.schedule, r.tick, r.outcome, r.task_id)
+	FROM muster.schedule_run r
+	WHERE (r.outcome IN ('r', 'q')) <> (r.task_id IS NOT NULL)
 $$;

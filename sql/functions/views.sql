@@ -105,3 +105,24 @@ SELECT n.task_id, u.id AS needs_id,
 		WHEN 'f' THEN 'failed' END AS needs_when
 FROM muster.needs n
 CROSS JOIN LATERAL unnest(n.ids, string_to_array(n.conds, NULL)) u(id, cond);
+
+-- What runs by the clock, with its next and its last run; next_at is the tick
+-- with its jitter, null while paused.
+CREATE OR REPLACE VIEW muster.schedules AS
+SELECT s.name, s.kind, s.queue, s.cron,
+	s.every_ms * interval '1 ms' AS every, s.timezone, s.missed, s.overlap,
+	s.jitter_ms * interval '1 ms' AS jitter, s.priority, s.max_attempts,
+	s.timeout_ms * interval '1 ms' AS timeout, s.payload,
+	CASE WHEN s.source IS NULL THEN 'sql' ELSE 'configuration' END AS source,
+	s.paused_at, s.next_at, s.last_tick,
+	muster.run_outcome(s.last_outcome) AS last_outcome, s.last_task,
+	(SELECT CASE WHEN t.state IS NULL THEN 'open'
+			ELSE muster.state_name(t.state) END
+		FROM muster.task t WHERE t.id = s.last_task) AS last_state
+FROM muster.schedule s;
+
+-- The runs of the last week, one a tick.
+CREATE OR REPLACE VIEW muster.schedule_runs AS
+SELECT r.schedule, r.tick, r.task_id, muster.run_outcome(r.outcome) AS outcome,
+	r.at, r.missed_since, r.error
+FROM muster.schedule_run r;
