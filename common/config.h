@@ -99,6 +99,25 @@ struct handler_config {
 	int nice;		  /* not above 0: as nice as the daemon */
 };
 
+/* What becomes of ticks that nobody could fire, and of a tick while the task of
+ * the last one is open. */
+enum { SCHEDULE_MISSED = 3, SCHEDULE_OVERLAP = 3 };
+extern const char *const config_missed_words[SCHEDULE_MISSED],
+    *const config_overlap_words[SCHEDULE_OVERLAP];
+
+struct schedule_config {
+	char *name;
+	char *cron;	  /* NULL: every */
+	int64_t every_ms; /* negative: cron */
+	char *timezone, *kind, *queue;
+	char *payload; /* JSON; NULL: {} */
+	int priority;
+	int max_attempts;    /* negative: as the handler says */
+	int64_t timeout_ms;  /* the same */
+	int missed, overlap; /* numbers of words */
+	int64_t jitter_ms;
+};
+
 struct config {
 	char *database;	       /* libpq conninfo or URI */
 	char *direct_database; /* past a transaction pooler; NULL: none */
@@ -120,6 +139,8 @@ struct config {
 	size_t queue_count;
 	struct handler_config *handlers; /* by kind */
 	size_t handler_count;
+	struct schedule_config *schedules; /* by name */
+	size_t schedule_count;
 };
 
 /* All errors of a load, in the order of files and lines. */

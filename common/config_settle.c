@@ -268,6 +268,24 @@ settle_handler(struct config_loader *loader, struct handler_config *handler)
 }
 
 static void
+check_schedule(
+    struct config_loader *loader, const struct schedule_config *schedule)
+{
+	const void *schedules = &loader->config->schedules;
+	const struct yaml_node *place =
+	    place_of(loader, schedules, schedule->name);
+
+	if (is_broken(loader, schedules, schedule->name))
+		return;
+	if (schedule->kind == NULL)
+		config_complain_key(loader, place, "schedule '%s' needs a kind",
+		    schedule->name);
+	if ((schedule->every_ms < 0) == (schedule->cron == NULL))
+		config_complain_key(loader, place,
+		    "schedule '%s' needs either every or cron", schedule->name);
+}
+
+static void
 need_default_queue(struct config *config)
 {
 	void *base = config, *inner;
@@ -337,6 +355,9 @@ sort_items(struct config *config)
 	if (config->handler_count > 0)
 		qsort(config->handlers, config->handler_count,
 		    sizeof(config->handlers[0]), compare_items);
+	if (config->schedule_count > 0)
+		qsort(config->schedules, config->schedule_count,
+		    sizeof(config->schedules[0]), compare_items);
 }
 
 static void
@@ -363,6 +384,8 @@ config_settle(struct config_loader *loader, const char *file)
 	need_default_queue(config);
 	for (size_t i = 0; i < config->handler_count; i++)
 		settle_handler(loader, &config->handlers[i]);
+	for (size_t i = 0; i < config->schedule_count; i++)
+		check_schedule(loader, &config->schedules[i]);
 	sort_items(config);
 	check_database(loader, file);
 	check_concurrency(loader);

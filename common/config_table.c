@@ -485,7 +485,15 @@ static const struct config_key top_keys[] = {
 	.help = "How the tasks of a kind are run: exactly one of exec, pool, "
 		"http, sql, plugin and noop each."},
     LATER("gateway"),
-    LATER("schedules"),
+    {.name = "schedules",
+	.type = &config_type_named,
+	AT(schedules),
+	.max = 1000,
+	.section = &config_section_schedule,
+	.check = config_is_name,
+	IN_PLACE,
+	.count_offset = offsetof(struct config, schedule_count),
+	.help = "What runs by the clock, once a tick across all hosts."},
     LATER("triggers"),
 };
 const struct config_section config_section_top = {

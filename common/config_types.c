@@ -149,17 +149,24 @@ format_level(double number, struct text *ret_text)
 	text_add_string(ret_text, log_level_name((enum log_level)number));
 }
 
+const char *const config_missed_words[SCHEDULE_MISSED] = {
+    "skip", "run_once", "run_all"};
+const char *const config_overlap_words[SCHEDULE_OVERLAP] = {
+    "skip", "queue", "allow"};
+
 static const char *const log_formats[] = {
     [LOG_FORMAT_AUTO] = "auto",
     [LOG_FORMAT_TEXT] = "text",
     [LOG_FORMAT_JSON] = "json",
 };
 
+/* The number of a word in a list of `count`. */
 static int
-read_log_format(const char *value, double *ret_number)
+read_word(
+    const char *const *words, int count, const char *value, double *ret_number)
 {
-	for (int i = LOG_FORMAT_AUTO; i <= LOG_FORMAT_JSON; i++) {
-		if (strcmp(value, log_formats[i]) != 0)
+	for (int i = 0; i < count; i++) {
+		if (strcmp(value, words[i]) != 0)
 			continue;
 		*ret_number = i;
 		return 0;
@@ -167,10 +174,42 @@ read_log_format(const char *value, double *ret_number)
 	return -EINVAL;
 }
 
+static int
+read_log_format(const char *value, double *ret_number)
+{
+	return read_word(log_formats, LOG_FORMAT_JSON + 1, value, ret_number);
+}
+
 static void
 format_log_format(double number, struct text *ret_text)
 {
 	text_add_string(ret_text, log_formats[(int)number]);
+}
+
+static int
+read_missed(const char *value, double *ret_number)
+{
+	return read_word(
+	    config_missed_words, SCHEDULE_MISSED, value, ret_number);
+}
+
+static void
+format_missed(double number, struct text *ret_text)
+{
+	text_add_string(ret_text, config_missed_words[(int)number]);
+}
+
+static int
+read_overlap(const char *value, double *ret_number)
+{
+	return read_word(
+	    config_overlap_words, SCHEDULE_OVERLAP, value, ret_number);
+}
+
+static void
+format_overlap(double number, struct text *ret_text)
+{
+	text_add_string(ret_text, config_overlap_words[(int)number]);
 }
 
 /* The types of handlers that have no other key; those of the others follow
@@ -212,6 +251,12 @@ const struct config_type config_type_level = {STORE_INT,
     "one of error, warning, notice, info, debug", read_level, format_level};
 const struct config_type config_type_log_format = {
     STORE_INT, "one of auto, text, json", read_log_format, format_log_format};
+const struct config_type config_type_missed = {
+    STORE_INT, "one of skip, run_once, run_all", read_missed, format_missed};
+const struct config_type config_type_overlap = {
+    STORE_INT, "one of skip, queue, allow", read_overlap, format_overlap};
+const struct config_type config_type_json = {
+    STORE_STRING, "any value; it becomes JSON", NULL, NULL};
 const struct config_type config_type_noop = {
     STORE_INT, "true or sleep", read_noop, format_noop};
 const struct config_type config_type_text = {

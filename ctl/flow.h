@@ -70,10 +70,6 @@ void flow_errors_free(struct flow_errors *errors);
 /* What muster.submit_flow takes. */
 void flow_json(const struct flow *flow, struct text *ret_json);
 
-/* A value of the tree as JSON. Plain true, false, null and decimal numbers
- * are themselves, byte for byte; everything else is a string. */
-void flow_value_json(const struct yaml_node *node, struct text *ret_json);
-
 const char *flow_when_name(enum flow_when when);
 
 #endif

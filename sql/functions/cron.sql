@@ -121,7 +121,7 @@ $$;
 CREATE OR REPLACE FUNCTION muster.cron_parse(p_cron text)
 RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-	v_text text := btrim(lower(p_cron), E' \t');
+	v_text text := btrim(lower(p_cron COLLATE "C"), E' \t');
 	v_months text[] := '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}';
 	v_days text[] := '{sun,mon,tue,wed,thu,fri,sat}';
 	v_field text[];
