@@ -12,8 +12,8 @@ extern const char cancel_examples[], check_examples[], drain_examples[],
     dump_examples[], enqueue_examples[], graph_examples[], log_level_examples[],
     migrate_examples[], pause_examples[], queues_examples[], reload_examples[],
     replay_examples[], resume_examples[], retry_examples[], run_examples[],
-    status_examples[], tail_examples[], task_examples[], tasks_examples[],
-    why_examples[], workers_examples[];
+    schedules_examples[], status_examples[], tail_examples[], task_examples[],
+    tasks_examples[], why_examples[], workers_examples[];
 
 int verb_cancel(struct ctl *ctl);
 int verb_check(struct ctl *ctl);
@@ -30,6 +30,7 @@ int verb_replay(struct ctl *ctl);
 int verb_resume(struct ctl *ctl);
 int verb_retry(struct ctl *ctl);
 int verb_run(struct ctl *ctl);
+int verb_schedules(struct ctl *ctl);
 int verb_status(struct ctl *ctl);
 int verb_tail(struct ctl *ctl);
 int verb_task(struct ctl *ctl);

@@ -19,6 +19,8 @@ const struct verb verbs[] = {
 	0, verb_workers},
     {"queues", "each queue and kind: how much waits and runs", "",
 	queues_examples, NULL, 0, 0, verb_queues},
+    {"schedules", "what runs by the clock, its next and its last run", "",
+	schedules_examples, NULL, 0, 0, verb_schedules},
     {"tasks", "list tasks, the newest first", "", tasks_examples, tasks_options,
 	0, 0, verb_tasks},
     {"task", "all about one task", "ID", task_examples, NULL, 1, 1, verb_task},

@@ -6,6 +6,7 @@
 #include "common/loop.h"
 #include "daemon/scheduler/chores.h"
 #include "daemon/scheduler/rescue.h"
+#include "daemon/scheduler/schedules.h"
 #include "daemon/scheduler/session.h"
 #include "daemon/scheduler/wake.h"
 #include "daemon/scheduler/watch.h"
@@ -21,6 +22,7 @@ struct scheduler {
 	struct session session;
 	struct chores chores;
 	struct rescue rescue;
+	struct schedules schedules;
 	struct watch watch;
 	struct wake wake;
 };

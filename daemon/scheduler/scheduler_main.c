@@ -70,13 +70,15 @@ on_log_state(void *argument)
 	    scheduler->wake.count, scheduler->watch.signs.count,
 	    rescue_waiting(scheduler));
 	log_notice("taken: requests %llu, arriving %llu, remainders %llu, due "
-		   "%llu, of flows %llu, purged %llu; %llu wake-ups",
+		   "%llu, of flows %llu, purged %llu, ticks %llu; %llu "
+		   "wake-ups",
 	    (unsigned long long)rows[CHORE_CARRY_OUT],
 	    (unsigned long long)rows[CHORE_ADMIT],
 	    (unsigned long long)rows[CHORE_UNLOCK],
 	    (unsigned long long)rows[CHORE_DUE],
 	    (unsigned long long)rows[CHORE_FOLD],
 	    (unsigned long long)rows[CHORE_PURGE],
+	    (unsigned long long)rows[CHORE_FIRE],
 	    (unsigned long long)scheduler->wake.written);
 }
 
@@ -142,6 +144,7 @@ open_parts(struct scheduler *scheduler, struct child_start *start)
 	wake_open(&scheduler->wake, scheduler->base);
 	chores_open(scheduler);
 	rescue_open(scheduler);
+	schedules_open(scheduler);
 	scheduler_watch_open(scheduler);
 	session_open(scheduler);
 }
@@ -151,6 +154,7 @@ close_parts(struct scheduler *scheduler)
 {
 	session_close(scheduler);
 	scheduler_watch_close(scheduler);
+	schedules_close(scheduler);
 	rescue_close(scheduler);
 	chores_close(scheduler);
 	wake_close(&scheduler->wake);

@@ -24,6 +24,12 @@ const struct pg_statement scheduler_fold = {
 const struct pg_statement scheduler_due = {
     "due", "SELECT moved, next_in_ms, floor FROM muster.due($1, $2)", 2};
 
+const struct pg_statement scheduler_fire = {
+    "fire", "SELECT fired, next_in_ms, floor FROM muster.fire($1, $2)", 2};
+
+const struct pg_statement scheduler_sync = {"schedules_sync",
+    "SELECT changed, removed FROM muster.schedules_sync($1, $2)", 2};
+
 const struct pg_statement scheduler_mark = {"mark", "SELECT muster.mark()", 0};
 
 const struct pg_statement scheduler_purge = {

@@ -16,7 +16,13 @@ extern const struct pg_statement scheduler_due;	  /* limit, floor */
 extern const struct pg_statement scheduler_mark;  /* – */
 extern const struct pg_statement scheduler_purge; /* limit, queues, keep_ms */
 
+extern const struct pg_statement scheduler_fire; /* limit, floor */
+
+/* Of due and of fire. */
 enum due_column { DUE_MOVED, DUE_NEXT_IN_MS, DUE_FLOOR };
+
+/* instance, schedules → how many changed and removed; null: come again */
+extern const struct pg_statement scheduler_sync;
 
 extern const struct pg_statement scheduler_signs;
 enum signs_column {

@@ -60,7 +60,8 @@ RETURNS timestamptz LANGUAGE sql STABLE AS $$
 $$;
 
 -- Changing schedules. Clients come one after the other; a scheduler, which
--- must wait for none of them, comes again later.
+-- must wait for none of them, comes again later. Nobody needs to be woken:
+-- schedulers look once a second.
 
 CREATE OR REPLACE FUNCTION muster.schedule_check_zones(p_zones text[])
 RETURNS void LANGUAGE plpgsql AS $$
@@ -154,16 +155,6 @@ BEGIN
 END
 $$;
 
--- A scheduler must know: it sleeps till the next tick it knew of.
-CREATE OR REPLACE FUNCTION muster.schedule_changed()
-RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-	IF muster.sleeps_on('') THEN
-		PERFORM pg_notify('muster', 'work');
-	END IF;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION muster.schedule_lock()
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -200,9 +191,7 @@ BEGIN
 	v_new.missed := missed;
 	v_new.overlap := overlap;
 	v_new.jitter_ms := (extract(epoch FROM jitter) * 1000)::bigint;
-	IF muster.schedule_store(v_new) THEN
-		PERFORM muster.schedule_changed();
-	END IF;
+	PERFORM muster.schedule_store(v_new);
 	RETURN (SELECT s.next_tick FROM muster.schedule s
 		WHERE s.name = v_new.name);
 END
@@ -252,7 +241,6 @@ BEGIN
 		next_tick = v_one.next_tick,
 		next_at = muster.schedule_at(v_one, v_one.next_tick)
 	WHERE s.name = v_one.name;
-	PERFORM muster.schedule_changed();
 	RETURN true;
 END
 $$;
