@@ -90,10 +90,13 @@ TICKS = [
     ("59 59 23 31 12 *", ["2026-12-31 23:59:59"]),
     ("*/25 * * * * *", ["2026-01-15 00:00:25", "2026-01-15 00:00:50",
                         "2026-01-15 00:01:00"]),
-])
-def test_C2_ticks(session, cron, wanted):
-    assert ticks(session, cron, "UTC", at("2026-01-15 00:00"),
-                 len(wanted)) == [at(one) for one in wanted]
+]
+
+
+def test_C2_ticks(session):
+    for cron, wanted in TICKS:
+        assert ticks(session, cron, "UTC", at("2026-01-15 00:00"),
+                     len(wanted)) == [at(one) for one in wanted], cron
 
 
 def test_C2_a_leap_day_across_a_century(session):
@@ -272,8 +275,7 @@ def possible(session, text):
     return True
 
 
-def test_C2_ten_thousand_next_ticks_take_seconds_at_most(session):
-    """Far below a tick each minute-by-minute."""
+def test_C2_thousands_of_next_ticks_take_seconds_at_most(session):
     took = session.one(
         "WITH began AS MATERIALIZED (SELECT clock_timestamp() AS at),"
         " done AS MATERIALIZED (SELECT count(muster.cron_next("

@@ -171,42 +171,6 @@ START_TEST(i1_handlers_take_over_the_defaults)
 }
 END_TEST
 
-START_TEST(c2_schedules)
-{
-	const struct schedule_config *first, *second;
-
-	fixture_load("database: dbname=x\nschedules:\n"
-		     "  prices: {every: 90s, kind: scan, payload: {a: [1, b, "
-		     "null], c: \"2\"}, priority: -7}\n"
-		     "  nightly: {cron: 0 3 * * mon-fri, kind: rollup, "
-		     "timezone: Europe/Berlin, missed: run_all, overlap: "
-		     "allow, jitter: 1m, timeout: 2s, max_attempts: 3, queue: "
-		     "slow}\n");
-	ck_assert_uint_eq(fixture_config->schedule_count, 2);
-	first = &fixture_config->schedules[0];
-	second = &fixture_config->schedules[1];
-	ck_assert_str_eq(first->name, "nightly");
-	ck_assert_str_eq(first->cron, "0 3 * * mon-fri");
-	ck_assert_str_eq(first->timezone, "Europe/Berlin");
-	ck_assert_str_eq(first->queue, "slow");
-	ck_assert_int_lt(first->every_ms, 0);
-	ck_assert_int_eq(first->timeout_ms, 2000);
-	ck_assert_int_eq(first->max_attempts, 3);
-	ck_assert_int_eq(first->jitter_ms, 60000);
-	ck_assert_str_eq(config_missed_words[first->missed], "run_all");
-	ck_assert_str_eq(config_overlap_words[first->overlap], "allow");
-	ck_assert_ptr_null(first->payload);
-	ck_assert_ptr_null(second->cron);
-	ck_assert_int_eq(second->every_ms, 90000);
-	ck_assert_int_eq(second->priority, -7);
-	ck_assert_int_lt(second->timeout_ms, 0);
-	ck_assert_str_eq(second->payload, "{\"a\":[1,\"b\",null],\"c\":\"2\"}");
-	ck_assert_str_eq(second->timezone, "UTC");
-	ck_assert_str_eq(config_missed_words[second->missed], "run_once");
-	ck_assert_str_eq(config_overlap_words[second->overlap], "skip");
-}
-END_TEST
-
 START_TEST(i1_conf_d_merges_in_name_order)
 {
 	const struct handler_config *handler;
@@ -321,27 +285,6 @@ static const struct refusal refusals[] = {
     {"database: dbname=y\n",
 	AT("2:1") "duplicate key 'database', first on line 1\n"},
     {"gateway: 1\n", AT("2:1") "gateway: not in this build\n"},
-    {"schedules: {a: {}}\n",
-	AT("2:13") "schedule 'a' needs a kind\n" AT(
-	    "2:13") "schedule 'a' needs either every or cron\n"},
-    {"schedules: {a: {kind: x, every: 1s, cron: '* * * * *'}}\n",
-	AT("2:13") "schedule 'a' needs either every or cron\n"},
-    {"schedules: {a: {kind: x, every: 1ms}}\n",
-	AT("2:33") "every: 1ms is out of range, 1s to 365d\n"},
-    {"schedules: {a: {kind: x, cron: '0 25 * * *'}}\n",
-	AT("2:32") "cron: hour: 25 is out of range, 0 to 23\n"},
-    {"schedules: {a: {kind: x, every: 1h, timezone: Mars/Olympus}}\n",
-	AT("2:47") "timezone: 'Mars/Olympus' is not the name of a time zone "
-		   "such as Europe/Berlin\n"},
-    {"schedules: {a: {kind: x, every: 1h, timezone: ../passwd}}\n",
-	AT("2:47") "timezone: '../passwd' is not the name of a time zone "
-		   "such as Europe/Berlin\n"},
-    {"schedules: {a: {kind: x, every: 1h, missed: run}}\n",
-	AT("2:45") "missed: 'run' is not one of skip, run_once, run_all\n"},
-    {"schedules: {a: {kind: x, every: 1h, overlap: no}}\n",
-	AT("2:46") "overlap: 'no' is not one of skip, queue, allow\n"},
-    {"schedules: {a: {kind: x, every: 1h, payload: }}\n",
-	AT("2:37") "payload: has no value\n"},
     {"defaults: {timeout: 0s}\n",
 	AT("2:21") "timeout: 0s is out of range, 1ms to 365d\n"},
     {"defaults: {backoff: {first: 2h}}\n",
@@ -533,7 +476,6 @@ main(void)
 	tcase_add_test(tests, i1_handlers_of_each_type);
 	tcase_add_test(tests, i1_handlers_take_over_the_defaults);
 	tcase_add_test(tests, i1_limits_of_a_handler);
-	tcase_add_test(tests, c2_schedules);
 	tcase_add_test(tests, i1_conf_d_merges_in_name_order);
 	tcase_add_test(tests, i1_concurrency_is_shared_by_the_workers);
 	tests = unit_case(suite, "errors");
