@@ -7,7 +7,7 @@ import time
 from support.wait import holds_for, wait_until
 
 SECOND = datetime.timedelta(seconds=1)
-EVERY_SECOND = {"tick": {"every": "1s", "kind": "noop"}}
+EVERY_SECOND = {"tick": {"every": "1s", "kind": "noop", "overlap": "allow"}}
 
 
 def runs(db, name="tick"):
