@@ -101,7 +101,6 @@ BEGIN
 		next_tick = coalesce(v_next, s.next_tick),
 		next_at = CASE WHEN v_next IS NULL -- its time zone is gone
 				THEN p_now + interval '1 min'
-			WHEN v_behind > 0 THEN v_next
 			ELSE muster.schedule_at(p_one, v_next) END
 	WHERE s.name = p_one.name;
 END

@@ -77,7 +77,8 @@ TICKS = [
                           "2026-01-19 09:30"]),
     ("0 0 L * *", ["2026-01-31 00:00", "2026-02-28 00:00",
                    "2026-03-31 00:00"]),
-    ("0 0 * * 5L", ["2026-01-30 00:00", "2026-02-27 00:00"]),
+    ("0 0 * * 5L", ["2026-01-30 00:00", "2026-02-27 00:00",
+                    "2026-03-27 00:00", "2026-04-24 00:00"]),
     ("0 0 13 * 5", ["2026-01-16 00:00", "2026-01-23 00:00",
                     "2026-01-30 00:00", "2026-02-06 00:00",
                     "2026-02-13 00:00"]),
@@ -105,9 +106,14 @@ def test_C2_a_leap_day_across_a_century(session):
 
 
 def test_C2_a_fraction_of_a_second_is_no_tick_of_its_own(session):
-    after = at("2026-01-15 12:00") + datetime.timedelta(milliseconds=400)
-    assert ticks(session, "0 12 * * *", "UTC", after, 1) == [
-        at("2026-01-16 12:00")]
+    for ms in 1, 400, 600, 999:
+        after = at("2026-01-15 12:00") + datetime.timedelta(milliseconds=ms)
+        assert ticks(session, "0 12 * * *", "UTC", after, 1) == [
+            at("2026-01-16 12:00")]
+        assert ticks(session, "* * 12 * * *", "UTC", after, 2) == [
+            at("2026-01-15 12:00:01"), at("2026-01-15 12:00:02")]
+        assert ticks(session, "* * * * * *", "UTC", after, 2) == [
+            at("2026-01-15 12:00:01"), at("2026-01-15 12:00:02")]
 
 
 # The nights. What is fixed runs once, what runs all day runs in real time.

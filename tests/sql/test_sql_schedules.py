@@ -399,6 +399,25 @@ def test_C2_runs_are_kept_for_a_week(db, schedules):
     assert schedules.outcomes() == ["run"]
 
 
+def test_C2_invariants_see_what_is_wrong_with_a_schedule(db, schedules):
+    schedules.add()
+    schedules.back(1), schedules.fire()
+    wrongs = [
+        "UPDATE muster.schedule SET next_at = NULL",
+        "UPDATE muster.schedule SET paused_at = now()",
+        "UPDATE muster.schedule SET next_at = next_tick - interval '1 s'",
+        "UPDATE muster.schedule SET last_tick = next_tick",
+        "UPDATE muster.schedule_run SET task_id = NULL",
+        "UPDATE muster.schedule_run SET outcome = 'o'"]
+    session = db.session()
+    for wrong in wrongs:
+        session.begin()
+        session.run(wrong)
+        assert session.one("SELECT invariant FROM muster.check_invariants()"
+                           ) == 7, wrong
+        session.rollback()
+
+
 # Races.
 
 def test_C2_two_schedulers_fire_a_tick_once(db, schedules):
