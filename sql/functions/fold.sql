@@ -53,7 +53,7 @@ BEGIN
 			failed = f.failed + v_sum.failed,
 			cancelled = f.cancelled + v_sum.cancelled,
 			skipped = f.skipped + v_sum.skipped,
-			state = 'running', finished_at = NULL
+			state = 'running', finished_at = NULL, error = NULL
 		WHERE f.id = v_sum.flow_id;
 		v_count := v_count + v_sum.n;
 	END LOOP;
@@ -61,7 +61,9 @@ BEGIN
 END
 $$;
 
--- Flows of which nothing is open and nothing is still being settled.
+-- Flows of which nothing is open, nothing is still being settled and nothing
+-- arrives. What a task of the flow has enqueued into it before it ended is seen
+-- here: as an arrival, or in what its admission added.
 CREATE OR REPLACE FUNCTION muster.fold_ended(p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
@@ -73,6 +75,8 @@ BEGIN
 			+ f.cancelled + f.skipped
 		ORDER BY f.id LIMIT p_limit FOR NO KEY UPDATE) l
 	WHERE NOT EXISTS (SELECT FROM muster.remainder r WHERE r.flow_id = l.id)
+		AND NOT EXISTS (SELECT FROM muster.arriving a
+			WHERE a.flow_id = l.id)
 		AND NOT EXISTS (SELECT FROM muster.flow_delta d
 			WHERE d.flow_id = l.id);
 	IF v_ended IS NULL THEN
