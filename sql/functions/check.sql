@@ -122,7 +122,9 @@ BEGIN
 	FROM flows f FULL JOIN tasks t ON t.flow_id = f.id
 	WHERE (f.total, f.succeeded, f.failed, f.cancelled, f.skipped)
 		IS DISTINCT FROM
-		(t.total, t.succeeded, t.failed, t.cancelled, t.skipped)
+		(coalesce(t.total, 0), coalesce(t.succeeded, 0),
+		coalesce(t.failed, 0), coalesce(t.cancelled, 0),
+		coalesce(t.skipped, 0))
 		AND EXISTS (SELECT FROM muster.flow x
 			WHERE x.id = coalesce(f.id, t.flow_id) AND NOT x.purging)
 	UNION ALL

@@ -97,8 +97,9 @@ BEGIN
 	WHERE t.id = ANY (p_ids) AND t.flow_id IS NOT NULL
 	GROUP BY t.flow_id;
 	IF FOUND THEN
-		UPDATE muster.flow f SET stopped = false
-		WHERE f.stopped AND f.id = ANY (ARRAY(SELECT t.flow_id
+		UPDATE muster.flow f SET stopped = false, state = 'running',
+			finished_at = NULL, error = NULL
+		WHERE (f.stopped OR f.finished_at IS NOT NULL) AND f.id = ANY (ARRAY(SELECT t.flow_id
 			FROM muster.task t WHERE t.id = ANY (p_ids)));
 	END IF;
 END
