@@ -596,6 +596,19 @@ def test_A1_admission_waits_for_the_end_of_a_flow(db, worker, scheduler):
     assert db.flow_status(flow).state == "cancelled"
 
 
+def test_F2_what_is_cancelled_before_it_is_admitted_counts_in_its_flow(
+        db, scheduler):
+    flow = db.flow({"a": {"kind": "a"}})
+    added = db.enqueue("b", flow_id=flow)
+    db.one("SELECT muster.cancel_flow(%s)", flow)
+    scheduler.carry_out()
+    assert db.state(added) == "cancelled"
+    settle(db, scheduler)
+    status = db.flow_status(flow)
+    assert (status.state, status.total, status.cancelled) == (
+        "cancelled", 2, 2)
+
+
 # Settle against settle.
 
 @pytest.mark.parametrize("first, second, state", [
