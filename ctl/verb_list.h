@@ -8,15 +8,16 @@ extern const struct option cancel_options[], check_options[], enqueue_options[],
     graph_options[], migrate_options[], replay_options[], retry_options[],
     run_options[], tail_options[], tasks_options[], request_options[];
 
-extern const char cancel_examples[], check_examples[], drain_examples[],
-    dump_examples[], enqueue_examples[], graph_examples[], log_level_examples[],
-    migrate_examples[], pause_examples[], queues_examples[], reload_examples[],
-    replay_examples[], resume_examples[], retry_examples[], run_examples[],
-    status_examples[], tail_examples[], task_examples[], tasks_examples[],
-    why_examples[], workers_examples[];
+extern const char cancel_examples[], check_examples[], delete_examples[],
+    drain_examples[], dump_examples[], enqueue_examples[], graph_examples[],
+    log_level_examples[], migrate_examples[], pause_examples[],
+    queues_examples[], reload_examples[], replay_examples[], resume_examples[],
+    retry_examples[], run_examples[], status_examples[], tail_examples[],
+    task_examples[], tasks_examples[], why_examples[], workers_examples[];
 
 int verb_cancel(struct ctl *ctl);
 int verb_check(struct ctl *ctl);
+int verb_delete(struct ctl *ctl);
 int verb_drain(struct ctl *ctl);
 int verb_dump(struct ctl *ctl);
 int verb_enqueue(struct ctl *ctl);
