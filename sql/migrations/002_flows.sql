@@ -22,3 +22,4 @@ DROP FUNCTION IF EXISTS muster.place(bigint[], timestamptz[], bigint);
 DROP FUNCTION IF EXISTS muster.reopen(bigint[], bigint);
 DROP FUNCTION IF EXISTS muster.revive(bigint[], bigint);
 DROP FUNCTION IF EXISTS muster.retry_later(bigint, bigint, "char");
+DROP FUNCTION IF EXISTS muster.unblock_free(bigint[]);
