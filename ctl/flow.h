@@ -30,6 +30,7 @@ struct flow_task {
 	int line, column;		 /* of its kind, for complaints */
 	struct flow_need *needs;	 /* owned */
 	size_t need_count;
+	size_t least; /* so many of them must be met; 0: all */
 	const struct yaml_node *node;
 };
 

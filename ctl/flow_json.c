@@ -32,6 +32,9 @@ add_needs(
 		    text, ",\"when\":\"%s\"}", flow_when_name(need->when));
 	}
 	text_add_char(text, ']');
+	if (task->least > 0)
+		text_addf(
+		    text, ",\"needs_mode\":{\"at_least\":%zu}", task->least);
 }
 
 /* A word that stands plain in the file and is text all the same. */

@@ -1,4 +1,5 @@
 /* What stands under the name of a task in a flow file. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,10 +9,11 @@
 #include "common/nearest.h"
 
 static const char *const task_keys[] = {"kind", "payload", "queue", "priority",
-    "needs", "max_attempts", "timeout", "run_at", "expect", NULL};
+    "needs", "needs_mode", "max_attempts", "timeout", "run_at", "expect", NULL};
 static const char *const later_keys[] = {
     "map", "chunk", "lock", "unique", NULL};
 static const char *const need_keys[] = {"task", "when", NULL};
+static const char *const mode_keys[] = {"at_least", NULL};
 
 static void
 check_int(struct check *check, const struct yaml_node *map, const char *key,
@@ -163,6 +165,36 @@ read_needs(struct check *check, struct flow_task *task)
 	refuse_twice(check, task, list);
 }
 
+/* How many needs must be met: all, any or {at_least: K}. */
+static void
+read_mode(struct check *check, struct flow_task *task)
+{
+	const struct yaml_node *node = yaml_member(task->node, "needs_mode");
+	const struct yaml_node *least = node;
+
+	if (node == NULL || node->shape == YAML_BROKEN)
+		return;
+	if (node->shape == YAML_MAP) {
+		check_keys(check, node, mode_keys, NULL);
+		least = yaml_member(node, "at_least");
+	}
+	if (node->shape == YAML_SCALAR && strcmp(node->value, "all") == 0)
+		return;
+	if (node->shape == YAML_SCALAR && strcmp(node->value, "any") == 0)
+		task->least = 1;
+	else if (node->shape == YAML_MAP && least != NULL &&
+		 least->shape == YAML_SCALAR && !least->quoted &&
+		 format_is_int(least->value, 1, INT_MAX))
+		task->least = strtoul(least->value, NULL, 10);
+	else
+		COMPLAIN(check, node,
+		    "needs_mode must be all, any or {at_least: NUMBER}");
+	if (task->least > task->need_count)
+		COMPLAIN(check, node,
+		    "needs_mode wants %zu needs met, but there are %zu",
+		    task->least, task->need_count);
+}
+
 void
 check_task(struct check *check, struct flow_task *task)
 {
@@ -192,4 +224,5 @@ check_task(struct check *check, struct flow_task *task)
 	task->expect_ms = read_duration(check, node, "expect");
 	(void)check_word(check, node, "run_at");
 	read_needs(check, task);
+	read_mode(check, task);
 }

@@ -22,6 +22,7 @@ static const struct column node_columns[] = {
     {"task", "", COLUMN_ID},
     {"name", "", COLUMN_TEXT},
     {"state", "", COLUMN_STATE},
+    {"needs_mode", "", COLUMN_TEXT},
     {0},
 };
 
@@ -43,19 +44,36 @@ static const char *const fills[STATES] = {
 
 /* A string of DOT: only quotes and backslashes mean something in it. */
 static void
-add_quoted(struct text *dot, const char *string)
+add_escaped(struct text *dot, const char *string)
 {
 	struct text clean = TEXT_EMPTY;
 
 	text_add_escaped(&clean, string, strlen(string));
-	text_add_char(dot, '"');
 	for (const char *at = text_string(&clean); *at != '\0'; at++) {
 		if (*at == '"' || *at == '\\')
 			text_add_char(dot, '\\');
 		text_add_char(dot, *at);
 	}
-	text_add_char(dot, '"');
 	text_free(&clean);
+}
+
+static void
+add_quoted(struct text *dot, const char *string)
+{
+	text_add_char(dot, '"');
+	add_escaped(dot, string);
+	text_add_char(dot, '"');
+}
+
+/* What a node shows: its name and, below, how many needs it wants. */
+static void
+add_label(struct text *dot, const char *name, const char *mode)
+{
+	text_add_string(dot, "label=\"");
+	add_escaped(dot, name);
+	if (*mode != '\0')
+		text_addf(dot, "\\n%s", mode);
+	text_add_char(dot, '"');
 }
 
 static void
@@ -100,6 +118,20 @@ print_document(const struct flow *flow)
 }
 
 static void
+add_mode(struct text *dot, const struct flow_task *task)
+{
+	char mode[40];
+
+	if (task->least == 0)
+		return;
+	snprintf(
+	    mode, sizeof(mode), "%zu of %zu", task->least, task->need_count);
+	text_add_string(dot, " [");
+	add_label(dot, task->name, mode);
+	text_add_char(dot, ']');
+}
+
+static void
 print_flow(const struct flow *flow)
 {
 	struct text dot = TEXT_EMPTY;
@@ -108,6 +140,7 @@ print_flow(const struct flow *flow)
 	for (size_t i = 0; i < flow->count; i++) {
 		text_add_char(&dot, '\t');
 		add_quoted(&dot, flow->tasks[i].name);
+		add_mode(&dot, &flow->tasks[i]);
 		text_add_string(&dot, ";\n");
 	}
 	for (size_t i = 0; i < flow->count; i++)
@@ -145,8 +178,9 @@ add_node(struct text *dot, const PGresult *rows, int row)
 
 	text_add_char(dot, '\t');
 	add_quoted(dot, session_value(rows, row, "task"));
-	text_add_string(dot, " [label=");
-	add_quoted(dot, session_value(rows, row, "name"));
+	text_add_string(dot, " [");
+	add_label(dot, session_value(rows, row, "name"),
+	    session_value(rows, row, "needs_mode"));
 	if (fills[state] != NULL)
 		text_addf(dot, ", fillcolor=%s", fills[state]);
 	text_add_string(dot, "];\n");
@@ -157,8 +191,13 @@ query_graph(
     struct ctl *ctl, const char *id, PGresult **ret_nodes, PGresult **ret_edges)
 {
 	static const char nodes[] =
-	    "SELECT id AS task, coalesce(name, kind) AS name, state"
-	    " FROM muster.task_status WHERE flow_id = $1 ORDER BY id";
+	    "SELECT t.id AS task, coalesce(t.name, t.kind) AS name, t.state,"
+	    " n.needs_mode FROM muster.task_status t LEFT JOIN LATERAL"
+	    " (SELECT CASE min(x.needs_mode) WHEN 'any' THEN '1'"
+	    " ELSE substr(min(x.needs_mode), 10) END"
+	    " || ' of ' || count(*) AS needs_mode FROM muster.task_needs x"
+	    " WHERE x.task_id = t.id AND x.needs_mode <> 'all') AS n ON true"
+	    " WHERE t.flow_id = $1 ORDER BY t.id";
 	static const char edges[] =
 	    "SELECT n.needs_id AS need, n.task_id AS task,"
 	    " n.needs_when FROM muster.task_status t"

@@ -1,4 +1,4 @@
-/* musterctl cancel, pause, resume */
+/* musterctl cancel, delete, pause, resume */
 #include "ctl/format.h"
 #include "ctl/request.h"
 #include "ctl/session.h"
@@ -13,6 +13,8 @@ const struct option cancel_options[] = {
 const char cancel_examples[] =
     "musterctl cancel 42             # running or not\n"
     "musterctl cancel --flow 7\n";
+const char delete_examples[] =
+    "musterctl delete 42             # as if it had been cancelled\n";
 const char pause_examples[] =
     "musterctl pause reports         # nothing of it is started any more\n";
 const char resume_examples[] = "musterctl resume reports\n";
@@ -47,6 +49,21 @@ verb_cancel(struct ctl *ctl)
 	    flow ? "SELECT muster.cancel_flow($1::bigint), $1::text"
 		 : "SELECT muster.cancel($1::bigint), $1::text",
 	    1, values);
+}
+
+int
+verb_delete(struct ctl *ctl)
+{
+	const char *values[] = {ctl_argument(ctl, 0)};
+	int64_t id;
+	int code = format_id_argument(ctl, &id);
+
+	if (code == 0)
+		code = session_connect(ctl);
+	if (code != 0)
+		return code;
+	return request_make(ctl, "task",
+	    "SELECT muster.delete($1::bigint), $1::text", 1, values);
 }
 
 static int

@@ -10,7 +10,8 @@
 const struct option retry_options[] = {
     {"failed", 0, NULL, "every failed task that the filters let through"},
     {"flow", 'f', "ID",
-	"of this flow; without --failed what was cancelled too"},
+	"what failed in this flow, what that or its stop kept from running;"
+	" with other options, tasks of it"},
     {"queue", 'q', "QUEUE", "of this queue"},
     {"kind", 'k', "KIND", "of this kind"},
     {"no-wait", 0, NULL, "record the request and don't wait for the answer"},
@@ -20,6 +21,7 @@ const struct option retry_options[] = {
 const char retry_examples[] =
     "musterctl retry 42\n"
     "musterctl retry --flow 7                # so that it can end well\n"
+    "musterctl retry --failed --flow 7       # nothing that was cancelled\n"
     "musterctl retry --failed --kind resize  # at most " MOST " at a time\n";
 
 static int
@@ -38,13 +40,28 @@ retry_one(struct ctl *ctl)
 }
 
 static int
+retry_flow(struct ctl *ctl)
+{
+	const char *values[] = {ctl_option(ctl, "flow")};
+	int64_t id;
+	int code;
+
+	if (!format_parse_id(values[0], &id))
+		return ctl_usage(ctl, "'%s' is no id", values[0]);
+	code = session_connect(ctl);
+	if (code != 0)
+		return code;
+	return request_make(ctl, "flow",
+	    "SELECT muster.retry_flow($1::bigint), $1::text", 1, values);
+}
+
+static int
 retry_many(struct ctl *ctl)
 {
 	struct filter filter = {0};
 	struct text sql = TEXT_EMPTY;
 	int code;
 
-	/* What an on_failure stopped was cancelled, not failed. */
 	filter_add(&filter, "state = ANY($::text[])",
 	    ctl_option(ctl, "failed") != NULL ? "{failed}"
 					      : "{failed,cancelled}");
@@ -72,5 +89,11 @@ verb_retry(struct ctl *ctl)
 	if (many == (ctl_argument(ctl, 0) != NULL))
 		return ctl_usage(
 		    ctl, "give the id of a task, --flow ID or --failed");
-	return many ? retry_many(ctl) : retry_one(ctl);
+	if (!many)
+		return retry_one(ctl);
+	return ctl_option(ctl, "failed") == NULL &&
+		       ctl_option(ctl, "queue") == NULL &&
+		       ctl_option(ctl, "kind") == NULL
+		   ? retry_flow(ctl)
+		   : retry_many(ctl);
 }

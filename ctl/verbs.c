@@ -38,6 +38,8 @@ const struct verb verbs[] = {
 	graph_options, 0, 1, verb_graph},
     {"cancel", "cancel a task or flow, running or not", "[ID]", cancel_examples,
 	cancel_options, 0, 1, verb_cancel},
+    {"delete", "remove a task that is not running", "ID", delete_examples,
+	request_options, 1, 1, verb_delete},
     {"retry", "bring back what failed", "[ID]", retry_examples, retry_options,
 	0, 1, verb_retry},
     {"pause", "start nothing of a queue any more, on any host", "QUEUE",

@@ -21,9 +21,13 @@ BEGIN
 	FOR v_function IN SELECT p.oid FROM pg_proc p
 			WHERE p.pronamespace = 'muster'::regnamespace
 			AND p.proname IN ('enqueue', 'enqueue_many', 'submit_flow',
-				'cancel', 'cancel_flow', 'retry', 'pause', 'resume',
-				'request_status', 'why', 'max_payload', 'cron_next',
-				'schedule', 'unschedule', 'pause_schedule',
+				'cancel', 'cancel_flow', 'retry', 'retry_flow', 'delete',
+				'pause', 'resume',
+				'request_status', 'why', 'max_payload',
+				'cron_next',
+				'schedule',
+				'unschedule',
+				'pause_schedule',
 				'resume_schedule') LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO muster_client',
 			v_function);

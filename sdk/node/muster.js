@@ -575,12 +575,13 @@ const OPTIONS = {
   queue: ['queue', 'text'], priority: ['priority', 'int'],
   runAt: ['run_at', 'timestamptz', instant],
   dependsOn: ['depends_on', 'bigint[]', (some) => `{${some.map(identity)}}`],
-  dependsWhen: ['depends_when', 'text'],
+  dependsWhen: ['depends_when', 'text'], needsMode: ['needs_mode', 'text'],
   flowId: ['flow_id', 'bigint', identity],
   maxAttempts: ['max_attempts', 'int'],
   timeout: ['timeout', 'interval', interval], wake: ['wake', 'boolean'],
 };
-const NOT_FOR_MANY = new Set(['dependsOn', 'dependsWhen', 'flowId']);
+const NOT_FOR_MANY = new Set(
+  ['dependsOn', 'dependsWhen', 'needsMode', 'flowId']);
 
 /** Of 64 bits: a number may have lost some of them. */
 function identity(value) {

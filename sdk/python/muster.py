@@ -942,7 +942,8 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
                 depends_when: Optional[str] = None,
                 flow_id: Optional[int] = None,
                 max_attempts: Optional[int] = None, timeout: _Interval = None,
-                wake: Optional[bool] = None) -> Tuple[str, List[Any]]:
+                wake: Optional[bool] = None,
+                needs_mode: Optional[str] = None) -> Tuple[str, List[Any]]:
     """The statement and the arguments of enqueue(), for drivers that enqueue()
     cannot use: `await connection.execute(*muster.enqueue_sql("resize"))`."""
     return _call(
@@ -953,7 +954,8 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
          None if depends_on is None else [int(one) for one in depends_on]),
         ("depends_when", "text", depends_when), ("flow_id", "bigint", flow_id),
         ("max_attempts", "int", max_attempts),
-        ("timeout", "interval", _interval(timeout)), ("wake", "boolean", wake))
+        ("timeout", "interval", _interval(timeout)), ("wake", "boolean", wake),
+        ("needs_mode", "text", needs_mode))
 
 
 def enqueue(connection: Any, kind: str, payload: Any = _NONE,
@@ -962,8 +964,8 @@ def enqueue(connection: Any, kind: str, payload: Any = _NONE,
     transaction: it is there when, and only if, that commits. Gives its id.
 
     Options are those of muster.enqueue: queue, priority, run_at (a datetime),
-    depends_on (ids), depends_when, flow_id, max_attempts, timeout (seconds or
-    a timedelta) and wake.
+    depends_on (ids), depends_when, needs_mode ("all", "any", "at_least 2"),
+    flow_id, max_attempts, timeout (seconds or a timedelta) and wake.
     """
     return _fetch(connection, *enqueue_sql(kind, payload, **options))[0]
 

@@ -54,7 +54,13 @@ BEGIN
 	IF NOT p_alone THEN
 		RETURN;
 	END IF;
-	DELETE FROM muster.arriving a WHERE a.task_id = ANY (p_ids);
+	WITH gone AS ( -- their flows did not count them yet
+		DELETE FROM muster.arriving a WHERE a.task_id = ANY (p_ids)
+		RETURNING a.flow_id
+	)
+	INSERT INTO muster.flow_delta (flow_id, total)
+	SELECT g.flow_id, count(*) FROM gone g
+	WHERE g.flow_id IS NOT NULL GROUP BY g.flow_id;
 	v_busy := muster.cancel_waiting(p_ids);
 	o_gone := nullif(muster.without(p_ids, o_told || v_busy), '{}');
 	IF o_gone IS NOT NULL THEN

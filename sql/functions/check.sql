@@ -33,7 +33,8 @@ BEGIN
 			AND coalesce(p.ticket, t.ticket) = t.ticket
 		GROUP BY t.id
 	), told AS ( -- what each edge of a waiting task has brought so far
-		SELECT b.task_id, b.need, b.spare,
+		SELECT b.task_id, b.need, b.spare, n.least,
+			cardinality(n.ids) AS n,
 			CASE WHEN r.task_id IS NOT NULL THEN
 					CASE WHEN e.life < t.life THEN r.was END
 				WHEN t.state IS NOT NULL THEN t.state
@@ -48,12 +49,12 @@ BEGIN
 			WHERE m.task_id = u.id AND m.cursor < b.task_id LIMIT 1)
 			r ON true
 	), waits AS (
-		SELECT w.task_id, w.need, w.spare,
-			count(*) FILTER (WHERE w.outcome IS NULL
-				OR NOT muster.edge_met(w.cond, w.outcome)) AS left_over,
+		SELECT w.task_id, w.need, w.spare, w.least, w.n,
+			count(*) FILTER (WHERE w.outcome IS NULL) AS pending,
 			count(*) FILTER (WHERE w.outcome IS NOT NULL
-				AND NOT muster.edge_met(w.cond, w.outcome)) AS unmet
-		FROM told w GROUP BY w.task_id, w.need, w.spare
+				AND muster.edge_met(w.cond, w.outcome)) AS met,
+			w.n - count(*) AS before -- had ended at its admission
+		FROM told w GROUP BY w.task_id, w.need, w.spare, w.least, w.n
 	), counted AS (
 		SELECT f.id, f.total, f.succeeded, f.failed, f.cancelled, f.skipped
 		FROM muster.flow f WHERE NOT f.purging
@@ -89,10 +90,15 @@ BEGIN
 	FROM leased l WHERE NOT EXISTS (
 		SELECT FROM muster.task t WHERE t.id = l.task_id)
 	UNION ALL
-	SELECT 2, w.task_id, format('blocked with need %s spare %s, but %s of '
-		'its edges are unmet or to come and %s are unmet', w.need,
-		w.spare, w.left_over, w.unmet)
-	FROM waits w WHERE w.need <> w.left_over OR w.spare <> -w.unmet
+	SELECT 2, w.task_id, format('blocked with need %s spare %s, but of its '
+		'%s needs, %s of which are wanted, %s are to come, %s met and %s '
+		'had ended before', w.need, w.spare, w.n, coalesce(w.least, w.n),
+		w.pending, w.met, w.before)
+	FROM waits w
+	WHERE w.need + w.spare <> w.pending OR w.need <= 0
+		OR coalesce(w.least, w.n) - w.need - w.met NOT BETWEEN
+			CASE WHEN w.least IS NULL THEN w.before ELSE 0 END
+			AND w.before
 	UNION ALL
 	SELECT 2, b.task_id, 'blocked without an edge'
 	FROM muster.blocked b WHERE NOT EXISTS (
@@ -116,7 +122,9 @@ BEGIN
 	FROM flows f FULL JOIN tasks t ON t.flow_id = f.id
 	WHERE (f.total, f.succeeded, f.failed, f.cancelled, f.skipped)
 		IS DISTINCT FROM
-		(t.total, t.succeeded, t.failed, t.cancelled, t.skipped)
+		(coalesce(t.total, 0), coalesce(t.succeeded, 0),
+		coalesce(t.failed, 0), coalesce(t.cancelled, 0),
+		coalesce(t.skipped, 0))
 		AND EXISTS (SELECT FROM muster.flow x
 			WHERE x.id = coalesce(f.id, t.flow_id) AND NOT x.purging)
 	UNION ALL

@@ -156,11 +156,32 @@ BEGIN
 		END IF;
 	END LOOP;
 	IF v_uneven THEN
-		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l)
-		INTO o_task, o_ticket, o_line
+		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l),
+			count(DISTINCT u.t)
+		INTO o_task, o_ticket, o_line, v_got
 		FROM (SELECT * FROM unnest(o_task, o_ticket, o_line) x(t, k, l)
 			ORDER BY x.t) u;
+		IF v_got < cardinality(o_task) THEN
+			SELECT c.* INTO o_task, o_ticket, o_line
+			FROM muster.claim_current(o_task, o_ticket, o_line) c;
+		END IF;
 	END IF;
+END
+$$;
+
+-- A task that was cancelled and brought back may stand in line twice: those
+-- rows that are not stale.
+CREATE OR REPLACE FUNCTION muster.claim_current(
+	INOUT p_task bigint[], INOUT p_ticket smallint[], INOUT p_line int[])
+LANGUAGE plpgsql AS $$
+BEGIN
+	SELECT array_agg(u.t ORDER BY u.t), array_agg(u.k ORDER BY u.t),
+		array_agg(u.l ORDER BY u.t)
+	INTO p_task, p_ticket, p_line
+	FROM unnest(p_task, p_ticket, p_line) u(t, k, l)
+	CROSS JOIN LATERAL (SELECT x.ticket FROM muster.task x
+		WHERE x.id = u.t OFFSET 0) t
+	WHERE t.ticket = u.k;
 END
 $$;
 

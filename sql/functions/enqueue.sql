@@ -48,7 +48,8 @@ CREATE OR REPLACE FUNCTION muster.enqueue(kind text,
 	priority int DEFAULT 0, run_at timestamptz DEFAULT NULL,
 	depends_on bigint[] DEFAULT NULL, depends_when text DEFAULT 'succeeded',
 	flow_id bigint DEFAULT NULL, max_attempts int DEFAULT NULL,
-	timeout interval DEFAULT NULL, wake boolean DEFAULT true)
+	timeout interval DEFAULT NULL, wake boolean DEFAULT true,
+	needs_mode text DEFAULT 'all')
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -60,6 +61,7 @@ DECLARE
 	v_known boolean;
 	v_max bigint;
 	v_needs bigint[];
+	v_least int;
 BEGIN
 	SELECT r.id, EXISTS (SELECT FROM muster.lanes l WHERE l.route_id = r.id
 			AND l.rank = v_rank AND l.lane = 8),
@@ -79,6 +81,10 @@ BEGIN
 		v_needs := muster.check_needs(nullif(depends_on, '{}'),
 			depends_when, flow_id);
 	END IF;
+	IF needs_mode IS DISTINCT FROM 'all' THEN
+		v_least := muster.least_of(needs_mode,
+			coalesce(cardinality(v_needs), 0));
+	END IF;
 	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
 		size, max_attempts, rank, lane, has_needs, payload)
 	VALUES (v_id, enqueue.flow_id, clock_timestamp(),
@@ -88,10 +94,10 @@ BEGIN
 		IF v_needs IS NOT NULL THEN
 			INSERT INTO muster.needs VALUES (v_id, v_needs,
 				repeat(muster.cond_of(depends_when)::text,
-					cardinality(v_needs)));
+					cardinality(v_needs)), v_least);
 		END IF;
 		INSERT INTO muster.arriving VALUES (v_id, enqueue.run_at,
-			wake AND muster.wake_work());
+			wake AND muster.wake_work(), enqueue.flow_id);
 	ELSIF run_at > clock_timestamp() THEN
 		INSERT INTO muster.scheduled VALUES (enqueue.run_at, v_id,
 			v_route, v_size, v_rank, 8, 0,
@@ -110,6 +116,26 @@ CREATE OR REPLACE FUNCTION muster.cond_of(p_when text)
 RETURNS "char" LANGUAGE sql IMMUTABLE AS $$
 	SELECT CASE p_when WHEN 'succeeded' THEN 's' WHEN 'finished' THEN 'a'
 		WHEN 'failed' THEN 'f' END::"char"
+$$;
+
+-- How many of p_count needs 'all', 'any' or 'at_least K' wants met; null for all.
+CREATE OR REPLACE FUNCTION muster.least_of(p_mode text, p_count int)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_least int := CASE WHEN p_mode = 'any' THEN 1
+		WHEN p_mode ~ '^at_least [1-9]\d{0,8}$'
+		THEN substr(p_mode, 10)::int END;
+BEGIN
+	IF v_least IS NULL AND p_mode IS DISTINCT FROM 'all' THEN
+		RAISE EXCEPTION 'needs_mode % is none of all, any, at_least K',
+			coalesce(to_json(p_mode)::text, 'null')
+			USING ERRCODE = 'MU003';
+	ELSIF v_least > p_count THEN
+		RAISE EXCEPTION 'needs_mode %: the task has % needs',
+			to_json(p_mode), p_count USING ERRCODE = 'MU003';
+	END IF;
+	RETURN v_least;
+END
 $$;
 
 -- The needs in order and without doubles. A task that is not there is refused

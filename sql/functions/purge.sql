@@ -156,6 +156,9 @@ BEGIN
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (p_ids) AND t.state IS NOT NULL
 		ORDER BY t.id FOR UPDATE SKIP LOCKED);
+	-- What was retried and has ended again since the caller looked.
+	v_ids := muster.without(v_ids, ARRAY(SELECT r.task_id
+		FROM muster.remainder r WHERE r.task_id = ANY (v_ids)));
 	SELECT array_agg(u.need), array_agg(n.task_id) INTO v_need, v_dep
 	FROM muster.needs n CROSS JOIN LATERAL unnest(n.ids) u(need)
 	WHERE n.task_id = ANY (v_ids);
@@ -168,6 +171,51 @@ BEGIN
 	DELETE FROM muster.attempt a WHERE a.task_id = ANY (v_ids);
 	DELETE FROM muster.task t WHERE t.id = ANY (v_ids);
 	RETURN v_ids;
+END
+$$;
+
+-- One task on request. One that waits is cancelled first and, since its
+-- dependents are told of that by unlock(), removed by a later call.
+CREATE OR REPLACE FUNCTION muster.do_delete(
+	p_request muster.request, p_alone boolean)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_id CONSTANT bigint := p_request.target;
+	v_task muster.task;
+	v_gone bigint[];
+	v_told bigint[];
+BEGIN
+	SELECT * INTO v_task FROM muster.task t
+	WHERE t.id = v_id FOR UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		IF EXISTS (SELECT FROM muster.task t WHERE t.id = v_id) THEN
+			RETURN 0;
+		END IF;
+		RETURN muster.answer(p_request.id, 'refused',
+			format('there is no task %s', v_id));
+	ELSIF v_task.state IS NULL THEN
+		SELECT c.o_gone, c.o_told INTO v_gone, v_told
+		FROM muster.cancel_tasks(ARRAY[v_id],
+			'deleted on request of ' || p_request.asked_by, p_alone) c;
+		IF v_told IS NOT NULL THEN
+			RETURN muster.answer(p_request.id, 'refused', format('task '
+				'%s is running; its worker was told to cancel it: '
+				'delete it when it has ended', v_id));
+		ELSIF v_gone IS NULL THEN
+			RETURN 0;
+		END IF;
+		v_task.state := 'c';
+	END IF;
+	IF muster.purge_tasks(ARRAY[v_id]) = '{}' THEN
+		RETURN 0; -- its dependents are still being told
+	END IF;
+	INSERT INTO muster.flow_delta
+		(flow_id, total, succeeded, failed, cancelled, skipped)
+	SELECT f.id, -1, -(v_task.state = 's')::int, -(v_task.state = 'f')::int,
+		-(v_task.state = 'c')::int, -(v_task.state = 'k')::int
+	FROM muster.flow f WHERE f.id = v_task.flow_id AND NOT f.purging;
+	RETURN muster.answer(p_request.id, 'done',
+		format('task %s is deleted', v_id));
 END
 $$;
 

@@ -10,6 +10,7 @@ BEGIN
 	IF p_target IS NULL AND p_queue IS NULL THEN
 		RAISE EXCEPTION '% needs the %', p_verb, CASE p_verb
 			WHEN 'cancel_flow' THEN 'id of a flow'
+			WHEN 'retry_flow' THEN 'id of a flow'
 			WHEN 'pause' THEN 'name of a queue'
 			WHEN 'resume' THEN 'name of a queue'
 			ELSE 'id of a task' END USING ERRCODE = 'MU003';
@@ -41,6 +42,24 @@ RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	RETURN muster.ask('retry', task_id, NULL);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.retry_flow(flow_id bigint)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN muster.ask('retry_flow', flow_id, NULL);
+END
+$$;
+
+-- Cancelled if it is open, then removed as if it had never been: those that
+-- depend on it are told that it was cancelled, or were told how it had ended.
+CREATE OR REPLACE FUNCTION muster.delete(task_id bigint)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN muster.ask('delete', task_id, NULL);
 END
 $$;
 
@@ -118,7 +137,10 @@ BEGIN
 		EXIT WHEN v_done >= p_limit;
 		v_done := v_done + CASE v_request.verb
 			WHEN 'cancel' THEN muster.do_cancel(v_request, v_alone)
+			WHEN 'delete' THEN muster.do_delete(v_request, v_alone)
 			WHEN 'retry' THEN muster.do_retry(v_request)
+			WHEN 'retry_flow' THEN muster.do_retry_flow(v_request,
+				p_limit - v_done)
 			WHEN 'pause' THEN muster.do_pause(v_request)
 			WHEN 'resume' THEN muster.do_resume(v_request)
 			ELSE muster.do_cancel_flow(v_request, p_limit - v_done,

@@ -6,8 +6,8 @@
 
 -- {"flow": name, "on_failure": "cancel"|"continue", "tasks": {name: {"kind": …,
 -- "payload": …, "queue": …, "priority": …, "max_attempts": …, "timeout": "30s",
--- "run_at": …, "expect": "2s", "needs": ["a", {"task": "b", "when": "finished"}]
--- }}}. `tasks` may also be a list of objects that have a "name": then their
+-- "run_at": …, "expect": "2s", "needs": ["a", {"task": "b", "when": "finished"}],
+-- "needs_mode": "all"|"any"|{"at_least": 2}}}}. `tasks` may also be a list of objects that have a "name": then their
 -- order is kept, and a name that stands there twice is found. Gives the flow's
 -- id; raises MU003 with the name of the step that is wrong.
 CREATE OR REPLACE FUNCTION muster.submit_flow(flow jsonb)
@@ -118,6 +118,17 @@ RETURNS float8 LANGUAGE sql IMMUTABLE STRICT AS $$
 	FROM regexp_match(p_text, '^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d|w)?$') m
 $$;
 
+-- The needs_mode of a step as enqueue() has it; null if it is none.
+CREATE OR REPLACE FUNCTION muster.flow_mode(p_value jsonb)
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE WHEN p_value IN ('"all"', '"any"') THEN p_value #>> '{}'
+		WHEN jsonb_typeof(p_value) = 'object'
+			AND p_value - 'at_least' = '{}'
+			AND jsonb_typeof(p_value -> 'at_least') = 'number'
+			AND p_value ->> 'at_least' ~ '^[1-9]\d{0,8}$'
+		THEN 'at_least ' || (p_value ->> 'at_least') END
+$$;
+
 -- What is wrong with a key of a step; null if nothing.
 CREATE OR REPLACE FUNCTION muster.flow_fault(p_key text, p_value jsonb)
 RETURNS text LANGUAGE plpgsql AS $$
@@ -135,6 +146,10 @@ BEGIN
 	WHEN 'needs' THEN
 		IF v_type <> 'array' THEN
 			RETURN 'must be a list';
+		END IF;
+	WHEN 'needs_mode' THEN
+		IF muster.flow_mode(p_value) IS NULL THEN
+			RETURN 'must be all, any or {"at_least": a number from 1 on}';
 		END IF;
 	WHEN 'priority', 'max_attempts' THEN
 		IF v_type <> 'number' OR v_text !~ '^-?\d{1,7}$' THEN
@@ -157,7 +172,7 @@ BEGIN
 		PERFORM v_text::timestamptz;
 	ELSE
 		RETURN 'is not known: a task has kind, payload, queue, priority, '
-			'needs, max_attempts, timeout, run_at, expect';
+			'needs, needs_mode, max_attempts, timeout, run_at, expect';
 	END CASE;
 	RETURN NULL;
 EXCEPTION WHEN data_exception THEN
@@ -382,14 +397,95 @@ BEGIN
 END
 $$;
 
+-- An id for each step, in their order as far as no step stands before one that
+-- it needs: ids ascend along the edges, which retry of a flow relies on. (A
+-- walk in depth: a step's needs come right before it.)
+CREATE OR REPLACE FUNCTION muster.flow_ids(
+	p_steps int, p_dep int[], p_need int[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_id bigint[] := ARRAY(SELECT nextval('muster.task_id')
+		FROM generate_series(1, p_steps));
+	v_rank int[];
+	v_next int[] := array_fill(1, ARRAY[p_steps + 1]); -- edge to look at
+	v_end int[];
+	v_path int[] := '{}';
+	v_depth int;
+	v_count int := 0;
+	v_step int;
+BEGIN
+	IF p_dep IS NULL OR NOT EXISTS (SELECT FROM unnest(p_dep, p_need)
+			u(d, n) WHERE u.n > u.d) THEN
+		RETURN v_id;
+	END IF;
+	FOR i IN 1 .. cardinality(p_dep) LOOP
+		v_next[p_dep[i] + 1] := i + 1;
+	END LOOP;
+	FOR i IN 1 .. p_steps LOOP
+		v_next[i + 1] := greatest(v_next[i + 1], v_next[i]);
+	END LOOP;
+	v_end := v_next[2 :];
+	v_rank := array_fill(0, ARRAY[p_steps]);
+	FOR i IN 1 .. p_steps LOOP
+		v_depth := 0;
+		IF v_rank[i] = 0 THEN
+			v_depth := 1;
+			v_path[1] := i;
+		END IF;
+		WHILE v_depth > 0 LOOP
+			v_step := v_path[v_depth];
+			IF v_next[v_step] < v_end[v_step] THEN
+				v_next[v_step] := v_next[v_step] + 1;
+				IF v_rank[p_need[v_next[v_step] - 1]] = 0 THEN
+					v_depth := v_depth + 1;
+					v_path[v_depth] := p_need[v_next[v_step] - 1];
+				END IF;
+			ELSE
+				v_count := v_count + 1;
+				v_rank[v_step] := v_count;
+				v_depth := v_depth - 1;
+			END IF;
+		END LOOP;
+	END LOOP;
+	RETURN ARRAY(SELECT v_id[u.r]
+		FROM unnest(v_rank) WITH ORDINALITY u(r, o) ORDER BY u.o);
+END
+$$;
+
+-- How many of its needs each step wants met; null: all.
+CREATE OR REPLACE FUNCTION muster.flow_least(
+	p_name text[], p_step jsonb[], p_needs int[])
+RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_least int[];
+	v_bad record;
+BEGIN
+	SELECT array_agg(CASE u.mode WHEN 'any' THEN 1
+			ELSE substr(u.mode, 10)::int END ORDER BY u.o)
+	INTO v_least
+	FROM (SELECT x.o, nullif(muster.flow_mode(x.s -> 'needs_mode'), 'all')
+			AS mode
+		FROM unnest(p_step) WITH ORDINALITY x(s, o)) u;
+	SELECT u.name, u.needs, u.s -> 'needs_mode' AS mode INTO v_bad
+	FROM unnest(p_name, p_step, p_needs, v_least) u(name, s, needs, least)
+	WHERE u.least > u.needs LIMIT 1;
+	IF FOUND THEN
+		PERFORM muster.flow_refuse(v_bad.name, format(
+			'needs_mode: %s, but it has %s needs', v_bad.mode,
+			v_bad.needs));
+	END IF;
+	RETURN v_least;
+END
+$$;
+
 -- Stores all of it.
 CREATE OR REPLACE FUNCTION muster.flow_store(p_flow bigint, p_spec jsonb,
 	p_name text[], p_step jsonb[], p_lane smallint[], p_dep int[],
 	p_need int[], p_cond text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_id bigint[] := ARRAY(SELECT nextval('muster.task_id')
-		FROM generate_series(1, cardinality(p_name)));
+	v_id bigint[] := muster.flow_ids(cardinality(p_name), p_dep, p_need);
+	v_least int[];
 	v_route int[];
 	v_needs int[] := array_fill(0, ARRAY[cardinality(p_name)]);
 	v_feeds boolean[] := array_fill(false, ARRAY[cardinality(p_name)]);
@@ -409,6 +505,7 @@ BEGIN
 		v_needs[p_dep[i]] := v_needs[p_dep[i]] + 1;
 		v_feeds[p_need[i]] := true;
 	END LOOP;
+	v_least := muster.flow_least(p_name, p_step, v_needs);
 	INSERT INTO muster.flow (id, created_at, total, fail_fast, name)
 	VALUES (p_flow, clock_timestamp(), cardinality(p_name), v_fast,
 		p_spec ->> 'flow');
@@ -429,10 +526,11 @@ BEGIN
 		SELECT v_id[u.n], v_id[u.d], u.c::"char"
 		FROM unnest(p_need, p_dep, p_cond) u(n, d, c);
 		INSERT INTO muster.needs
-		SELECT v_id[u.d], array_agg(v_id[u.n]), string_agg(u.c, '')
+		SELECT v_id[u.d], array_agg(v_id[u.n]), string_agg(u.c, ''),
+			v_least[u.d]
 		FROM unnest(p_need, p_dep, p_cond) u(n, d, c) GROUP BY u.d;
 	END IF;
-	PERFORM muster.flow_place(v_id, v_needs, v_route, p_lane,
+	PERFORM muster.flow_place(v_id, v_needs, v_least, v_route, p_lane,
 		ARRAY(SELECT (u.s ->> 'run_at')::timestamptz
 			FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o),
 		ARRAY(SELECT -coalesce((u.s ->> 'priority')::int, 0)
@@ -445,7 +543,7 @@ $$;
 -- Its steps in their places. The task rows stand: the transaction has its
 -- number before it draws a seq, which the safe mark relies on.
 CREATE OR REPLACE FUNCTION muster.flow_place(p_id bigint[], p_needs int[],
-	p_route int[], p_lane smallint[], p_run_at timestamptz[],
+	p_least int[], p_route int[], p_lane smallint[], p_run_at timestamptz[],
 	p_rank int[], p_size int[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -457,9 +555,11 @@ BEGIN
 	FROM (SELECT DISTINCT x.route, x.rank, x.lane
 		FROM unnest(p_route, p_rank, p_lane) x(route, rank, lane)) u;
 	INSERT INTO muster.blocked
-	SELECT u.id, u.run_at, u.needs, 0, u.route, u.size, u.rank, u.lane, 0
-	FROM unnest(p_id, p_needs, p_route, p_lane, p_run_at, p_rank, p_size)
-		u(id, needs, route, lane, run_at, rank, size)
+	SELECT u.id, u.run_at, coalesce(u.least, u.needs),
+		u.needs - coalesce(u.least, u.needs), u.route, u.size, u.rank,
+		u.lane, 0
+	FROM unnest(p_id, p_needs, p_least, p_route, p_lane, p_run_at, p_rank,
+		p_size) u(id, needs, least, route, lane, run_at, rank, size)
 	WHERE u.needs > 0;
 	SELECT min(u.run_at) INTO v_first
 	FROM unnest(p_needs, p_run_at) u(needs, run_at)

@@ -102,7 +102,9 @@ FROM muster.attempt a;
 CREATE OR REPLACE VIEW muster.task_needs AS
 SELECT n.task_id, u.id AS needs_id,
 	CASE u.cond WHEN 's' THEN 'succeeded' WHEN 'a' THEN 'finished'
-		WHEN 'f' THEN 'failed' END AS needs_when
+		WHEN 'f' THEN 'failed' END AS needs_when,
+	CASE n.least WHEN 1 THEN 'any' ELSE coalesce('at_least ' || n.least,
+		'all') END AS needs_mode
 FROM muster.needs n
 CROSS JOIN LATERAL unnest(n.ids, string_to_array(n.conds, NULL)) u(id, cond);
 

@@ -91,7 +91,9 @@ BEGIN
 			|| coalesce(', after: ' || v_task.error, '')
 		WHEN 'arriving' THEN 'it waits for a scheduler to admit it'
 		WHEN 'blocked' THEN coalesce((SELECT format('it waits for %s '
-				'task%s', b.need, CASE WHEN b.need <> 1 THEN 's' END)
+				'%stask%s', b.need, CASE WHEN b.spare > 0
+				THEN format('of %s ', b.need + b.spare) END,
+				CASE WHEN b.need + b.spare <> 1 THEN 's' END)
 			FROM muster.blocked b WHERE b.task_id = p_id),
 			'a need of it was not met: it is about to be skipped')
 		ELSE muster.why_ready(v_task.queue, v_task.kind,
