@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 
+import event_rows
 import handler_rows
 import http_rows
 import long_rows
@@ -20,7 +21,8 @@ from servers import Postgres, Redis
 from table import Table
 
 SHORT = (rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
-         + stream_rows.STREAM + handler_rows.SHORT + replay_rows.SHORT)
+         + stream_rows.STREAM + event_rows.EVENTS + handler_rows.SHORT
+         + replay_rows.SHORT)
 
 
 def arguments():

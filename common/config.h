@@ -118,6 +118,17 @@ struct schedule_config {
 	int64_t jitter_ms;
 };
 
+/* Messages that become tasks. */
+struct trigger_config {
+	char *name;
+	char *channel; /* or NULL: */
+	char *pattern; /* of channels */
+	char *kind, *queue;
+	int priority;
+	double rate; /* a second */
+	int burst;
+};
+
 struct config {
 	char *database;	       /* libpq conninfo or URI */
 	char *direct_database; /* past a transaction pooler; NULL: none */
@@ -141,6 +152,8 @@ struct config {
 	size_t handler_count;
 	struct schedule_config *schedules; /* by name */
 	size_t schedule_count;
+	struct trigger_config *triggers; /* by name */
+	size_t trigger_count;
 };
 
 /* All errors of a load, in the order of files and lines. */

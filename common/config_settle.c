@@ -341,6 +341,40 @@ check_routes(struct config_loader *loader)
 		    ROUTES_LIMIT);
 }
 
+static void
+settle_trigger(struct config_loader *loader, struct trigger_config *trigger)
+{
+	const void *triggers = &loader->config->triggers;
+	const struct yaml_node *place =
+	    place_of(loader, triggers, trigger->name);
+
+	if (trigger->burst < 1)
+		trigger->burst = trigger->rate > 1 ? (int)trigger->rate : 1;
+	if (is_broken(loader, triggers, trigger->name))
+		return;
+	if ((trigger->channel != NULL) == (trigger->pattern != NULL))
+		config_complain_key(loader, place,
+		    "trigger '%s' needs exactly one of channel and pattern",
+		    trigger->name);
+	if (trigger->kind == NULL)
+		config_complain_key(loader, place,
+		    "trigger '%s' needs the kind of its tasks", trigger->name);
+}
+
+static void
+settle_triggers(struct config_loader *loader)
+{
+	struct config *config = loader->config;
+
+	for (size_t i = 0; i < config->trigger_count; i++)
+		settle_trigger(loader, &config->triggers[i]);
+	if (config->trigger_count > 0 && config->redis == NULL)
+		config_complain_key(loader,
+		    member_or_self(loader->root, "triggers"),
+		    "triggers: there is no redis to listen to; add a line such "
+		    "as redis: unix:///run/redis/redis.sock");
+}
+
 static int
 compare_items(const void *a, const void *b)
 {
@@ -358,6 +392,9 @@ sort_items(struct config *config)
 	if (config->schedule_count > 0)
 		qsort(config->schedules, config->schedule_count,
 		    sizeof(config->schedules[0]), compare_items);
+	if (config->trigger_count > 0)
+		qsort(config->triggers, config->trigger_count,
+		    sizeof(config->triggers[0]), compare_items);
 }
 
 static void
@@ -386,6 +423,7 @@ config_settle(struct config_loader *loader, const char *file)
 		settle_handler(loader, &config->handlers[i]);
 	for (size_t i = 0; i < config->schedule_count; i++)
 		check_schedule(loader, &config->schedules[i]);
+	settle_triggers(loader);
 	sort_items(config);
 	check_database(loader, file);
 	check_concurrency(loader);

@@ -5,31 +5,6 @@
 
 enum { SHARE_TRANSACTION_LIMIT = 200 };
 
-#define OWNER queue_config
-static const struct config_key queue_keys[] = {
-    {.name = "concurrency",
-	.type = &config_type_integer,
-	AT(concurrency),
-	.min = 1,
-	.max = 8192,
-	.fallback = "50",
-	IN_PLACE,
-	.help = "How many tasks of the queue run at a time in this instance; "
-		"its workers share them."},
-    {.name = "retention",
-	.type = &config_type_duration,
-	AT(retention_ms),
-	.max = 3650 * DAY,
-	.fallback = "7d",
-	IN_PLACE,
-	.help = "How long finished tasks are kept."},
-    LATER("max_running"),
-    LATER("rate"),
-};
-static const struct config_section section_queue = {
-    KEYS(queue_keys), sizeof(struct queue_config)};
-#undef OWNER
-
 #define OWNER handler_config
 static const struct config_key handler_keys[] = {
     {.name = "exec",
@@ -468,7 +443,7 @@ static const struct config_key top_keys[] = {
 	.type = &config_type_named,
 	AT(queues),
 	.max = 1000,
-	.section = &section_queue,
+	.section = &config_section_queue,
 	.check = config_is_name,
 	IN_PLACE,
 	.count_offset = offsetof(struct config, queue_count),
@@ -494,7 +469,15 @@ static const struct config_key top_keys[] = {
 	IN_PLACE,
 	.count_offset = offsetof(struct config, schedule_count),
 	.help = "What runs by the clock, once a tick across all hosts."},
-    LATER("triggers"),
+    {.name = "triggers",
+	.type = &config_type_named,
+	AT(triggers),
+	.max = 1000,
+	.section = &config_section_trigger,
+	.check = config_is_name,
+	IN_PLACE,
+	.count_offset = offsetof(struct config, trigger_count),
+	.help = "Channels of Redis each of whose messages becomes a task."},
 };
 const struct config_section config_section_top = {
     KEYS(top_keys), sizeof(struct config)};

@@ -163,3 +163,28 @@ static const struct config_key sql_connections_keys[] = {
 const struct config_section config_section_sql_connections = {
     KEYS(sql_connections_keys), sizeof(struct sql_connections_config)};
 #undef OWNER
+
+#define OWNER queue_config
+static const struct config_key queue_keys[] = {
+    {.name = "concurrency",
+	.type = &config_type_integer,
+	AT(concurrency),
+	.min = 1,
+	.max = 8192,
+	.fallback = "50",
+	IN_PLACE,
+	.help = "How many tasks of the queue run at a time in this instance; "
+		"its workers share them."},
+    {.name = "retention",
+	.type = &config_type_duration,
+	AT(retention_ms),
+	.max = 3650 * DAY,
+	.fallback = "7d",
+	IN_PLACE,
+	.help = "How long finished tasks are kept."},
+    LATER("max_running"),
+    LATER("rate"),
+};
+const struct config_section config_section_queue = {
+    KEYS(queue_keys), sizeof(struct queue_config)};
+#undef OWNER

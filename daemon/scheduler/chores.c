@@ -12,6 +12,7 @@
 #include "common/text.h"
 #include "daemon/scheduler/scheduler.h"
 #include "daemon/scheduler/statements.h"
+#include "daemon/scheduler/tell.h"
 
 enum {
 	MARK_MS = 1000,
@@ -190,6 +191,9 @@ take_rows(struct scheduler *scheduler, enum chore chore, const PGresult *result)
 		return take_fire(scheduler, result);
 	case CHORE_PURGE:
 		return take_purge(scheduler, result);
+	case CHORE_FOLD:
+		tell_flows(scheduler, result);
+		return (int)number(result, FOLD_DONE);
 	case CHORE_MARK:
 		plan_mark_in(
 		    &scheduler->chores.plan, spread(MARK_MS), mono_now());
@@ -223,7 +227,7 @@ on_answer(PGresult *result, void *argument)
 	if (result == NULL || !chores->on)
 		return; /* all starts anew with the next session */
 	if (PQresultStatus(result) == PGRES_TUPLES_OK &&
-	    PQntuples(result) == 1) {
+	    PQntuples(result) >= 1) {
 		int rows = take_rows(scheduler, chore, result);
 		chores->rows[chore] += (uint64_t)rows;
 		plan_done(&chores->plan, chore, rows, ms, now);
@@ -286,6 +290,8 @@ send_chore(struct scheduler *scheduler, enum chore chore)
 	else if (chore == CHORE_FIRE)
 		values[1] =
 		    floor_of(&chores->fire_floor, FIRE_FLOOR_MS, chores->sent);
+	else if (chore == CHORE_FOLD)
+		values[1] = tell_wants_flows(scheduler) ? "t" : "f";
 	return session_send(
 	    scheduler, table[chore].statement, values, on_answer);
 }

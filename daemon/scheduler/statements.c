@@ -18,8 +18,10 @@ const struct pg_statement scheduler_admit = {
 const struct pg_statement scheduler_unlock = {
     "unlock", "SELECT muster.unlock($1)", 1};
 
-const struct pg_statement scheduler_fold = {
-    "fold", "SELECT muster.fold($1)", 1};
+const struct pg_statement scheduler_fold = {"fold",
+    "SELECT done, flow_id, name, state, total, succeeded, failed, cancelled,"
+    " skipped, error FROM muster.fold_told($1, $2)",
+    2};
 
 const struct pg_statement scheduler_due = {
     "due", "SELECT moved, next_in_ms, floor FROM muster.due($1, $2)", 2};
@@ -53,6 +55,27 @@ const struct pg_statement scheduler_terminate = {"terminate",
     1};
 
 const struct pg_statement scheduler_rescue = {"rescue",
-    "SELECT handed_back, failed FROM muster.rescue($1, $2, $3, $4,"
-    " $5)",
+    "SELECT handed_back, failed, was_alive, task_id, kind, queue, flow_id,"
+    " attempt, state, error FROM muster.rescue_told($1, $2, $3, $4, $5)",
     5};
+
+/* A host that vanished is noticed within seconds, not hours: its locks go. */
+const struct pg_statement scheduler_own_session = {"own_session",
+    "SELECT set_config('tcp_keepalives_idle', '2', false),"
+    " set_config('tcp_keepalives_interval', '1', false),"
+    " set_config('tcp_keepalives_count', '3', false),"
+    " set_config('tcp_user_timeout', '5000', false)",
+    0};
+
+const struct pg_statement scheduler_hold = {"hold",
+    "SELECT name FROM unnest($1::text[]) name"
+    " WHERE pg_try_advisory_lock(hashtext('muster trigger'), hashtext(name))",
+    1};
+
+const struct pg_statement scheduler_let_go = {"let_go",
+    "SELECT pg_advisory_unlock(hashtext('muster trigger'), hashtext($1))", 1};
+
+const struct pg_statement scheduler_enqueue_many = {"enqueue_many",
+    "SELECT count(*) FROM muster.enqueue_many($1, $2::text[]::jsonb[],"
+    " queue => $3, priority => $4)",
+    4};

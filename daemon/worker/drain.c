@@ -111,6 +111,8 @@ finish(struct worker *worker, uint32_t unrecorded)
 
 	worker->drain.state = DRAIN_OVER;
 	event_del(worker->drain.timer);
+	if (worker->member.left)
+		announce_down(worker);
 	heartbeat_end(worker);
 	loop_send(worker->loop, PROCMSG_DRAINED, &drained, sizeof(drained));
 	loop_stop(worker->loop, clean ? 0 : EXIT_NOT_TOLD);

@@ -60,6 +60,7 @@ member_entered(struct worker *worker)
 
 	member->registered = true;
 	member_set_state(worker, MEMBER_IN);
+	announce_up(worker);
 	event_add(member->beat, &beat);
 	if (member->lost_logged)
 		log_write(LOG_LEVEL_NOTICE, LOG_DATABASE_BACK, NULL,

@@ -155,8 +155,11 @@ run_done(struct task *task, const struct outcome *outcome, void *argument)
 		to_finished(worker, running);
 		return;
 	}
-	if (verdict == VERDICT_RECORDED)
+	if (verdict == VERDICT_RECORDED) {
 		scoreboard_count(worker->board, SCOREBOARD_SUCCEEDED, 1);
+		running->finish.outcome = 's';
+		announce_recorded(worker, running, mono_now());
+	}
 	run_forget(worker, running);
 	turn_kick(worker);
 }

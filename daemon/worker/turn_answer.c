@@ -35,8 +35,10 @@ static void
 forget_sent(struct worker *worker)
 {
 	struct running *running;
+	struct mono now = mono_now();
 
 	while ((running = TAILQ_FIRST(&worker->sent)) != NULL) {
+		announce_recorded(worker, running, now);
 		count_recorded(worker, running->finish.outcome);
 		run_forget(worker, running);
 	}

@@ -219,6 +219,7 @@ open_parts(struct worker *worker, struct child_start *start)
 	worker_drain_open(worker);
 	open_wake(worker);
 	heartbeat_open(worker);
+	announce_open(worker);
 	stream_open(worker);
 	worker->sql_pool = sql_pool_new(worker);
 	member_open(worker);
@@ -246,8 +247,10 @@ close_parts(struct worker *worker)
 	if (TAILQ_EMPTY(&worker->started))
 		worker_generation_sweep(&worker->generations, true);
 	stream_close(worker);
+	announce_flush(worker);
 	events_close(worker);
 	heartbeat_close(worker);
+	announce_close(worker);
 	others_close(worker);
 	event_free(worker->wake);
 	worker_drain_close(worker);
