@@ -76,7 +76,8 @@ SELECT r.queue, r.kind,
 		AS blocked,
 	coalesce(sum(p.n) FILTER (WHERE p.place = 'arriving'), 0)::bigint
 		AS arriving,
-	EXISTS (SELECT FROM muster.paused x WHERE x.queue = r.queue) AS paused,
+	EXISTS (SELECT FROM muster.paused x
+		WHERE x.queue = r.queue OR x.kind = r.kind) AS paused,
 	(extract(epoch FROM clock_timestamp() - min(p.oldest)) * 1000)::bigint
 		AS oldest_ready_ms
 FROM (SELECT DISTINCT x.id, x.queue, x.kind FROM muster.route x) r
@@ -105,3 +106,19 @@ SELECT n.task_id, u.id AS needs_id,
 		WHEN 'f' THEN 'failed' END AS needs_when
 FROM muster.needs n
 CROSS JOIN LATERAL unnest(n.ids, string_to_array(n.conds, NULL)) u(id, cond);
+
+-- Limits across hosts, as the workers that live go by them, and their use.
+CREATE OR REPLACE VIEW muster.limit_status AS
+SELECT CASE b.scope WHEN 'q' THEN 'queue' ELSE 'kind' END AS scope, b.name,
+	min(b.max_running) AS max_running,
+	CASE WHEN min(b.max_running) IS NOT NULL
+		THEN coalesce(sum(n.held), 0)::int END AS held,
+	muster.rate_text(min(b.rate)) AS rate, min(b.burst) AS burst,
+	CASE WHEN min(b.rate) IS NOT NULL
+		THEN muster.rate_next(b.scope, b.name) END AS next_at,
+	count(*) FILTER (WHERE n.held < n.wants OR n.hungry)::int AS waiting,
+	count(*)::int AS workers
+FROM muster.budget b
+LEFT JOIN LATERAL (SELECT x.held, x.wants, x.hungry FROM muster.borrowed x
+	WHERE x.budget_id = b.id ORDER BY x.gen DESC LIMIT 1) n ON true
+GROUP BY b.scope, b.name;
