@@ -234,6 +234,7 @@ member_dead(struct worker *worker)
 	turn_lost(worker);
 	fetch_lost(worker);
 	drop_all(worker);
+	budget_forget(worker);
 	worker->member.id = 0;
 	worker->member.registered = false;
 	if (worker_drain_is_on(worker)) {

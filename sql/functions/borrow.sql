@@ -10,7 +10,8 @@
 -- It could use p_part[i] slots at most and has use for p_busy[i] at once; p_keep[i]
 -- stay its own in any case: it promises to use no more until the answer comes.
 -- It has p_left[i] tokens, which it does not use until then, used the last one
--- p_spent_ms[i] ago, and has room for p_room[i] starts.
+-- p_spent_ms[i] ago, needs p_due[i] for tasks that it holds, and has room for
+-- p_room[i] more.
 -- A row for each: `held` slots are its own now, but more than `target` it should
 -- not use (others want them); `contended`: there are fewer than are wanted, it
 -- should look again soon; `short`: it would get more if there were more; `ready`:
@@ -22,7 +23,7 @@
 CREATE OR REPLACE FUNCTION muster.borrow(p_worker bigint, p_scope text[],
 	p_name text[], p_max int[], p_rate float8[], p_burst int[],
 	p_part int[], p_busy int[], p_keep int[], p_left int[],
-	p_spent_ms bigint[], p_room int[])
+	p_spent_ms bigint[], p_due int[], p_room int[])
 RETURNS TABLE (item int, held int, target int, contended boolean,
 	short boolean, ready int, tokens int, wait_ms bigint)
 LANGUAGE plpgsql
@@ -63,7 +64,8 @@ BEGIN
 			p_keep[item]);
 		SELECT * INTO v_tokens FROM muster.borrow_tokens(v_budget,
 			p_scope[item]::"char", p_name[item], p_left[item],
-			p_spent_ms[item], least(p_room[item], ready));
+			p_spent_ms[item], p_due[item],
+			least(p_room[item], ready));
 		PERFORM muster.borrow_note(v_budget, v_slots.held, v_wants,
 			v_slots.of_limit, v_slots.since, v_tokens.tokens,
 			v_tokens.hungry);
@@ -273,13 +275,14 @@ BEGIN
 END
 $$;
 
--- The tokens of one that has p_left of them and could use p_wants at once. A
--- token that is lent and not used fills the bucket as if it lay there: so in any
+-- The tokens of one that has p_left of them, needs p_due and could use p_wants
+-- more at once. A token that is lent and not used fills the bucket as if it lay there: so in any
 -- span of time no more than burst + rate × span are used. At most what flows in
 -- 100 ms is lent at a time (but one in any case), and who got some lets as many
 -- others as wait go first.
 CREATE OR REPLACE FUNCTION muster.borrow_tokens(p_budget bigint,
-	p_scope "char", p_name text, p_left int, p_spent_ms bigint, p_wants int,
+	p_scope "char", p_name text, p_left int, p_spent_ms bigint,
+	p_due int, p_wants int,
 	OUT tokens int, OUT hungry boolean, OUT wait_ms bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -318,10 +321,11 @@ BEGIN
 		v_burst) + v_rate * extract(epoch FROM v_spent - v_bucket.at));
 	v_level := least(v_burst - v_lent - p_left, v_level
 		+ v_rate * extract(epoch FROM v_now - v_spent));
-	v_grant := least(p_wants, greatest(1, v_rate / 10)) - p_left;
+	v_grant := greatest(p_due, least(p_due + p_wants,
+		floor(greatest(1, v_rate / 10)))) - p_left;
 	v_grant := least(v_grant, greatest(0, floor(v_level)));
 	tokens := p_left + v_grant;
-	hungry := p_wants > tokens;
+	hungry := p_due + p_wants > tokens;
 	v_level := v_level - v_grant;
 	IF hungry THEN
 		wait_ms := ceil(1000 * greatest(0, (1 - v_level

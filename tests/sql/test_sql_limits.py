@@ -20,7 +20,8 @@ class Borrower:
     def arguments(self, busy=0, keep=0, left=0, spent_ms=0, room=0,
                   part=None):
         return ("SELECT * FROM muster.borrow(%s, %s, %s, %s::int[], "
-                "%s::float8[], %s::int[], %s, %s, %s, %s, %s::bigint[], %s)",
+                "%s::float8[], %s::int[], %s, %s, %s, %s, %s::bigint[], "
+                "'{0}', %s)",
                 self.worker.id, [self.scope], [self.name], [self.most],
                 [self.rate], [self.burst],
                 [self.part if part is None else part], [busy], [keep], [left],
