@@ -5,6 +5,7 @@
 #include "ctl/ctl.h"
 
 extern const struct option cancel_options[], check_options[], enqueue_options[],
+    pause_options[],
     graph_options[], migrate_options[], retry_options[], run_options[],
     tail_options[], tasks_options[], request_options[];
 

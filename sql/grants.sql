@@ -33,7 +33,7 @@ $do$;
 -- Who looks on.
 GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.worker_status, muster.attempts, muster.task_needs,
-	muster.limit_status,
+	muster.limit_status, muster.pauses,
 	muster.schema_version
 	TO muster_reader, muster_client;
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;

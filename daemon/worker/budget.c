@@ -166,7 +166,7 @@ is_starved(const struct worker *worker, const struct budget *budget)
 	    share->claimed >= budget->held)
 		return true;
 	return share->rated && share->limit > 0 &&
-	       share_token_room(share) == 0;
+	       share_token_room(share) <= budget->granted / 4;
 }
 
 static bool

@@ -43,6 +43,8 @@ struct budget {
 	int held;	    /* slots that the database has noted for us */
 	int target;	    /* we are to use no more than these */
 	int keep;	    /* of the question that is under way */
+	int left;	    /* tokens, when it was sent */
+	int granted;	    /* tokens, when it was answered */
 	bool news;	    /* ask soon, in any case */
 	bool more;	    /* ask when all is in use */
 	bool unused;	    /* ask since some of it was not used */

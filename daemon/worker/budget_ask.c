@@ -141,6 +141,21 @@ starts_wanted(const struct worker *worker, const struct budget *budget,
 	    share_slot_room(share, share, 0, worker->turn.us, now), CLAIM_MAX);
 }
 
+/* Some of its tokens may go. */
+static bool
+gives_tokens(const struct budget *budget)
+{
+	return budget->unused || budget->news;
+}
+
+static int
+tokens_due(const struct budget *budget)
+{
+	int waiting = budget->share->claimed - budget->share->running;
+
+	return gives_tokens(budget) ? waiting : larger(waiting, budget->left);
+}
+
 static void
 add_budget(
     const struct worker *worker, struct budget *budget, struct text *arrays)
@@ -150,6 +165,7 @@ add_budget(
 	struct mono now = mono_now();
 
 	budget->keep = keep_of(budget);
+	budget->left = share->rated ? share->tokens : 0;
 	add_name(&arrays[BORROW_SCOPES], scope);
 	add_name(&arrays[BORROW_NAMES], share->name);
 	add_or_null(&arrays[BORROW_MAX], budget->max_running == 0,
@@ -160,10 +176,10 @@ add_budget(
 	add(&arrays[BORROW_PARTS], slots_wanted(worker, budget));
 	add(&arrays[BORROW_BUSY], larger(share->most, share->claimed));
 	add(&arrays[BORROW_KEEP], budget->keep);
-	add(&arrays[BORROW_LEFT], share->rated ? share->tokens : 0);
+	add(&arrays[BORROW_LEFT], budget->left);
 	add(&arrays[BORROW_SPENT_MS],
 	    share->spent_at.us == 0 ? 0 : mono_ms_between(share->spent_at, now));
-	add(&arrays[BORROW_DUE], share->claimed - share->running);
+	add(&arrays[BORROW_DUE], tokens_due(budget));
 	add(&arrays[BORROW_ROOM], starts_wanted(worker, budget, now));
 }
 
@@ -171,6 +187,8 @@ add_budget(
 static void
 freeze(struct budget *budget)
 {
+	if (gives_tokens(budget))
+		budget->share->tokens = budget->left = 0;
 	budget->more = budget->news = budget->unused = false;
 	budget->asked = mono_now();
 	budget_judged(budget, budget->asked);
@@ -178,7 +196,16 @@ freeze(struct budget *budget)
 	if (budget->max_running > 0)
 		share_lend(
 		    budget->share, smaller(budget->keep, budget->target));
-	budget->share->tokens = 0;
+}
+
+/* Some of those that were left may be used by now. */
+static void
+take_tokens(struct budget *budget, int tokens)
+{
+	struct share *share = budget->share;
+
+	budget->granted = tokens;
+	share->tokens += tokens - budget->left;
 }
 
 /* True: it has more than before. */
@@ -202,7 +229,7 @@ take(struct budget *budget, const PGresult *result, int row)
 	if (budget->max_running > 0)
 		share_lend(share, smaller(budget->held, budget->target));
 	if (share->rated)
-		share->tokens = (int)row_int(result, row, BORROW_TOKENS);
+		take_tokens(budget, (int)row_int(result, row, BORROW_TOKENS));
 	return share->limit > before ||
 	       (share->rated && share_token_room(share) > 0);
 }

@@ -43,14 +43,11 @@ collect(struct worker *worker, struct text *kinds, struct text *counts,
 	return n;
 }
 
-static void
-on_tell(evutil_socket_t fd, short what, void *argument)
+void
+length_tell(struct worker *worker)
 {
-	struct worker *worker = argument;
 	struct text kinds = TEXT_EMPTY, counts = TEXT_EMPTY, sums = TEXT_EMPTY;
-	struct busy busy = busy_enter("learned lengths");
 
-	(void)fd, (void)what;
 	if (member_is_in(worker) &&
 	    collect(worker, &kinds, &counts, &sums) > 0) {
 		text_add_char(&kinds, '}');
@@ -65,6 +62,15 @@ on_tell(evutil_socket_t fd, short what, void *argument)
 	text_free(&kinds);
 	text_free(&counts);
 	text_free(&sums);
+}
+
+static void
+on_tell(evutil_socket_t fd, short what, void *argument)
+{
+	struct busy busy = busy_enter("learned lengths");
+
+	(void)fd, (void)what;
+	length_tell(argument);
 	busy_leave(busy);
 }
 

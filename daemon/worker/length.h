@@ -11,6 +11,8 @@ struct worker;
 enum { LENGTH_TELL_S = 10 };
 
 void length_open(struct worker *worker);
+/* Tells what there is, before this worker leaves. */
+void length_tell(struct worker *worker);
 void length_close(struct worker *worker);
 
 #endif

@@ -65,7 +65,7 @@ BEGIN
 		SELECT * INTO v_tokens FROM muster.borrow_tokens(v_budget,
 			p_scope[item]::"char", p_name[item], p_left[item],
 			p_spent_ms[item], p_due[item],
-			least(p_room[item], ready));
+			p_room[item], ready);
 		PERFORM muster.borrow_note(v_budget, v_slots.held, v_wants,
 			v_slots.of_limit, v_slots.since, v_tokens.tokens,
 			v_tokens.hungry);
@@ -275,14 +275,14 @@ BEGIN
 END
 $$;
 
--- The tokens of one that has p_left of them, needs p_due and could use p_wants
--- more at once. A token that is lent and not used fills the bucket as if it lay there: so in any
+-- The tokens of one that has p_left of them, needs p_due and has room for p_room
+-- more, while p_ready tasks wait. A token that is lent and not used fills the bucket as if it lay there: so in any
 -- span of time no more than burst + rate × span are used. At most what flows in
 -- 100 ms is lent at a time (but one in any case), and who got some lets as many
 -- others as wait go first.
 CREATE OR REPLACE FUNCTION muster.borrow_tokens(p_budget bigint,
 	p_scope "char", p_name text, p_left int, p_spent_ms bigint,
-	p_due int, p_wants int,
+	p_due int, p_room int, p_ready int,
 	OUT tokens int, OUT hungry boolean, OUT wait_ms bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -293,6 +293,7 @@ DECLARE
 	v_lent int; -- to others
 	v_mine int;
 	v_waiting int;
+	v_wants int := p_due + least(p_room, p_ready);
 	v_bucket record;
 	v_spent timestamptz := v_now;
 	v_level float8;
@@ -321,11 +322,13 @@ BEGIN
 		v_burst) + v_rate * extract(epoch FROM v_spent - v_bucket.at));
 	v_level := least(v_burst - v_lent - p_left, v_level
 		+ v_rate * extract(epoch FROM v_now - v_spent));
-	v_grant := greatest(p_due, least(p_due + p_wants,
-		floor(greatest(1, v_rate / 10)))) - p_left;
+	-- What it claims soon ends soon as well, where more than that waits.
+	v_grant := greatest(p_due, least(floor(greatest(1, v_rate / 10)),
+		CASE WHEN p_room > 0 AND p_ready >= p_room THEN v_burst
+		ELSE v_wants END)) - p_left;
 	v_grant := least(v_grant, greatest(0, floor(v_level)));
 	tokens := p_left + v_grant;
-	hungry := p_due + p_wants > tokens;
+	hungry := v_wants > tokens;
 	v_level := v_level - v_grant;
 	IF hungry THEN
 		wait_ms := ceil(1000 * greatest(0, (1 - v_level
