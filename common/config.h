@@ -39,8 +39,8 @@ struct rate_config {
 
 struct queue_config {
 	char *name;
-	int concurrency;      /* tasks of it at a time in this instance */
-	int max_running;      /* on all hosts; 0: no limit */
+	int concurrency; /* tasks of it at a time in this instance */
+	int max_running; /* on all hosts; 0: no limit */
 	struct rate_config rate;
 	int64_t retention_ms; /* how long finished tasks are kept */
 };

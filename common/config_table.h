@@ -44,10 +44,10 @@ struct config_type {
 extern const struct config_type config_type_duration, config_type_size,
     config_type_integer, config_type_mode, config_type_decimal,
     config_type_boolean, config_type_workers, config_type_level,
-    config_type_log_format, config_type_noop, config_type_rate, config_type_text,
-    config_type_list, config_type_environment, config_type_headers,
-    config_type_flag, config_type_section, config_type_inline,
-    config_type_named, config_type_later;
+    config_type_log_format, config_type_noop, config_type_rate,
+    config_type_text, config_type_list, config_type_environment,
+    config_type_headers, config_type_flag, config_type_section,
+    config_type_inline, config_type_named, config_type_later;
 
 enum { CONFIG_WORKERS_LIMIT = 256 };
 

@@ -67,7 +67,8 @@ steer(struct ctl *ctl, const char *queue_sql, const char *kind_sql)
 	int code;
 
 	if ((queue != NULL) == (kind != NULL))
-		return ctl_usage(ctl, "give the name of a queue or --kind KIND");
+		return ctl_usage(
+		    ctl, "give the name of a queue or --kind KIND");
 	code = session_connect(ctl);
 	if (code != 0)
 		return code;

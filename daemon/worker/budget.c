@@ -250,8 +250,8 @@ static struct mono
 due_at(const struct worker *worker, struct budget *budget, struct mono now,
     struct mono never)
 {
-	struct mono at = sooner(
-	    more_at(worker, budget, never), less_at(budget, now, never));
+	struct mono at =
+	    sooner(more_at(worker, budget, never), less_at(budget, now, never));
 
 	if (budget->news || is_excess(budget))
 		at = now;

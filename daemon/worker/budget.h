@@ -4,7 +4,8 @@
  * some back. Slots bound the limit of a share, each start takes a token of it;
  * turns know nothing of all this.
  *
- *   RESTING ──something is due──→ ASKING ──answer, or connection lost──→ RESTING
+ *   RESTING ──something is due──→ ASKING ──answer, or connection lost──→
+ * RESTING
  *
  * While ASKING the worker uses no more than it said it keeps, so whatever the
  * answer takes away is not in use, also if it never comes.

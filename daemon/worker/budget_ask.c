@@ -34,8 +34,8 @@ slots_of_queues(const struct worker *worker, const struct share *kind)
 		const struct route *route = worker->routes.items[i];
 
 		if (route->shares.kind == kind)
-			sum = smaller(sum + route->shares.queue->part,
-			    SHARE_NO_LIMIT);
+			sum = smaller(
+			    sum + route->shares.queue->part, SHARE_NO_LIMIT);
 	}
 	return sum;
 }
@@ -127,8 +127,8 @@ slots_wanted(const struct worker *worker, const struct budget *budget)
 
 /* How many starts it has room for beside what waits here. */
 static int
-starts_wanted(const struct worker *worker, const struct budget *budget,
-    struct mono now)
+starts_wanted(
+    const struct worker *worker, const struct budget *budget, struct mono now)
 {
 	const struct share *share = budget->share;
 
@@ -168,8 +168,8 @@ add_budget(
 	budget->left = share->rated ? share->tokens : 0;
 	add_name(&arrays[BORROW_SCOPES], scope);
 	add_name(&arrays[BORROW_NAMES], share->name);
-	add_or_null(&arrays[BORROW_MAX], budget->max_running == 0,
-	    budget->max_running);
+	add_or_null(
+	    &arrays[BORROW_MAX], budget->max_running == 0, budget->max_running);
 	add_rate(&arrays[BORROW_RATES], budget->rate.per_s);
 	add_or_null(&arrays[BORROW_BURSTS], budget->rate.per_s <= 0,
 	    budget->rate.burst);
@@ -178,7 +178,8 @@ add_budget(
 	add(&arrays[BORROW_KEEP], budget->keep);
 	add(&arrays[BORROW_LEFT], budget->left);
 	add(&arrays[BORROW_SPENT_MS],
-	    share->spent_at.us == 0 ? 0 : mono_ms_between(share->spent_at, now));
+	    share->spent_at.us == 0 ? 0
+				    : mono_ms_between(share->spent_at, now));
 	add(&arrays[BORROW_DUE], tokens_due(budget));
 	add(&arrays[BORROW_ROOM], starts_wanted(worker, budget, now));
 }
@@ -220,8 +221,8 @@ take(struct budget *budget, const PGresult *result, int row)
 	budget->target = (int)row_int(result, row, BORROW_TARGET);
 	budget->contended = row_bool(result, row, BORROW_CONTENDED);
 	budget->was_short = row_bool(result, row, BORROW_SHORT);
-	budget->nothing = share->claimed == 0 &&
-			  row_int(result, row, BORROW_READY) == 0;
+	budget->nothing =
+	    share->claimed == 0 && row_int(result, row, BORROW_READY) == 0;
 	budget->more |= wait_ms > 0;
 	if (wait_ms > BUDGET_TOKEN_MS)
 		wait_ms = BUDGET_TOKEN_MS;

@@ -35,29 +35,29 @@ struct share_bound {
 };
 
 struct share {
-	char *name;	      /* owned */
-	uint32_t hash;	      /* scoreboard_hash of the name */
-	int total;	      /* the concurrency */
-	bool settling;	      /* see above */
-	bool waits;	      /* a worker goes by an older configuration */
-	int *beside;	      /* while it settles: tasks that run in the workers
-				 that serve beside this one, by slot; owned */
-	int elsewhere;	      /* tasks that run in workers that leave */
-	int part;	      /* this worker's slots of the concurrency */
-	bool bounded;	      /* a limit across hosts: no more than were lent */
-	int lent;	      /* these */
-	int limit;	      /* this worker's slots, by both */
-	bool rated;	      /* a rate across hosts: each start takes a token */
-	int tokens;	      /* left */
+	char *name;    /* owned */
+	uint32_t hash; /* scoreboard_hash of the name */
+	int total;     /* the concurrency */
+	bool settling; /* see above */
+	bool waits;    /* a worker goes by an older configuration */
+	int *beside;   /* while it settles: tasks that run in the workers
+			  that serve beside this one, by slot; owned */
+	int elsewhere; /* tasks that run in workers that leave */
+	int part;      /* this worker's slots of the concurrency */
+	bool bounded;  /* a limit across hosts: no more than were lent */
+	int lent;      /* these */
+	int limit;     /* this worker's slots, by both */
+	bool rated;    /* a rate across hosts: each start takes a token */
+	int tokens;    /* left */
 	struct mono spent_at; /* the last one */
 	int claimed;	      /* held and not finished, running ones included */
 	int running;	      /* have a slot */
-	int most;	      /* running at a time since that was last looked at */
-	bool gained;	      /* one was claimed since */
-	int64_t began_sum;    /* sum of their starts, us */
-	double mean_us;	      /* of a task's run time, quick to grow and slow to
-				 shrink; 0: not measured yet */
-	double usual_us;      /* the same, outliers counting for little */
+	int most;	   /* running at a time since that was last looked at */
+	bool gained;	   /* one was claimed since */
+	int64_t began_sum; /* sum of their starts, us */
+	double mean_us;	   /* of a task's run time, quick to grow and slow to
+			      shrink; 0: not measured yet */
+	double usual_us;   /* the same, outliers counting for little */
 	struct share *longer; /* of a queue: its tasks of kinds that are not
 				 brief; owned; NULL: not a queue's */
 	struct share *whole;  /* of those: the queue's; NULL: it is no part */

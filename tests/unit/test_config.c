@@ -294,18 +294,6 @@ static const struct refusal refusals[] = {
     {"queues: {a b: {}}\n", AT("2:10") "'a b' is not a name: 1 to 100 "
 				       "letters, digits and _ - . : /\n"},
     {"queues: {a: 5}\n", AT("2:13") "a: not a map of keys and values\n"},
-    {"queues: {a: {rate: 10}}\n",
-	AT("2:20") "rate: '10' is not a rate such as 10/s or 100/m\n"},
-    {"queues: {a: {rate: 10/w}}\n",
-	AT("2:20") "rate: '10/w' is not a rate such as 10/s or 100/m\n"},
-    {"queues: {a: {rate: 0/s}}\n",
-	AT("2:20") "rate: 0/s is out of range, 1/d to 1000000/s\n"},
-    {"queues: {a: {rate: {rate: 1/h, burst: 0}}}\n",
-	AT("2:39") "burst: 0 is out of range, 1 to 1000000\n"},
-    {"queues: {a: {rate: {burst: 5}}}\n",
-	AT("2:14") "rate: burst without a rate\n"},
-    {"queues: {a: {max_running: 0}}\n",
-	AT("2:27") "max_running: 0 is out of range, 1 to 1000000\n"},
     {"queues: {a: {concurency: 1}}\n",
 	AT("2:14") "unknown key 'concurency', did you mean 'concurrency'?\n"},
     {"handlers: {a: {}}\n", AT("2:12") "handler 'a' needs exactly one of "
