@@ -74,7 +74,8 @@ void budget_configure(struct worker *worker);
 /* Asks what is due to be asked. To be called before each turn is planned. */
 void budget_look(struct worker *worker);
 
-/* Others wait for what we have, or there is something for us. */
+/* Others wait for what we have, there is something for us, or the database may
+ * not know what we have. */
 void budget_told(struct worker *worker);
 
 /* The worker has a new identity, for which nothing was lent. */

@@ -65,6 +65,7 @@ member_entered(struct worker *worker)
 		log_write(LOG_LEVEL_NOTICE, LOG_DATABASE_BACK, NULL,
 		    "the database is back");
 	member->lost_logged = false;
+	budget_told(worker);
 	if (!member->ready_sent)
 		loop_send(worker->loop, PROCMSG_READY, NULL, 0);
 	member->ready_sent = true;

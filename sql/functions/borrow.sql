@@ -206,6 +206,7 @@ DECLARE
 	v_now timestamptz := clock_timestamp();
 	v_limit int;
 	v_others int;
+	v_rivals int;
 	v_wants int[];
 	v_me record;
 	v_level record;
@@ -215,8 +216,9 @@ BEGIN
 			FILTER (WHERE b.budget <> p_budget), 0),
 		array_agg(CASE b.budget WHEN p_budget THEN p_wants
 			ELSE b.wants END ORDER BY CASE b.budget
-			WHEN p_budget THEN p_wants ELSE b.wants END)
-	INTO v_limit, v_others, v_wants
+			WHEN p_budget THEN p_wants ELSE b.wants END),
+		count(*) FILTER (WHERE b.budget <> p_budget AND b.wants > 0)
+	INTO v_limit, v_others, v_wants, v_rivals
 	FROM muster.borrowers(p_scope, p_name) b
 	WHERE b.max_running IS NOT NULL;
 	SELECT * INTO v_me FROM muster.borrowers(p_scope, p_name) b
@@ -227,7 +229,7 @@ BEGIN
 		RETURN;
 	END IF;
 	SELECT * INTO v_level FROM muster.borrow_level(v_limit, v_wants);
-	contended := v_level.o_level IS NOT NULL;
+	contended := v_level.o_level IS NOT NULL AND v_rivals > 0;
 	target := p_wants;
 	IF p_wants > v_level.o_level THEN
 		SELECT count(*) INTO v_ahead

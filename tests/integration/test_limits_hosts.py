@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from support import processes
 from support.wait import wait_until
 
 
@@ -96,16 +97,31 @@ def test_A3_one_a_day(db, daemon):
     assert db.state(second) == "ready"
 
 
-def test_A3_killed_worker_returns_its_slots(db, hosts, ledger):
-    made = hosts(0.2, max_running=2)
+def test_A3_killed_worker_returns_its_slots(db, daemon):
+    """Once its handlers are gone: never are there more than two."""
+    made = [daemon(queues={"default": {"max_running": 2}},
+                   handlers={"work": {"exec": ["/bin/sleep", "0.2"]}})
+            for _ in range(2)]
+
+    def look():
+        return {pid for each in made for pid in each.children()
+                if processes.command_line(pid).startswith("/bin/sleep")}
+
+    def handlers():
+        return len(look() & look())  # so these ran at the same time
     db.enqueue_many("work", 20)
-    wait_until(lambda: len(starts(ledger)) >= 2, 10)
+    wait_until(lambda: handlers() == 2, 10)
     victim = next(iter(lent(db)))
-    pid = db.one("SELECT pid FROM muster.worker WHERE id = %s", victim)
     for each in made:
         each.log.allow("worker")
-    os.kill(pid, signal.SIGKILL)
-    db.wait_done()
+    os.kill(db.one("SELECT pid FROM muster.worker WHERE id = %s", victim),
+            signal.SIGKILL)
+
+    def done():
+        if handlers() > 2:
+            pytest.fail("more than two at once")
+        return db.open_count() == 0
+    wait_until(done, 30)
     assert db.states() == {"succeeded": 20}
     assert victim not in lent(db)
 
