@@ -37,3 +37,6 @@ GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.schema_version
 	TO muster_reader, muster_client;
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;
+-- In views.
+GRANT EXECUTE ON FUNCTION muster.rate_text(float8),
+	muster.rate_next("char", text) TO muster_reader, muster_client;

@@ -12,7 +12,8 @@ $$;
 
 -- When the next start is free; null: now.
 CREATE OR REPLACE FUNCTION muster.rate_next(p_scope "char", p_name text)
-RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
+RETURNS timestamptz LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_now timestamptz := clock_timestamp();
 	v_rate float8;

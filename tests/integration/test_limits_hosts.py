@@ -129,7 +129,7 @@ def test_A3_killed_worker_returns_its_slots(db, daemon):
 def test_A3_lowered_limit_starts_no_more(db, hosts, ledger):
     """On one host only: the smallest counts. What runs goes on."""
     made = hosts(0.1, max_running=6)
-    db.enqueue_many("work", 60)
+    db.enqueue_many("work", 36)
     wait_until(lambda: most_at_once(ledger) == 6, 10)
     made[0].write(queues={"default": {"concurrency": 20, "max_running": 1}})
     made[0].reload()

@@ -329,7 +329,7 @@ def test_H1_limits_and_their_use(db, borrower):
     one, two = borrower(2, rate=10, burst=20), borrower(3)
     one.ask()
     two.ask()
-    row, = db.rows("SELECT * FROM muster.limit_status")
+    row, = db.session("reader").run("SELECT * FROM muster.limit_status")
     assert (row.scope, row.name, row.max_running, row.held, row.rate,
             row.burst, row.waiting, row.workers) \
         == ("queue", "default", 2, 2, "10/s", 20, 2, 2)
