@@ -56,7 +56,7 @@ void
 budget_judged(struct budget *budget, struct mono now)
 {
 	budget->judged = now;
-	budget->share->most = budget->share->running;
+	budget->share->most = budget->share->claimed;
 }
 
 static void
@@ -121,7 +121,7 @@ slots_wanted(const struct worker *worker, const struct budget *budget)
 	int part = budget_part(worker, budget);
 
 	if (budget->unused && budget->held > share->most)
-		part = smaller(part, larger(share->most, share->claimed));
+		part = smaller(part, share->most);
 	return part;
 }
 
@@ -174,7 +174,7 @@ add_budget(
 	add_or_null(&arrays[BORROW_BURSTS], budget->rate.per_s <= 0,
 	    budget->rate.burst);
 	add(&arrays[BORROW_PARTS], slots_wanted(worker, budget));
-	add(&arrays[BORROW_BUSY], larger(share->most, share->claimed));
+	add(&arrays[BORROW_BUSY], share->most);
 	add(&arrays[BORROW_KEEP], budget->keep);
 	add(&arrays[BORROW_LEFT], budget->left);
 	add(&arrays[BORROW_SPENT_MS],

@@ -241,6 +241,8 @@ void
 share_claimed(struct share *share)
 {
 	share->claimed++;
+	if (share->claimed > share->most)
+		share->most = share->claimed;
 	share->gained = true;
 }
 
@@ -256,8 +258,6 @@ share_started(struct share *share, struct mono at)
 {
 	share->running++;
 	share->began_sum += at.us;
-	if (share->running > share->most)
-		share->most = share->running;
 	if (share->rated) {
 		share->tokens--;
 		share->spent_at = at;

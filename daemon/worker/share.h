@@ -52,7 +52,7 @@ struct share {
 	struct mono spent_at; /* the last one */
 	int claimed;	      /* held and not finished, running ones included */
 	int running;	      /* have a slot */
-	int most;	   /* running at a time since that was last looked at */
+	int most;	   /* claimed at a time since that was last looked at */
 	bool gained;	   /* one was claimed since */
 	int64_t began_sum; /* sum of their starts, us */
 	double mean_us;	   /* of a task's run time, quick to grow and slow to
