@@ -11,6 +11,7 @@ import tempfile
 import event_rows
 import handler_rows
 import http_rows
+import limit_rows
 import long_rows
 import pool_rows
 import replay_rows
@@ -22,7 +23,7 @@ from table import Table
 
 SHORT = (rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
          + stream_rows.STREAM + event_rows.EVENTS + handler_rows.SHORT
-         + replay_rows.SHORT)
+         + replay_rows.SHORT + limit_rows.SHORT)
 
 
 def arguments():

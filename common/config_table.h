@@ -78,7 +78,8 @@ extern const struct config_section config_section_top;
 extern const struct config_section config_section_limits,
     config_section_processes, config_section_recycle,
     config_section_sql_connections, config_section_schedule,
-    config_section_trigger, config_section_queue;
+    config_section_trigger, config_section_rate, config_section_queue,
+    config_section_handler;
 
 static inline void *
 config_field(const struct config_key *key, void *base)

@@ -9,6 +9,7 @@ extern const struct option check_options[];
 extern const struct option enqueue_options[];
 extern const struct option graph_options[];
 extern const struct option migrate_options[];
+extern const struct option pause_options[];
 extern const struct option replay_options[];
 extern const struct option request_options[];
 extern const struct option retry_options[];

@@ -28,7 +28,9 @@ BEGIN
 				'schedule',
 				'unschedule',
 				'pause_schedule',
-				'resume_schedule') LOOP
+				'resume_schedule',
+				'pause_kind',
+				'resume_kind') LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO muster_client',
 			v_function);
 	END LOOP;
@@ -42,3 +44,6 @@ GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.schema_version
 	TO muster_reader, muster_client;
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;
+-- In views.
+GRANT EXECUTE ON FUNCTION muster.rate_text(float8),
+	muster.rate_next("char", text) TO muster_reader, muster_client;

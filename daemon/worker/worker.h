@@ -9,6 +9,8 @@
  * time_limit  what runs for too long is cancelled
  * fetch    payloads and inputs that did not come with the turn
  * member   who this worker is in the database; reconnects
+ * budget   limits across hosts: slots and tokens, borrowed
+ * length   how long tasks take, told now and then
  * drain    the way out
  * heartbeat, others  signs of life; slots that other workers take
  * stream, outbox, events   what tasks tell while they run
@@ -24,6 +26,7 @@
 #include "common/loop.h"
 #include "common/pg.h"
 #include "daemon/worker/announce.h"
+#include "daemon/worker/budget.h"
 #include "daemon/worker/drain.h"
 #include "daemon/worker/events.h"
 #include "daemon/worker/fetch.h"
@@ -75,7 +78,9 @@ struct worker {
 	struct drain drain;
 	struct heartbeat heartbeat;
 	struct others others;
-	struct outbox *outbox;	     /* NULL: without Redis */
+	struct budget_list budgets;
+	struct event *lengths; /* learned ones are handed over (length.h) */
+	struct outbox *outbox; /* NULL: without Redis */
 	struct publisher *publisher; /* of events; NULL: without Redis */
 	int64_t announced_up;	     /* the id told as up; 0: none */
 	struct events events;

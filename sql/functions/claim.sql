@@ -67,6 +67,7 @@ DECLARE
 	v_ticket smallint[];
 	v_spread bigint; -- 0: the tasks are in the order of seq
 	v_uneven boolean := false;
+	v_moved boolean;
 BEGIN
 	SELECT s.last_value, EXISTS (SELECT FROM muster.paused)
 	INTO v_top, v_paused FROM muster.ready_seq s;
@@ -157,11 +158,11 @@ BEGIN
 	END LOOP;
 	IF v_uneven THEN
 		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l),
-			count(DISTINCT u.t)
-		INTO o_task, o_ticket, o_line, v_got
+			max(u.k) > 0
+		INTO o_task, o_ticket, o_line, v_moved
 		FROM (SELECT * FROM unnest(o_task, o_ticket, o_line) x(t, k, l)
 			ORDER BY x.t) u;
-		IF v_got < cardinality(o_task) THEN
+		IF v_moved THEN
 			SELECT c.* INTO o_task, o_ticket, o_line
 			FROM muster.claim_current(o_task, o_ticket, o_line) c;
 		END IF;
@@ -169,8 +170,8 @@ BEGIN
 END
 $$;
 
--- A task that was cancelled and brought back may stand in line twice: those
--- rows that are not stale.
+-- A task that was moved, or cancelled and brought back, has another ticket and
+-- may stand in line twice: those rows that are not stale.
 CREATE OR REPLACE FUNCTION muster.claim_current(
 	INOUT p_task bigint[], INOUT p_ticket smallint[], INOUT p_line int[])
 LANGUAGE plpgsql AS $$
@@ -185,12 +186,12 @@ BEGIN
 END
 $$;
 
--- Nothing of the paused queues.
+-- Nothing of the paused queues and kinds.
 CREATE OR REPLACE FUNCTION muster.claim_unpaused(p_route int[], p_want int[])
 RETURNS int[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_shut int[] := ARRAY(SELECT r.id FROM muster.paused p
-		JOIN muster.route r ON r.queue = p.queue
+		JOIN muster.route r ON r.queue = p.queue OR r.kind = p.kind
 		WHERE r.id = ANY (p_route));
 BEGIN
 	RETURN (SELECT array_agg(CASE WHEN u.route = ANY (v_shut) THEN 0

@@ -26,7 +26,7 @@ BEGIN
 	END IF;
 	v_done := v_done + muster.fold_ended(p_limit);
 	IF v_done = 0 THEN
-		PERFORM muster.fold_doubles();
+		PERFORM muster.fold_doubles(), muster.fold_lengths();
 	END IF;
 	RETURN v_done;
 END
