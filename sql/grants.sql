@@ -20,17 +20,12 @@ DECLARE
 BEGIN
 	FOR v_function IN SELECT p.oid FROM pg_proc p
 			WHERE p.pronamespace = 'muster'::regnamespace
-			AND p.proname IN ('enqueue', 'enqueue_many', 'submit_flow',
-				'cancel', 'cancel_flow', 'retry', 'retry_flow', 'delete',
-				'pause', 'resume',
-				'request_status', 'why', 'max_payload',
-				'cron_next',
-				'schedule',
-				'unschedule',
-				'pause_schedule',
-				'resume_schedule',
-				'pause_kind',
-				'resume_kind') LOOP
+			AND p.proname IN ('enqueue', 'enqueue_many', 'submit_flow', 'cancel',
+				'cancel_flow', 'retry', 'retry_flow', 'delete',
+				'pause', 'resume', 'pause_kind', 'resume_kind',
+				'request_status', 'why', 'max_payload', 'cron_next',
+				'schedule', 'unschedule', 'pause_schedule',
+				'resume_schedule') LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO muster_client',
 			v_function);
 	END LOOP;
@@ -41,6 +36,7 @@ $do$;
 GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.worker_status, muster.attempts, muster.task_needs,
 	muster.schedules, muster.schedule_runs,
+	muster.limit_status, muster.pauses,
 	muster.schema_version
 	TO muster_reader, muster_client;
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;
