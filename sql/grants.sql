@@ -22,6 +22,7 @@ BEGIN
 			WHERE p.pronamespace = 'muster'::regnamespace
 			AND p.proname IN ('enqueue', 'enqueue_many', 'submit_flow',
 				'cancel', 'cancel_flow', 'retry', 'pause', 'resume',
+				'pause_kind', 'resume_kind',
 				'request_status', 'why', 'max_payload', 'cron_next',
 				'schedule', 'unschedule', 'pause_schedule',
 				'resume_schedule') LOOP
@@ -34,7 +35,11 @@ $do$;
 -- Who looks on.
 GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.worker_status, muster.attempts, muster.task_needs,
+	muster.limit_status, muster.pauses,
 	muster.schedules, muster.schedule_runs,
 	muster.schema_version
 	TO muster_reader, muster_client;
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;
+-- In views.
+GRANT EXECUTE ON FUNCTION muster.rate_text(float8),
+	muster.rate_next("char", text) TO muster_reader, muster_client;

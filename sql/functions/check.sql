@@ -126,7 +126,44 @@ BEGIN
 	WHERE NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.task_id)
 		OR NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.need)
 	UNION ALL
-	SELECT * FROM muster.check_schedules();
+	SELECT * FROM muster.check_schedules()
+	UNION ALL
+	SELECT 8, NULL, b.wrong FROM muster.check_borrowed() b;
+END
+$$;
+
+-- Limits: no more is lent than there is, and only to workers that live. Where a
+-- limit was lowered that of the time of the loan counts.
+CREATE OR REPLACE FUNCTION muster.check_borrowed()
+RETURNS TABLE (wrong text) LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY
+	SELECT format('limit %s %s: %s slots are lent, of %s', b.scope, b.name,
+		sum(n.held), greatest(min(b.max_running), max(n.of_limit)))
+	FROM muster.budget b
+	JOIN muster.borrowed n ON n.budget_id = b.id
+	GROUP BY b.scope, b.name
+	HAVING sum(n.held) > greatest(min(b.max_running), max(n.of_limit))
+	UNION ALL
+	SELECT format('limit %s %s: lent to worker %s, which is dead or absent',
+		b.scope, b.name, b.worker_id)
+	FROM muster.budget b WHERE NOT EXISTS (SELECT FROM muster.worker w
+		WHERE w.id = b.worker_id AND w.dead_at IS NULL)
+	UNION ALL
+	SELECT format('%s generations are lent under budget %s', count(*),
+		n.budget_id)
+	FROM muster.borrowed n GROUP BY n.budget_id
+	HAVING count(*) > 1 OR NOT EXISTS (SELECT FROM muster.budget b
+		WHERE b.id = n.budget_id)
+	UNION ALL
+	SELECT format('rate of %s %s: %s tokens are lent or left, of %s', b.scope,
+		b.name, sum(n.tokens) + u.level, max(b.burst))
+	FROM muster.budget b
+	JOIN muster.borrowed n ON n.budget_id = b.id
+	JOIN muster.bucket u ON u.scope = b.scope AND u.name = b.name
+	WHERE b.rate IS NOT NULL
+	GROUP BY b.scope, b.name, u.gen, u.level
+	HAVING sum(n.tokens) + u.level > max(b.burst) + 0.000001;
 END
 $$;
 

@@ -164,12 +164,12 @@ BEGIN
 END
 $$;
 
--- Nothing of the paused queues.
+-- Nothing of the paused queues and kinds.
 CREATE OR REPLACE FUNCTION muster.claim_unpaused(p_route int[], p_want int[])
 RETURNS int[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_shut int[] := ARRAY(SELECT r.id FROM muster.paused p
-		JOIN muster.route r ON r.queue = p.queue
+		JOIN muster.route r ON r.queue = p.queue OR r.kind = p.kind
 		WHERE r.id = ANY (p_route));
 BEGIN
 	RETURN (SELECT array_agg(CASE WHEN u.route = ANY (v_shut) THEN 0

@@ -25,7 +25,7 @@ BEGIN
 		v_done := muster.fold_deltas(v_flows);
 	END IF;
 	v_done := v_done + muster.fold_ended(p_limit);
-	PERFORM muster.fold_doubles();
+	PERFORM muster.fold_doubles(), muster.fold_lengths();
 	RETURN v_done;
 END
 $$;

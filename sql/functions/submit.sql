@@ -30,8 +30,7 @@ BEGIN
 	SELECT n.o_dep, n.o_need, n.o_cond INTO v_dep, v_need, v_cond
 	FROM muster.flow_needs(v_name, v_spec) n;
 	v_lane := muster.flow_lanes(v_name, v_dep, v_need,
-		ARRAY(SELECT coalesce(muster.flow_ms(u.s ->> 'expect'), 1000)::float8
-			FROM unnest(v_spec) WITH ORDINALITY u(s, o) ORDER BY u.o));
+		muster.flow_costs(v_spec));
 	v_flow := nextval('muster.flow_id');
 	PERFORM muster.flow_store(v_flow, flow, v_name, v_spec, v_lane,
 		v_dep, v_need, v_cond);

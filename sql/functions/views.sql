@@ -76,7 +76,8 @@ SELECT r.queue, r.kind,
 		AS blocked,
 	coalesce(sum(p.n) FILTER (WHERE p.place = 'arriving'), 0)::bigint
 		AS arriving,
-	EXISTS (SELECT FROM muster.paused x WHERE x.queue = r.queue) AS paused,
+	EXISTS (SELECT FROM muster.paused x
+		WHERE x.queue = r.queue OR x.kind = r.kind) AS paused,
 	(extract(epoch FROM clock_timestamp() - min(p.oldest)) * 1000)::bigint
 		AS oldest_ready_ms
 FROM (SELECT DISTINCT x.id, x.queue, x.kind FROM muster.route x) r
@@ -126,3 +127,27 @@ CREATE OR REPLACE VIEW muster.schedule_runs AS
 SELECT r.schedule, r.tick, r.task_id, muster.run_outcome(r.outcome) AS outcome,
 	r.at, r.missed_since, r.error
 FROM muster.schedule_run r;
+
+-- What is paused: a queue or a kind a row.
+CREATE OR REPLACE VIEW muster.pauses AS
+SELECT p.queue, p.kind, p.since FROM muster.paused p;
+
+-- Limits across hosts, as the workers that live go by them, and their use.
+-- `use` says it in words. Idle slots are given back within a second.
+CREATE OR REPLACE VIEW muster.limit_status AS
+SELECT l.*, concat_ws(', ', l.held || '/' || l.max_running, l.rate) AS use
+FROM (SELECT CASE b.scope WHEN 'q' THEN 'queue' ELSE 'kind' END AS scope,
+		b.name, min(b.max_running) AS max_running,
+		CASE WHEN min(b.max_running) IS NOT NULL
+			THEN coalesce(sum(n.held), 0)::int END AS held,
+		muster.rate_text(min(b.rate)) AS rate, min(b.burst) AS burst,
+		CASE WHEN min(b.rate) IS NOT NULL
+			THEN muster.rate_next(b.scope, b.name) END AS next_at,
+		count(*) FILTER (WHERE n.held < n.wants OR n.hungry)::int
+			AS waiting,
+		count(*)::int AS workers
+	FROM muster.budget b
+	LEFT JOIN LATERAL (SELECT x.held, x.wants, x.hungry
+		FROM muster.borrowed x
+		WHERE x.budget_id = b.id ORDER BY x.gen DESC LIMIT 1) n ON true
+	GROUP BY b.scope, b.name) l;

@@ -124,11 +124,16 @@ RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	v_before bigint;
 	v_running bigint;
+	v_limit text;
 BEGIN
 	IF EXISTS (SELECT FROM muster.paused p WHERE p.queue = p_queue) THEN
 		RETURN format('its queue %s is paused since %s', p_queue,
 			(SELECT p.since FROM muster.paused p
 			WHERE p.queue = p_queue));
+	ELSIF EXISTS (SELECT FROM muster.paused p WHERE p.kind = p_kind) THEN
+		RETURN format('its kind %s is paused since %s', p_kind,
+			(SELECT p.since FROM muster.paused p
+			WHERE p.kind = p_kind));
 	ELSIF NOT EXISTS (SELECT FROM muster.worker w WHERE w.dead_at IS NULL)
 			THEN
 		RETURN 'it is ready, but there is no live worker';
@@ -137,6 +142,8 @@ BEGIN
 		RETURN format('it is ready, but no live worker runs kind %s in '
 			'queue %s', p_kind, p_queue);
 	END IF;
+	v_limit := coalesce(muster.why_limit('q', p_queue),
+		muster.why_limit('k', p_kind));
 	SELECT count(*) INTO v_before FROM (
 		SELECT FROM muster.ready r WHERE r.route_id = p_route
 			AND (r.rank < p_rank OR r.rank = p_rank AND r.seq < (
@@ -147,8 +154,8 @@ BEGIN
 	FROM (SELECT unnest(l.task_ids) AS id FROM muster.lease l) l
 	CROSS JOIN LATERAL (SELECT FROM muster.task t WHERE t.id = l.id
 		AND t.route_id = p_route OFFSET 0) t;
-	RETURN format('it is ready and waits for a free slot: %s%s before it, '
-		'%s running', v_before, CASE WHEN v_before = 10000
-		THEN ' or more' END, v_running);
+	RETURN format('it is ready and waits for %s: %s%s before it, '
+		'%s running', coalesce(v_limit, 'a free slot'), v_before,
+		CASE WHEN v_before = 10000 THEN ' or more' END, v_running);
 END
 $$;
