@@ -31,9 +31,17 @@ struct task_defaults {
 	struct backoff_config backoff;
 };
 
+/* Starts on all hosts. */
+struct rate_config {
+	double per_s; /* 0: no limit */
+	int burst;    /* at once, after a rest; 0 without a rate */
+};
+
 struct queue_config {
 	char *name;
-	int concurrency;      /* tasks of it at a time in this instance */
+	int concurrency; /* tasks of it at a time in this instance */
+	int max_running; /* on all hosts; 0: no limit */
+	struct rate_config rate;
 	int64_t retention_ms; /* how long finished tasks are kept */
 };
 
@@ -77,6 +85,8 @@ struct handler_config {
 	int queue_limit; /* plugin: tasks that may wait for a thread */
 	int share_transaction; /* sql: so many calls; 0: SQL_COMPANY_MAX */
 	int concurrency; /* at a time in this instance; 0: as the queue says */
+	int max_running; /* on all hosts; 0: no limit */
+	struct rate_config rate;
 	struct task_defaults limits; /* resolved against `defaults` */
 	char *working_directory;     /* exec, pool; NULL: / */
 	char **environment; /* exec, pool: "NAME=value", NULL at the end */

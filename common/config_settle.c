@@ -245,6 +245,30 @@ settle_pool(const struct config *config, struct handler_config *handler)
 }
 
 static void
+settle_limits(struct config_loader *loader, int *max_running,
+    struct rate_config *rate, const struct yaml_node *place)
+{
+	if (*max_running < 0)
+		*max_running = 0;
+	if (rate->per_s <= 0) {
+		if (rate->burst > 0)
+			config_complain_key(loader,
+			    member_or_self(place, "rate"),
+			    "rate: burst without a rate");
+		*rate = (struct rate_config){0};
+	} else if (rate->burst < 1) {
+		rate->burst = rate->per_s > 1 ? (int)rate->per_s : 1;
+	}
+}
+
+static void
+settle_queue(struct config_loader *loader, struct queue_config *queue)
+{
+	settle_limits(loader, &queue->max_running, &queue->rate,
+	    place_of(loader, &loader->config->queues, queue->name));
+}
+
+static void
 settle_handler(struct config_loader *loader, struct handler_config *handler)
 {
 	const void *handlers = &loader->config->handlers;
@@ -258,6 +282,8 @@ settle_handler(struct config_loader *loader, struct handler_config *handler)
 		settle_pool(loader->config, handler);
 	take_over(&config_section_limits, &handler->limits,
 	    &loader->config->defaults);
+	settle_limits(loader, &handler->max_running, &handler->rate,
+	    place_of(loader, handlers, handler->kind));
 	if (!is_broken(loader, handlers, handler->kind))
 		check_handler(loader, handler, types,
 		    place_of(loader, handlers, handler->kind));
@@ -382,6 +408,8 @@ config_settle(struct config_loader *loader, const char *file)
 	struct config *config = loader->config;
 
 	need_default_queue(config);
+	for (size_t i = 0; i < config->queue_count; i++)
+		settle_queue(loader, &config->queues[i]);
 	for (size_t i = 0; i < config->handler_count; i++)
 		settle_handler(loader, &config->handlers[i]);
 	for (size_t i = 0; i < config->schedule_count; i++)

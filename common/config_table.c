@@ -5,31 +5,6 @@
 
 enum { SHARE_TRANSACTION_LIMIT = 200 };
 
-#define OWNER queue_config
-static const struct config_key queue_keys[] = {
-    {.name = "concurrency",
-	.type = &config_type_integer,
-	AT(concurrency),
-	.min = 1,
-	.max = 8192,
-	.fallback = "50",
-	IN_PLACE,
-	.help = "How many tasks of the queue run at a time in this instance; "
-		"its workers share them."},
-    {.name = "retention",
-	.type = &config_type_duration,
-	AT(retention_ms),
-	.max = 3650 * DAY,
-	.fallback = "7d",
-	IN_PLACE,
-	.help = "How long finished tasks are kept."},
-    LATER("max_running"),
-    LATER("rate"),
-};
-static const struct config_section section_queue = {
-    KEYS(queue_keys), sizeof(struct queue_config)};
-#undef OWNER
-
 #define OWNER handler_config
 static const struct config_key handler_keys[] = {
     {.name = "exec",
@@ -125,6 +100,24 @@ static const struct config_key handler_keys[] = {
 	IN_PLACE,
 	.help = "How many tasks of the kind run at a time in this instance; "
 		"else as many as their queues allow."},
+    {.name = "max_running",
+	.type = &config_type_integer,
+	AT(max_running),
+	.min = 1,
+	.max = 1000000,
+	IN_PLACE,
+	.help = "How many tasks of the kind run at a time on all hosts of the "
+		"database. Each should say the same; else the smallest "
+		"counts, and a host that says nothing is not bound by it. A "
+		"lowered limit ends no task."},
+    {.name = "rate",
+	.type = &config_type_section,
+	AT(rate),
+	.section = &config_section_rate,
+	IN_PLACE,
+	.help = "How many tasks of the kind start on all hosts of the "
+		"database, such as 10/s, 100/m, 5/h or 1/d; or rate and burst. "
+		"Where hosts differ the smallest counts."},
     {.type = &config_type_inline,
 	AT(limits),
 	.section = &config_section_limits},
@@ -468,7 +461,7 @@ static const struct config_key top_keys[] = {
 	.type = &config_type_named,
 	AT(queues),
 	.max = 1000,
-	.section = &section_queue,
+	.section = &config_section_queue,
 	.check = config_is_name,
 	IN_PLACE,
 	.count_offset = offsetof(struct config, queue_count),

@@ -233,6 +233,47 @@ format_noop(double number, struct text *ret_text)
 	    ret_text, (int)number == HANDLER_SLEEP ? "sleep" : "true");
 }
 
+static const struct {
+	char unit;
+	int seconds;
+} rate_units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+
+enum { RATE_UNITS = sizeof(rate_units) / sizeof(rate_units[0]) };
+
+static int
+read_rate(const char *value, double *ret_number)
+{
+	size_t digits = strspn(value, "0123456789");
+
+	if (digits == 0 || digits > 9 || value[digits] != '/')
+		return -EINVAL;
+	for (int i = 0; i < RATE_UNITS; i++) {
+		if (value[digits + 1] != rate_units[i].unit ||
+		    value[digits + 2] != '\0')
+			continue;
+		*ret_number = strtod(value, NULL) / rate_units[i].seconds;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* In the first unit of which it is a whole number. */
+static void
+format_rate(double number, struct text *ret_text)
+{
+	double count = 0, whole = 0;
+	int i;
+
+	for (i = 0; i < RATE_UNITS; i++) {
+		count = number * rate_units[i].seconds;
+		whole = (double)(int64_t)(count + 0.5);
+		if (whole > 0 && count - whole < 1e-6 && whole - count < 1e-6)
+			break;
+	}
+	text_addf(ret_text, "%.0f/%c", whole,
+	    rate_units[i < RATE_UNITS ? i : RATE_UNITS - 1].unit);
+}
+
 const struct config_type config_type_duration = {STORE_INT64,
     "a duration such as 500ms, 30s, 2m or 7d", read_duration, format_duration};
 const struct config_type config_type_size = {
@@ -259,6 +300,8 @@ const struct config_type config_type_json = {
     STORE_STRING, "any value; it becomes JSON", NULL, NULL};
 const struct config_type config_type_noop = {
     STORE_INT, "true or sleep", read_noop, format_noop};
+const struct config_type config_type_rate = {
+    STORE_DOUBLE, "a rate such as 10/s or 100/m", read_rate, format_rate};
 const struct config_type config_type_text = {
     STORE_STRING, "a text", NULL, NULL};
 const struct config_type config_type_list = {

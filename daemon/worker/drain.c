@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "daemon/worker/host.h"
+#include "daemon/worker/length.h"
 #include "daemon/worker/worker.h"
 
 enum { EXIT_NOT_TOLD = 75, IDS_IN_A_LINE = 50 };
@@ -171,6 +172,7 @@ leave(struct worker *worker)
 
 	drain->state = DRAIN_LEAVING;
 	arm(worker, mono_add_ms(mono_now(), DRAIN_LEAVE_MS));
+	length_tell(worker);
 	if (member_is_in(worker))
 		member_leave(worker);
 	else

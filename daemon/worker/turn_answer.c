@@ -195,6 +195,8 @@ sleeper_sees(const struct worker *worker, const struct found *found)
 {
 	const struct claim *claim = &worker->turn.claim;
 
+	if (claim->max == 0 && budget_sleeps(worker))
+		return SLEEPER_NOTHING;
 	if (claim->max == 0 || found->fenced > 0 ||
 	    found->claimed >= claim->max)
 		return SLEEPER_ENOUGH;

@@ -9,6 +9,8 @@
  * time_limit  what runs for too long is cancelled
  * fetch    payloads and inputs that did not come with the turn
  * member   who this worker is in the database; reconnects
+ * budget   limits across hosts: slots and tokens, borrowed
+ * length   how long tasks take, told now and then
  * drain    the way out
  * heartbeat, others  signs of life; slots that other workers take
  * stream, outbox, events   what tasks tell while they run
@@ -22,6 +24,7 @@
 #include "common/child.h"
 #include "common/loop.h"
 #include "common/pg.h"
+#include "daemon/worker/budget.h"
 #include "daemon/worker/drain.h"
 #include "daemon/worker/events.h"
 #include "daemon/worker/fetch.h"
@@ -72,6 +75,8 @@ struct worker {
 	struct drain drain;
 	struct heartbeat heartbeat;
 	struct others others;
+	struct budget_list budgets;
+	struct event *lengths; /* learned ones are handed over (length.h) */
 	struct outbox *outbox; /* NULL: without Redis */
 	struct events events;
 	struct event *wake; /* readable: there may be work */

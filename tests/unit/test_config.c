@@ -292,7 +292,6 @@ static const struct refusal refusals[] = {
     {"queues: {a b: {}}\n", AT("2:10") "'a b' is not a name: 1 to 100 "
 				       "letters, digits and _ - . : /\n"},
     {"queues: {a: 5}\n", AT("2:13") "a: not a map of keys and values\n"},
-    {"queues: {a: {rate: 10/s}}\n", AT("2:14") "rate: not in this build\n"},
     {"queues: {a: {concurency: 1}}\n",
 	AT("2:14") "unknown key 'concurency', did you mean 'concurrency'?\n"},
     {"handlers: {a: {}}\n", AT("2:12") "handler 'a' needs exactly one of "
