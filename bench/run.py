@@ -10,6 +10,7 @@ import tempfile
 
 import handler_rows
 import http_rows
+import limit_rows
 import long_rows
 import pool_rows
 import replay_rows
@@ -20,7 +21,8 @@ from servers import Postgres, Redis
 from table import Table
 
 SHORT = (rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
-         + stream_rows.STREAM + handler_rows.SHORT + replay_rows.SHORT)
+         + stream_rows.STREAM + handler_rows.SHORT + limit_rows.SHORT
+         + replay_rows.SHORT)
 
 
 def arguments():

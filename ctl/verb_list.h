@@ -5,8 +5,9 @@
 #include "ctl/ctl.h"
 
 extern const struct option cancel_options[], check_options[], enqueue_options[],
-    graph_options[], migrate_options[], replay_options[], retry_options[],
-    run_options[], tail_options[], tasks_options[], request_options[];
+    pause_options[], graph_options[], migrate_options[], replay_options[],
+    retry_options[], run_options[], tail_options[], tasks_options[],
+    request_options[];
 
 extern const char cancel_examples[], check_examples[], drain_examples[],
     dump_examples[], enqueue_examples[], graph_examples[], log_level_examples[],

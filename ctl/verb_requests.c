@@ -10,12 +10,20 @@ const struct option cancel_options[] = {
     {0},
 };
 
+const struct option pause_options[] = {
+    {"kind", 'k', "KIND", "the tasks of a kind, in whatever queue"},
+    {"no-wait", 0, NULL, "record the request and don't wait for the answer"},
+    {0},
+};
+
 const char cancel_examples[] =
     "musterctl cancel 42             # running or not\n"
     "musterctl cancel --flow 7\n";
 const char pause_examples[] =
-    "musterctl pause reports         # nothing of it is started any more\n";
-const char resume_examples[] = "musterctl resume reports\n";
+    "musterctl pause reports         # nothing of it is started any more\n"
+    "musterctl pause --kind resize\n";
+const char resume_examples[] = "musterctl resume reports\n"
+			       "musterctl resume --kind resize\n";
 
 /* The one id that was given, as an argument or by --flow. */
 static int
@@ -49,23 +57,35 @@ verb_cancel(struct ctl *ctl)
 	    1, values);
 }
 
+/* Of the queue that was given as an argument, or of the kind by --kind. */
 static int
-request_queue(struct ctl *ctl, const char *sql)
+steer(struct ctl *ctl, const char *queue_sql, const char *kind_sql)
 {
-	const char *values[] = {ctl_argument(ctl, 0)};
-	int code = session_connect(ctl);
+	const char *queue = ctl_argument(ctl, 0);
+	const char *kind = ctl_option(ctl, "kind");
+	const char *values[] = {kind != NULL ? kind : queue};
+	int code;
 
-	return code == 0 ? request_make(ctl, "queue", sql, 1, values) : code;
+	if ((queue != NULL) == (kind != NULL))
+		return ctl_usage(
+		    ctl, "give the name of a queue or --kind KIND");
+	code = session_connect(ctl);
+	if (code != 0)
+		return code;
+	return request_make(ctl, kind != NULL ? "kind" : "queue",
+	    kind != NULL ? kind_sql : queue_sql, 1, values);
 }
 
 int
 verb_pause(struct ctl *ctl)
 {
-	return request_queue(ctl, "SELECT muster.pause($1::text), $1::text");
+	return steer(ctl, "SELECT muster.pause($1::text), $1::text",
+	    "SELECT muster.pause_kind($1::text), $1::text");
 }
 
 int
 verb_resume(struct ctl *ctl)
 {
-	return request_queue(ctl, "SELECT muster.resume($1::text), $1::text");
+	return steer(ctl, "SELECT muster.resume($1::text), $1::text",
+	    "SELECT muster.resume_kind($1::text), $1::text");
 }
