@@ -14,7 +14,7 @@ DECLARE
 	v_stack bigint[] := ARRAY[$1];
 	v_depths int[] := ARRAY[0];
 	v_seen bigint[] := '{}';
-	v_needs bigint[];
+	v_causes bigint[];
 	v_top int;
 BEGIN
 	WHILE cardinality(v_stack) > 0 AND cardinality(v_seen) < 200 LOOP
@@ -25,14 +25,69 @@ BEGIN
 		v_depths := v_depths[: v_top - 1];
 		CONTINUE WHEN task_id = ANY (v_seen);
 		v_seen := v_seen || task_id;
-		reason := muster.why_one(task_id);
+		reason := (muster.why_one(task_id)).o_reason;
 		RETURN NEXT;
-		v_needs := muster.why_needs(task_id);
-		FOR i IN REVERSE coalesce(cardinality(v_needs), 0) .. 1 LOOP
-			v_stack := v_stack || v_needs[i];
+		v_causes := muster.why_causes(task_id);
+		FOR i IN REVERSE coalesce(cardinality(v_causes), 0) .. 1 LOOP
+			v_stack := v_stack || v_causes[i];
 			v_depths := v_depths || depth + 1;
 		END LOOP;
 	END LOOP;
+END
+$$;
+
+-- The tasks that this one waits for, the first five of each subject.
+CREATE OR REPLACE FUNCTION muster.why_causes(p_id bigint)
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN muster.why_needs(p_id);
+END
+$$;
+
+-- One task's own reason, a sentence without its end: the first that one of the
+-- subjects gives. Of each there is a function
+-- why_<subject>(muster.task, state text), in why_reasons.sql or beside what it
+-- explains; null: it says nothing of this task. What does not end by itself
+-- stands before what does: o_weight, the place in the list, tells which of
+-- several causes is the root.
+CREATE OR REPLACE FUNCTION muster.why_one(
+	p_id bigint, OUT o_reason text, OUT o_weight int)
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_subjects CONSTANT text[] := ARRAY[
+		'ended',
+		'paused',
+		'no_worker',
+		'unknown_kind',
+		'time',
+		'arriving',
+		'skipping',
+		'blocked',
+		'line',
+		'running'
+	];
+	v_task muster.task;
+	v_state text;
+BEGIN
+	SELECT * INTO v_task FROM muster.task t WHERE t.id = p_id;
+	IF NOT FOUND THEN
+		o_reason := format('there is no task %s', p_id);
+		o_weight := 0;
+		RETURN;
+	END IF;
+	v_task.payload := NULL; -- large ones would be copied to each function
+	v_task.result := NULL;
+	SELECT s.state INTO v_state FROM muster.task_status s WHERE s.id = p_id;
+	FOR i IN 1 .. cardinality(v_subjects) LOOP
+		EXECUTE format('SELECT muster.why_%s($1, $2)', v_subjects[i])
+		INTO o_reason USING v_task, v_state;
+		o_weight := i;
+		EXIT WHEN o_reason IS NOT NULL;
+	END LOOP;
+	o_reason := coalesce(nullif(v_task.name, '') || ' ('
+		|| muster.why_kind(v_task) || ')', muster.why_kind(v_task))
+		|| ': ' || coalesce(o_reason, 'it is just on its way to another '
+		'place');
 END
 $$;
 
@@ -67,88 +122,18 @@ BEGIN
 END
 $$;
 
--- One task's own reason, a sentence without its end.
-CREATE OR REPLACE FUNCTION muster.why_one(p_id bigint)
+CREATE OR REPLACE FUNCTION muster.why_kind(p_task muster.task)
 RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	v_task record;
-	v_text text;
 BEGIN
-	SELECT s.*, t.route_id, t.rank INTO v_task
-	FROM muster.task_status s
-	JOIN muster.task t ON t.id = s.id WHERE s.id = p_id;
-	IF NOT FOUND THEN
-		RETURN format('there is no task %s', p_id);
-	END IF;
-	v_text := CASE v_task.state
-		WHEN 'succeeded' THEN 'it has succeeded'
-		WHEN 'failed' THEN 'it failed: '
-			|| coalesce(v_task.error, 'no error was given')
-		WHEN 'cancelled' THEN coalesce(v_task.error, 'it was cancelled')
-		WHEN 'skipped' THEN 'it was skipped: ' || v_task.error
-		WHEN 'running' THEN muster.why_running(p_id, v_task.worker_id)
-		WHEN 'scheduled' THEN format('it waits until %s', v_task.run_at)
-			|| coalesce(', after: ' || v_task.error, '')
-		WHEN 'arriving' THEN 'it waits for a scheduler to admit it'
-		WHEN 'blocked' THEN coalesce((SELECT format('it waits for %s '
-				'task%s', b.need, CASE WHEN b.need <> 1 THEN 's' END)
-			FROM muster.blocked b WHERE b.task_id = p_id),
-			'a need of it was not met: it is about to be skipped')
-		ELSE muster.why_ready(v_task.queue, v_task.kind,
-			v_task.route_id, v_task.rank, p_id)
-		END;
-	RETURN coalesce(nullif(v_task.name, '') || ' (' || v_task.kind || '): ',
-		v_task.kind || ': ') || v_text;
+	RETURN (SELECT r.kind FROM muster.route r
+		WHERE r.id = p_task.route_id LIMIT 1);
 END
 $$;
 
-CREATE OR REPLACE FUNCTION muster.why_running(p_id bigint, p_worker bigint)
+CREATE OR REPLACE FUNCTION muster.why_queue(p_task muster.task)
 RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN (SELECT format('it is run by worker %s (process %s on %s) since '
-			'%s%s', w.id, w.pid, w.host, l.taken_at,
-			CASE WHEN c.task_id IS NOT NULL
-				THEN ', which was told to cancel it' END)
-		FROM muster.worker w
-		JOIN muster.lease l ON l.worker_id = w.id
-			AND p_id = ANY (l.task_ids)
-		LEFT JOIN muster.cancelling c ON c.worker_id = w.id
-			AND c.task_id = p_id
-		WHERE w.id = p_worker LIMIT 1);
-END
-$$;
-
-CREATE OR REPLACE FUNCTION muster.why_ready(p_queue text, p_kind text,
-	p_route int, p_rank smallint, p_id bigint)
-RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	v_before bigint;
-	v_running bigint;
-BEGIN
-	IF EXISTS (SELECT FROM muster.paused p WHERE p.queue = p_queue) THEN
-		RETURN format('its queue %s is paused since %s', p_queue,
-			(SELECT p.since FROM muster.paused p
-			WHERE p.queue = p_queue));
-	ELSIF NOT EXISTS (SELECT FROM muster.worker w WHERE w.dead_at IS NULL)
-			THEN
-		RETURN 'it is ready, but there is no live worker';
-	ELSIF NOT EXISTS (SELECT FROM muster.worker w WHERE w.dead_at IS NULL
-			AND p_queue = ANY (w.queues) AND p_kind = ANY (w.kinds)) THEN
-		RETURN format('it is ready, but no live worker runs kind %s in '
-			'queue %s', p_kind, p_queue);
-	END IF;
-	SELECT count(*) INTO v_before FROM (
-		SELECT FROM muster.ready r WHERE r.route_id = p_route
-			AND (r.rank < p_rank OR r.rank = p_rank AND r.seq < (
-				SELECT min(x.seq) FROM muster.ready x
-				WHERE x.route_id = p_route AND x.task_id = p_id))
-		LIMIT 10000) x;
-	SELECT count(*) INTO v_running
-	FROM (SELECT unnest(l.task_ids) AS id FROM muster.lease l) l
-	CROSS JOIN LATERAL (SELECT FROM muster.task t WHERE t.id = l.id
-		AND t.route_id = p_route OFFSET 0) t;
-	RETURN format('it is ready and waits for a free slot: %s%s before it, '
-		'%s running', v_before, CASE WHEN v_before = 10000
-		THEN ' or more' END, v_running);
+	RETURN (SELECT r.queue FROM muster.route r
+		WHERE r.id = p_task.route_id LIMIT 1);
 END
 $$;
