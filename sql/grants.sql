@@ -22,6 +22,8 @@ BEGIN
 			WHERE p.pronamespace = 'muster'::regnamespace
 			AND p.proname IN ('enqueue', 'enqueue_many', 'submit_flow',
 				'cancel', 'cancel_flow', 'retry', 'pause', 'resume',
+				'cancel_where', 'retry_where', 'count_where',
+				'reprioritise', 'reprioritise_where',
 				'request_status', 'why', 'max_payload', 'cron_next',
 				'schedule', 'unschedule', 'pause_schedule',
 				'resume_schedule') LOOP

@@ -34,7 +34,8 @@ END
 $$;
 
 -- Takes up to p_want[i] tasks of p_route[i] from the heads of the lines, p_max in
--- all, p_max_bytes of payload (the first always fits). Where p_route[i] is -1,
+-- all, p_max_bytes of payload (the first always fits). Of a task that was moved and
+-- is met twice, the later standing. Where p_route[i] is -1,
 -- the routes after it, up to the next such, get p_want[i] together; -2 does the
 -- same, and ends at the next -1 or -2. Ascending by task; o_line
 -- says from which line. f_*: the new floors.
@@ -158,8 +159,9 @@ BEGIN
 	IF v_uneven THEN
 		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l)
 		INTO o_task, o_ticket, o_line
-		FROM (SELECT * FROM unnest(o_task, o_ticket, o_line) x(t, k, l)
-			ORDER BY x.t) u;
+		FROM (SELECT DISTINCT ON (x.t) *
+			FROM unnest(o_task, o_ticket, o_line) x(t, k, l)
+			ORDER BY x.t, x.k DESC) u;
 	END IF;
 END
 $$;

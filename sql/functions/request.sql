@@ -64,18 +64,21 @@ $$;
 
 -- One row; done is false as long as the request waits, answer and verdict null
 -- with it. A verdict of done: what was asked for holds now or soon will; refused:
--- it won't. Of a request that is not known (any more) it is null.
+-- it won't. Of a request that is not known (any more) it is null. Of a request
+-- for many tasks, count of total are done.
 CREATE OR REPLACE FUNCTION muster.request_status(id bigint)
-RETURNS TABLE (done boolean, answer text, verdict text)
+RETURNS TABLE (done boolean, answer text, verdict text, count int, total int)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-	RETURN QUERY SELECT r.done_at IS NOT NULL, r.answer, r.verdict
+	RETURN QUERY SELECT r.done_at IS NOT NULL, r.answer, r.verdict,
+		r.count, r.total
 	FROM muster.request r WHERE r.id = request_status.id;
 	IF NOT FOUND THEN
 		RETURN QUERY SELECT true, 'there is no request '
-			|| request_status.id || ' (any more)', NULL;
+			|| request_status.id || ' (any more)', NULL, NULL::int,
+			NULL::int;
 	END IF;
 END
 $$;
@@ -116,13 +119,16 @@ BEGIN
 	FOR v_request IN SELECT * FROM muster.request r
 			WHERE r.done_at IS NULL ORDER BY r.id LIMIT p_limit LOOP
 		EXIT WHEN v_done >= p_limit;
-		v_done := v_done + CASE v_request.verb
+		v_done := v_done + CASE
+			WHEN v_request.total IS NOT NULL THEN muster.do_bulk(
+				v_request, p_limit - v_done, v_alone)
+			ELSE CASE v_request.verb
 			WHEN 'cancel' THEN muster.do_cancel(v_request, v_alone)
 			WHEN 'retry' THEN muster.do_retry(v_request)
 			WHEN 'pause' THEN muster.do_pause(v_request)
 			WHEN 'resume' THEN muster.do_resume(v_request)
 			ELSE muster.do_cancel_flow(v_request, p_limit - v_done,
-				v_alone) END;
+				v_alone) END END;
 	END LOOP;
 	RETURN v_done;
 END

@@ -42,37 +42,52 @@ BEGIN
 END
 $$;
 
--- A need of the task is not met. If that need runs again, the task comes back
--- with it: it counts as skipped until then. Answers the request.
+-- A need of the task is not met; answers the request.
 CREATE OR REPLACE FUNCTION muster.retry_later(
 	p_request bigint, p_id bigint, p_state "char")
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-	v_need bigint;
-	v_outcome "char";
-	v_open boolean;
+	v_hit record;
 BEGIN
-	SELECT n.need, n.outcome, EXISTS (SELECT FROM muster.task t
+	SELECT * INTO v_hit FROM muster.retry_unmet(p_id);
+	IF NOT v_hit.o_open THEN
+		RETURN muster.answer(p_request, 'refused',
+			format('task %s stays %s: it needs task %s, which %s; '
+			'retry that first', p_id, muster.state_name(p_state),
+			v_hit.o_need, coalesce(
+				muster.state_name(v_hit.o_outcome),
+				'does not exist')));
+	END IF;
+	RETURN muster.answer(p_request, 'done',
+		format('task %s comes back when task %s, which runs again, '
+		'meets its need', p_id, v_hit.o_need));
+END
+$$;
+
+-- A need of the ended task is not met, which one and what it is. If that need
+-- runs again or is one of p_later, which come back (o_open), the task comes back
+-- with it: it counts as skipped until then.
+CREATE OR REPLACE FUNCTION muster.retry_unmet(p_id bigint,
+	p_later bigint[] DEFAULT '{}',
+	OUT o_need bigint, OUT o_outcome "char", OUT o_open boolean)
+LANGUAGE plpgsql AS $$
+BEGIN
+	SELECT n.need, n.outcome, n.need = ANY (p_later)
+		OR EXISTS (SELECT FROM muster.task t
 			WHERE t.id = n.need AND t.state IS NULL) AS open
-	INTO v_need, v_outcome, v_open
+	INTO o_need, o_outcome, o_open
 	FROM muster.place_needs(ARRAY[p_id], NULL) n
 	WHERE NOT muster.edge_met(n.cond, n.outcome)
 	ORDER BY open LIMIT 1;
-	IF NOT v_open THEN
-		RETURN muster.answer(p_request, 'refused',
-			format('task %s stays %s: it needs task %s, which %s; '
-			'retry that first', p_id, muster.state_name(p_state), v_need,
-			coalesce(muster.state_name(v_outcome), 'does not exist')));
+	IF NOT o_open THEN
+		RETURN;
 	END IF;
 	PERFORM muster.flow_uncount(ARRAY[p_id]);
 	UPDATE muster.task t SET state = 'k', error = format(
-		'needs task %s, which runs again', v_need) WHERE t.id = p_id;
+		'needs task %s, which runs again', o_need) WHERE t.id = p_id;
 	INSERT INTO muster.flow_delta (flow_id, skipped)
 	SELECT t.flow_id, 1 FROM muster.task t
 	WHERE t.id = p_id AND t.flow_id IS NOT NULL;
-	RETURN muster.answer(p_request, 'done',
-		format('task %s comes back when task %s, which runs again, '
-		'meets its need', p_id, v_need));
 END
 $$;
 
