@@ -24,8 +24,9 @@ BEGIN
 				'cancel', 'cancel_flow', 'retry', 'pause', 'resume',
 				'cancel_where', 'retry_where', 'count_where',
 				'reprioritise', 'reprioritise_where',
-				'request_status', 'why', 'max_payload', 'cron_next',
-				'schedule', 'unschedule', 'pause_schedule',
+				'request_status', 'request_progress', 'why',
+				'max_payload', 'cron_next', 'schedule',
+				'unschedule', 'pause_schedule',
 				'resume_schedule') LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO muster_client',
 			v_function);

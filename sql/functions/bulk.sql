@@ -88,6 +88,20 @@ BEGIN
 END
 $$;
 
+-- One row: count of total tasks are done; of another request, or one that is not
+-- known, null.
+CREATE OR REPLACE FUNCTION muster.request_progress(id bigint)
+RETURNS TABLE (count int, total int)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	SELECT CASE WHEN r.total IS NOT NULL THEN r.count END, r.total
+	INTO count, total
+	FROM muster.request r WHERE r.id = request_progress.id;
+	RETURN NEXT;
+END
+$$;
+
 -- The next batch, at most p_limit tasks. What another transaction holds stays in
 -- the list and is met again when the rest is done. p_limit if more may be done at
 -- once.

@@ -64,21 +64,18 @@ $$;
 
 -- One row; done is false as long as the request waits, answer and verdict null
 -- with it. A verdict of done: what was asked for holds now or soon will; refused:
--- it won't. Of a request that is not known (any more) it is null. Of a request
--- for many tasks, count of total are done.
+-- it won't. Of a request that is not known (any more) it is null.
 CREATE OR REPLACE FUNCTION muster.request_status(id bigint)
-RETURNS TABLE (done boolean, answer text, verdict text, count int, total int)
+RETURNS TABLE (done boolean, answer text, verdict text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
-	RETURN QUERY SELECT r.done_at IS NOT NULL, r.answer, r.verdict,
-		r.count, r.total
+	RETURN QUERY SELECT r.done_at IS NOT NULL, r.answer, r.verdict
 	FROM muster.request r WHERE r.id = request_status.id;
 	IF NOT FOUND THEN
 		RETURN QUERY SELECT true, 'there is no request '
-			|| request_status.id || ' (any more)', NULL, NULL::int,
-			NULL::int;
+			|| request_status.id || ' (any more)', NULL;
 	END IF;
 END
 $$;

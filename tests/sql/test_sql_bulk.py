@@ -6,12 +6,15 @@ import json
 import psycopg2
 import pytest
 
+STATUS = ("SELECT s.*, p.* FROM unnest(ARRAY[%s]) r(id), "
+          "muster.request_status(r.id) s, muster.request_progress(r.id) p")
+
 
 def ask(db, scheduler, call, *arguments):
     """The answer to a request that is carried out at once."""
     request = db.one(f"SELECT muster.{call}", *arguments)
     scheduler.work()
-    row = db.one("SELECT * FROM muster.request_status(%s)", request)
+    row = db.one(STATUS, request)
     assert row.done and row.count == row.total
     return row
 
@@ -139,7 +142,7 @@ def test_F2_cancel_of_what_has_left_the_state_that_was_asked_for(
     one = worker()
     one.claim(1)
     scheduler.work()
-    row = db.one("SELECT * FROM muster.request_status(%s)", request)
+    row = db.one(STATUS, request)
     assert row.answer == ("2 tasks are cancelled; 1 task was in another "
                           "state by then")
     assert db.states(ids) == {"running": 1, "cancelled": 2}
@@ -221,7 +224,7 @@ def test_B3_every_place_has_the_new_priority(db, worker, scheduler):
     request = db.one("SELECT muster.reprioritise(%s, %s)", ids, [9] * 6)
     for _ in range(3):
         scheduler.carry_out()
-    row = db.one("SELECT * FROM muster.request_status(%s)", request)
+    row = db.one(STATUS, request)
     assert row.answer == (
         "1 ready task moved in the line; 3 waiting tasks will be ready with "
         "it; 1 running task has it for another attempt; 1 task had ended or "
@@ -278,7 +281,7 @@ def test_B3_reprioritise_beside_a_claim_under_way(db, worker, scheduler):
     assert db.one("SELECT count(*) FROM muster.ready") == 4
     one.session.commit()
     scheduler.work()
-    row = db.one("SELECT * FROM muster.request_status(%s)", request)
+    row = db.one(STATUS, request)
     assert row.answer == ("2 ready tasks moved in the line; 2 running tasks "
                           "have it for another attempt")
     assert sorted(one.claim().ids) == ids[2:]
@@ -345,11 +348,11 @@ def test_B3_what_somebody_holds_is_met_again_when_the_rest_is_done(
     keeper.run("SELECT FROM muster.task WHERE id = ANY (%s) FOR UPDATE",
                [ids[0], ids[700]])
     scheduler.work()
-    row = db.one("SELECT * FROM muster.request_status(%s)", request)
+    row = db.one(STATUS, request)
     assert (row.done, row.count, row.total) == (False, 1198, 1200)
     keeper.commit()
     scheduler.work()
-    row = db.one("SELECT * FROM muster.request_status(%s)", request)
+    row = db.one(STATUS, request)
     assert row.answer == "1200 ready tasks moved in the line"
     assert db.one("SELECT count(*) FROM muster.request_part") == 0
 
@@ -364,7 +367,7 @@ def test_B3_one_statement_for_many_is_worked_off_in_batches(
     while not counts or counts[-1] < 3000:
         assert scheduler.carry_out(100000) == 100000
         counts.append(db.one(
-            "SELECT count FROM muster.request_status(%s)", request))
+            "SELECT count FROM muster.request_progress(%s)", request))
         assert len(one.claim(1).ids) == 1
     assert counts == [500, 1000, 1500, 2000, 2500, 3000]
     scheduler.work()
