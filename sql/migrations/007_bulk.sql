@@ -20,6 +20,8 @@ CREATE TABLE muster.request_part (
 	autovacuum_vacuum_threshold = 2000, autovacuum_analyze_scale_factor = 0,
 	autovacuum_analyze_threshold = 20000);
 
+DROP FUNCTION IF EXISTS muster.enqueue_many(text, jsonb[], text, int,
+	timestamptz, int, interval, boolean);
 DROP FUNCTION IF EXISTS muster.why_one(bigint);
 DROP FUNCTION IF EXISTS muster.why_running(bigint, bigint);
 DROP FUNCTION IF EXISTS muster.why_ready(text, text, int, smallint, bigint);

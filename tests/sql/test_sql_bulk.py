@@ -1,6 +1,7 @@
 """Many at once: requests by filter and by ids, enqueuing by arrays and by
 COPY."""
 
+import io
 import json
 
 import psycopg2
@@ -390,3 +391,165 @@ def test_B3_requests_of_an_application(db, scheduler):
     for table in ("request", "request_part"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             app.run(f"INSERT INTO muster.{table} DEFAULT VALUES")
+
+
+# Enqueue many.
+
+def copy(session, columns, *rows):
+    with session.connection.cursor() as cursor:
+        cursor.copy_expert(
+            f"COPY muster.enqueue_rows ({columns}) FROM STDIN",
+            io.StringIO("".join("\t".join(row) + "\n" for row in rows)))
+
+
+def test_B5_enqueue_many_with_an_array_for_each_task(db, worker):
+    ids = [row[0] for row in db.rows(
+        "SELECT muster.enqueue_many('a', ARRAY['1', '2', '3', '4']::jsonb[], "
+        "priority => 2, run_at => '2100-01-01', "
+        "priorities => '{5, NULL, -1, 0}', "
+        "run_ats => '{2001-01-01, NULL, 2101-01-01, 2001-01-01}')")]
+    assert ids == sorted(ids)
+    rows = db.rows("SELECT id, payload, priority, state, "
+                   "extract(year FROM run_at) FROM muster.task_status "
+                   "ORDER BY id")
+    assert rows == [(ids[0], 1, 5, "ready", None),
+                    (ids[1], 2, 2, "scheduled", 2100),
+                    (ids[2], 3, -1, "scheduled", 2101),
+                    (ids[3], 4, 0, "ready", None)]
+    assert sorted(worker().claim().ids) == [ids[0], ids[3]]
+
+
+def test_B5_sleepers_are_told_of_what_is_ready_and_of_what_comes_next(db):
+    db.rows("SELECT muster.sleep_on('host-1', -1, '{\"\"}')")
+    db.rows("SELECT muster.sleep_on('host-1', 1, '{default}')")
+    listener = db.session()
+    listener.run("LISTEN muster")
+    db.rows("SELECT muster.enqueue_many('a', '{1,2,3,4}', run_ats => "
+            "ARRAY['2100-01-01', NULL, '2099-01-01', NULL]::timestamptz[])")
+    listener.run("SELECT 1")
+    assert sorted(note.payload for note in listener.connection.notifies) == [
+        "ready default 2", "work"]
+
+
+@pytest.mark.parametrize("arrays, words", [
+    ("priorities => '{1}'", "2 payloads, but 1 priorities"),
+    ("run_ats => '{NULL, NULL, NULL}'", "2 payloads, but 3 run_ats"),
+    ("priorities => '{}'", "2 payloads, but 0 priorities"),
+    ("priorities => '{0, -1001}'", "priority -1001 is not between"),
+])
+def test_B5_arrays_that_do_not_fit_are_refused(db, arrays, words):
+    with pytest.raises(psycopg2.Error) as caught:
+        db.rows(f"SELECT muster.enqueue_many('a', '{{1,2}}', {arrays})")
+    assert caught.value.pgcode == "MU003"
+    assert words in caught.value.diag.message_primary
+
+
+def test_B5_100_000_in_one_call_in_order(db, worker):
+    app = db.session("app")
+    app.begin()
+    app.run("SET LOCAL statement_timeout = '30 s'")
+    ids = [row[0] for row in app.run(
+        "SELECT muster.enqueue_many('a', array_agg(to_jsonb(n)), "
+        "priorities => array_agg(n % 3)) FROM generate_series(1, 100000) n")]
+    app.commit()
+    assert len(ids) == 100000 and ids == sorted(ids)
+    assert db.one("SELECT count(*) FROM muster.task t WHERE t.payload <> "
+                  "(t.id - %s)::text", ids[0] - 1) == 0
+    assert len(worker().claim(200).ids) == 200
+
+
+def test_B5_copy_as_an_application_in_its_own_transaction(db, worker):
+    app = db.session("app")
+    app.begin()
+    copy(app, "kind, payload, queue, priority, run_at",
+         ["a", '{"n": 1, "s": "x\\\\ty\\\\\\\\ \u00e9"}', "default", "5",
+          "\\N"],
+         ["b", "\\N", "\\N", "\\N", "2100-01-01"],
+         ["a", "[]", "other", "0", "2001-01-01"])
+    copy(app, "payload, kind, max_attempts, timeout",
+         ["7", "c", "3", "1 day 2 s"])
+    assert db.one("SELECT count(*) FROM muster.task") == 0
+    app.commit()
+    rows = db.rows(
+        "SELECT s.kind, s.queue, s.payload, s.priority, s.state, "
+        "s.max_attempts, t.timeout_ms FROM muster.task_status s "
+        "JOIN muster.task t ON t.id = s.id ORDER BY s.id")
+    assert rows == [
+        ("a", "default", {"n": 1, "s": "x\ty\\ \u00e9"}, 5, "ready", None,
+         None),
+        ("b", "default", {}, 0, "scheduled", None, None),
+        ("a", "other", [], 0, "ready", None, None),
+        ("c", "default", 7, 0, "ready", 3, 86402000)]
+    app.begin()
+    copy(app, "kind", ["a"])
+    app.rollback()
+    assert db.one("SELECT count(*) FROM muster.task") == 4
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        copy(db.session("reader"), "kind", ["a"])
+
+
+def test_B5_copy_of_many_keeps_the_order_of_the_rows(db, worker):
+    """More than are put together at a time, of two kinds, some large."""
+    copy(db.session("app"), "kind, payload", *(
+        ["ab"[n % 2], json.dumps([n, "x" * (n % 50 == 0) * 5000])]
+        for n in range(3000)))
+    for kind in (0, 1):
+        assert [row.n for row in db.rows(
+            "SELECT (payload ->> 0)::int AS n FROM muster.task_status "
+            "WHERE kind = %s ORDER BY id", "ab"[kind])] == list(
+                range(kind, 3000, 2))
+    assert len(worker().claim({"a": 2000, "b": 2000}).ids) == 3000
+
+
+@pytest.mark.parametrize("row, words", [
+    (["a", "{}", "q", "1001", "1"], "row 700: priority 1001 is not between"),
+    (["\\N", "{}", "q", "0", "1"], "row 700: the kind has no name"),
+    (["", "{}", "q", "0", "1"], "row 700: the kind has no name"),
+    (["a b", "{}", "q", "0", "1"], 'row 700: a kind may not be named "a b"'),
+    (["a", "{}", "", "0", "1"], "row 700: the queue has no name"),
+    (["a", "{}", "q", "0", "0"], "row 700: max_attempts 0 is not between"),
+    (["a", '"' + "x" * 2000 + '"', "q", "0", "1"],
+     "row 700: a payload of 2002 bytes is over max_payload (1500)"),
+])
+def test_B5_copy_says_which_row_is_wrong_and_stores_nothing(db, row, words):
+    db.rows("UPDATE muster.setting SET value = '1500' "
+            "WHERE name = 'max_payload'")
+    rows = [["a", "{}", "q", "0", "1"]] * 1000
+    rows[699] = row
+    with pytest.raises(psycopg2.Error) as caught:
+        copy(db.session("app"), "kind, payload, queue, priority, "
+             "max_attempts", *rows)
+    assert caught.value.pgcode == "MU003"
+    assert words in caught.value.diag.message_primary
+    assert db.one("SELECT count(*) FROM muster.task") == 0
+
+
+def test_B5_copy_of_what_is_no_json_names_the_line(db):
+    with pytest.raises(psycopg2.Error) as caught:
+        copy(db.session("app"), "kind, payload", ["a", "1"], ["a", "{"])
+    assert "line 2, column payload" in caught.value.diag.context
+    assert db.one("SELECT count(*) FROM muster.task") == 0
+
+
+def test_B5_insert_into_the_view(db, worker):
+    app = db.session("app", "serializable")
+    app.begin()
+    app.run("INSERT INTO muster.enqueue_rows (kind, payload) SELECT 'a', "
+            "to_jsonb(n) FROM generate_series(1, 500) n")
+    app.run("SAVEPOINT s")
+    app.run("INSERT INTO muster.enqueue_rows (kind) VALUES ('b')")
+    app.run("ROLLBACK TO s")
+    app.run("INSERT INTO muster.enqueue_rows (kind) SELECT 'c' WHERE false")
+    app.commit()
+    assert len(worker().claim(1000).ids) == 500
+    assert db.rows("SELECT FROM muster.enqueue_rows") == []
+
+
+def test_B5_an_insert_within_an_insert_loses_nothing(db):
+    db.rows("CREATE FUNCTION more(int) RETURNS jsonb LANGUAGE plpgsql AS $$"
+            "BEGIN INSERT INTO muster.enqueue_rows (kind) VALUES ('b'); "
+            "RETURN to_jsonb($1); END $$")
+    db.rows("INSERT INTO muster.enqueue_rows (kind, payload) "
+            "SELECT 'a', more(n) FROM generate_series(1, 10) n")
+    assert db.rows("SELECT kind, count(*) FROM muster.task_status "
+                   "GROUP BY kind ORDER BY kind") == [("a", 10), ("b", 10)]
