@@ -2,9 +2,12 @@
 
 -- A row a reason; depth 0 is the task itself, each depth more what the one
 -- above waits for. Of several open needs the first five are followed, and at
--- most 200 rows are given, each task once.
+-- most 200 tasks are listed, each once. One row is the root: what waits for
+-- nothing else and will not come to an end by itself, or will as the last. Below
+-- a list that was cut the first needs are followed to their end, however deep,
+-- and what is found there is a row too.
 CREATE OR REPLACE FUNCTION muster.why(id bigint)
-RETURNS TABLE (depth int, reason text, task_id bigint)
+RETURNS TABLE (depth int, reason text, task_id bigint, root boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -13,30 +16,56 @@ SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
 	v_stack bigint[] := ARRAY[$1];
 	v_depths int[] := ARRAY[0];
-	v_seen bigint[] := '{}';
+	v_ids bigint[] := '{}'; -- the rows
+	v_at int[];
+	v_reasons text[];
 	v_causes bigint[];
+	v_one record;
+	v_least int;
+	v_root int; -- which row it is
 	v_top int;
+	v_cut boolean := false;
 BEGIN
-	WHILE cardinality(v_stack) > 0 AND cardinality(v_seen) < 200 LOOP
+	WHILE cardinality(v_stack) > 0 AND NOT v_cut LOOP
 		v_top := cardinality(v_stack);
 		task_id := v_stack[v_top];
 		depth := v_depths[v_top];
 		v_stack := v_stack[: v_top - 1];
 		v_depths := v_depths[: v_top - 1];
-		CONTINUE WHEN task_id = ANY (v_seen);
-		v_seen := v_seen || task_id;
-		reason := (muster.why_one(task_id)).o_reason;
-		RETURN NEXT;
+		CONTINUE WHEN task_id = ANY (v_ids);
 		v_causes := muster.why_causes(task_id);
-		FOR i IN REVERSE coalesce(cardinality(v_causes), 0) .. 1 LOOP
+		IF cardinality(v_ids) = 200 THEN
+			v_cut := true;
+			WHILE v_causes <> '{}' LOOP
+				task_id := v_causes[1];
+				depth := depth + 1;
+				v_causes := muster.why_causes(task_id);
+			END LOOP;
+		END IF;
+		v_one := muster.why_one(task_id);
+		v_ids := v_ids || task_id;
+		v_at := v_at || depth;
+		v_reasons := v_reasons || v_one.o_reason;
+		IF v_causes = '{}' AND (v_one.o_weight < v_least) IS NOT FALSE THEN
+			v_least := v_one.o_weight;
+			v_root := cardinality(v_ids);
+		END IF;
+		FOR i IN REVERSE cardinality(v_causes) .. 1 LOOP
 			v_stack := v_stack || v_causes[i];
 			v_depths := v_depths || depth + 1;
 		END LOOP;
 	END LOOP;
+	FOR i IN 1 .. cardinality(v_ids) LOOP
+		depth := v_at[i];
+		reason := v_reasons[i];
+		task_id := v_ids[i];
+		root := i = v_root;
+		RETURN NEXT;
+	END LOOP;
 END
 $$;
 
--- The tasks that this one waits for, the first five of each subject.
+-- The tasks that this one waits for, the first five of each subject; never null.
 CREATE OR REPLACE FUNCTION muster.why_causes(p_id bigint)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 BEGIN
@@ -49,13 +78,14 @@ $$;
 -- why_<subject>(muster.task, state text), in why_reasons.sql or beside what it
 -- explains; null: it says nothing of this task. What does not end by itself
 -- stands before what does: o_weight, the place in the list, tells which of
--- several causes is the root.
+-- several causes is the root, the least does.
 CREATE OR REPLACE FUNCTION muster.why_one(
 	p_id bigint, OUT o_reason text, OUT o_weight int)
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_subjects CONSTANT text[] := ARRAY[
 		'ended',
+		'no_scheduler',
 		'paused',
 		'no_worker',
 		'unknown_kind',

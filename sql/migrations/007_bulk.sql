@@ -22,6 +22,7 @@ CREATE TABLE muster.request_part (
 
 DROP FUNCTION IF EXISTS muster.enqueue_many(text, jsonb[], text, int,
 	timestamptz, int, interval, boolean);
+DROP FUNCTION IF EXISTS muster.why(bigint);
 DROP FUNCTION IF EXISTS muster.why_one(bigint);
 DROP FUNCTION IF EXISTS muster.why_running(bigint, bigint);
 DROP FUNCTION IF EXISTS muster.why_ready(text, text, int, smallint, bigint);
