@@ -1,5 +1,7 @@
 -- Requests for many tasks: what they are about is listed when they are made, in
--- the client's transaction; carry_out() works the list off batch by batch.
+-- the client's transaction, in rows of 200 (longer arrays would be stored out of
+-- line); carry_out() works them off, one a call, so that turns are not held for
+-- long.
 
 -- Asks for p_verb to be done to the tasks that the query gives.
 CREATE OR REPLACE FUNCTION muster.ask_where(
@@ -9,12 +11,12 @@ DECLARE
 	v_id bigint := nextval('muster.request_id');
 	v_total int;
 BEGIN
-	EXECUTE 'INSERT INTO muster.request_part SELECT $1, g.n / 500, '
+	EXECUTE 'INSERT INTO muster.request_part SELECT $1, g.n / 200, '
 		'array_agg(g.id ORDER BY g.id), CASE WHEN $2 IS NOT NULL '
 		'THEN array_agg($2::smallint) END FROM (SELECT t.id, '
 		'row_number() OVER (ORDER BY t.id) - 1 AS n FROM ('
 		|| muster.filter_sql(p_verb, p_filter)
-		|| ') t) g GROUP BY g.n / 500' USING v_id, p_rank;
+		|| ') t) g GROUP BY g.n / 200' USING v_id, p_rank;
 	SELECT coalesce(sum(cardinality(p.ids)), 0) INTO v_total
 	FROM muster.request_part p WHERE p.request_id = v_id;
 	INSERT INTO muster.request (id, verb, total, states, wakes)
@@ -78,10 +80,10 @@ BEGIN
 			USING ERRCODE = 'MU003';
 	END IF;
 	INSERT INTO muster.request_part
-	SELECT v_id, (u.o - 1) / 500, array_agg(u.id ORDER BY u.o),
+	SELECT v_id, (u.o - 1) / 200, array_agg(u.id ORDER BY u.o),
 		array_agg(-u.priority ORDER BY u.o)
 	FROM unnest(ids, priorities) WITH ORDINALITY u(id, priority, o)
-	GROUP BY (u.o - 1) / 500;
+	GROUP BY (u.o - 1) / 200;
 	INSERT INTO muster.request (id, verb, total, wakes)
 	VALUES (v_id, 'reprioritise_tasks', v_count, true);
 	RETURN v_id;
@@ -226,9 +228,9 @@ BEGIN
 		FROM muster.cancel_tasks(v_open,
 			'cancelled on request of ' || p_asked_by, p_alone) c;
 	END IF;
+	o_left := muster.without(p_ids, v_told);
 	o_left := nullif(ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (muster.without(p_ids, v_told))
-		AND t.state IS NULL), '{}');
+		WHERE t.id = ANY (o_left) AND t.state IS NULL), '{}');
 	o_tally := jsonb_build_object(
 		'gone', coalesce(cardinality(v_gone), 0),
 		'told', coalesce(cardinality(v_told), 0),
@@ -274,9 +276,10 @@ BEGIN
 		WHERE n.task_id = ANY (p_ids) AND n.ids && v_busy
 		UNION SELECT r.task_id FROM muster.remainder r
 		WHERE r.task_id = ANY (p_ids)), '{}');
+	v_ids := muster.without(p_ids, o_left);
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (muster.without(p_ids, o_left))
-		AND t.state IN ('f', 'c', 'k') ORDER BY t.id);
+		WHERE t.id = ANY (v_ids) AND t.state IN ('f', 'c', 'k')
+		ORDER BY t.id);
 	IF v_ids <> '{}' THEN
 		v_unmet := muster.reopen(v_ids, NULL);
 	END IF;
@@ -388,9 +391,9 @@ BEGIN
 		WHERE s.task_id = ANY (p_ids));
 	o_waiting := o_waiting || v_hit || v_more;
 	v_busy := muster.without(v_busy, o_waiting);
+	v_hit := muster.without(p_ids, o_waiting || v_busy);
 	o_ready := ARRAY(SELECT s.id FROM muster.task_status s
-		WHERE s.id = ANY (muster.without(p_ids, o_waiting || v_busy))
-		AND s.state = 'ready');
+		WHERE s.id = ANY (v_hit) AND s.state = 'ready');
 	o_waiting := o_waiting || muster.without(p_ids,
 		o_waiting || v_busy || o_ready);
 END
@@ -401,7 +404,6 @@ CREATE OR REPLACE FUNCTION muster.end_bulk(p_request muster.request)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_parts text[];
-	v_said text;
 	v_changed boolean;
 BEGIN
 	SELECT array_agg(format(CASE WHEN p.n = 1 THEN p.one ELSE p.many END,
@@ -410,10 +412,9 @@ BEGIN
 	FROM (SELECT w.*, (p_request.tally ->> w.key)::bigint AS n
 		FROM muster.bulk_words() w) p
 	WHERE p.n > 0;
-	v_said := coalesce(array_to_string(v_parts, '; '),
-		'no task was asked for');
 	RETURN muster.answer(p_request.id, CASE WHEN v_changed IS FALSE
-		THEN 'refused' ELSE 'done' END, v_said);
+		THEN 'refused' ELSE 'done' END,
+		coalesce(array_to_string(v_parts, '; '), 'no such task'));
 END
 $$;
 

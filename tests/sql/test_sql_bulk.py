@@ -52,7 +52,7 @@ def test_G2_retry_by_filter_brings_back_what_matches(db, worker, scheduler):
     row = where(db, scheduler, "retry", kind="b", queue="default")
     assert row.answer == "1 task runs again"
     row = where(db, scheduler, "retry", kind="b")
-    assert row.answer == "no task was asked for" and row.verdict == "done"
+    assert row.answer == "no such task" and row.verdict == "done"
 
 
 def test_G2_retry_by_filter_of_a_chain_brings_back_all_of_it(
@@ -361,16 +361,16 @@ def test_B3_what_somebody_holds_is_met_again_when_the_rest_is_done(
 def test_B3_one_statement_for_many_is_worked_off_in_batches(
         db, worker, scheduler):
     """No call touches more than a batch, however much it is allowed."""
-    ids = db.enqueue_many("a", 3000)
+    ids = db.enqueue_many("a", 1000)
     one = worker()
-    request = db.one("SELECT muster.reprioritise(%s, %s)", ids, [5] * 3000)
+    request = db.one("SELECT muster.reprioritise(%s, %s)", ids, [5] * 1000)
     counts = []
-    while not counts or counts[-1] < 3000:
+    while not counts or counts[-1] < 1000:
         assert scheduler.carry_out(100000) == 100000
         counts.append(db.one(
             "SELECT count FROM muster.request_progress(%s)", request))
         assert len(one.claim(1).ids) == 1
-    assert counts == [500, 1000, 1500, 2000, 2500, 3000]
+    assert counts == [200, 400, 600, 800, 1000]
     scheduler.work()
     assert db.one("SELECT done FROM muster.request_status(%s)", request)
 

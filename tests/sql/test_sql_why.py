@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from support.wait import wait_until
 
 
 def why(db, task):
@@ -136,6 +137,7 @@ def test_H3_no_scheduler_alive(db, worker, scheduler):
     named.run("SET application_name = 'musterd scheduler'")
     assert why(db, task) == "a: it waits for a scheduler to admit it"
     named.close()
+    wait_until(lambda: "none is alive" in why(db, task), 5, "it is gone")
     db.rows("UPDATE muster.scheduled SET run_at = '2020-01-01'")
     assert why(db, need) == ("a: it waits for a scheduler to move it, since "
                              "its time has come, but none is alive: no "
