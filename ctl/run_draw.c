@@ -7,7 +7,7 @@
 #include "ctl/terminal.h"
 #include "ctl/tree.h"
 
-enum { BAR_WIDTH = 30, WAITS_SHOWN = 3 };
+enum { WAITS_SHOWN = 3 };
 
 static const struct watch_task *
 task_of(const struct run_view *view, size_t task)
@@ -111,12 +111,9 @@ static void
 add_bar(struct text *text, const struct run_view *view)
 {
 	const struct watch *watch = view->watch;
-	size_t done = count_final(watch);
-	size_t full = watch->count == 0 ? 0 : done * BAR_WIDTH / watch->count;
 	struct text bar = TEXT_EMPTY;
 
-	for (size_t i = 0; i < BAR_WIDTH; i++)
-		text_add_string(&bar, i < full ? "█" : "░");
+	terminal_add_bar(&bar, count_final(watch), watch->count);
 	text_add_char(&bar, ' ');
 	add_counts(&bar, watch);
 	terminal_add_cut(text, text_string(&bar), view->width);

@@ -1,12 +1,16 @@
 /* musterctl cancel, delete, pause, resume */
+#include "ctl/bulk.h"
 #include "ctl/format.h"
 #include "ctl/request.h"
 #include "ctl/session.h"
 #include "ctl/verb_list.h"
 
 const struct option cancel_options[] = {
-    {"flow", 'f', "ID", "the flow and all of it that is not over"},
-    {"no-wait", 0, NULL, "record the request and don't wait for the answer"},
+    {"flow", 'f', "ID",
+	"the flow and all of it that is not over; with filters: what "
+	"they let through of it"},
+    BULK_FILTERS,
+    BULK_HOW,
     {0},
 };
 
@@ -18,7 +22,9 @@ const struct option pause_options[] = {
 
 const char cancel_examples[] =
     "musterctl cancel 42             # running or not\n"
-    "musterctl cancel --flow 7\n";
+    "musterctl cancel --flow 7\n"
+    "musterctl cancel --queue reports --state ready --dry-run\n"
+    "musterctl cancel --kind resize --before 1d --yes\n";
 const char delete_examples[] =
     "musterctl delete 42             # as if it had been cancelled\n";
 const char pause_examples[] =
@@ -36,7 +42,8 @@ read_target(const struct ctl *ctl, const char **ret_id)
 
 	*ret_id = flow != NULL ? flow : ctl_argument(ctl, 0);
 	if ((flow != NULL) == (ctl_argument(ctl, 0) != NULL))
-		return ctl_usage(ctl, "give the id of a task or --flow ID");
+		return ctl_usage(
+		    ctl, "give the id of a task, --flow ID or a filter");
 	if (!format_parse_id(*ret_id, &id))
 		return ctl_usage(ctl, "'%s' is no id", *ret_id);
 	return 0;
@@ -46,9 +53,15 @@ int
 verb_cancel(struct ctl *ctl)
 {
 	bool flow = ctl_option(ctl, "flow") != NULL;
+	bool dry = ctl_option(ctl, "dry-run") != NULL;
 	const char *values[1];
-	int code = read_target(ctl, values);
+	int code;
 
+	if (ctl_argument(ctl, 0) == NULL && (bulk_given(ctl) || (flow && dry)))
+		return bulk_run(ctl, "cancel", NULL, NULL);
+	code = bulk_refuse(ctl);
+	if (code == 0)
+		code = read_target(ctl, values);
 	if (code == 0)
 		code = session_connect(ctl);
 	if (code != 0)

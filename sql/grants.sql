@@ -33,6 +33,7 @@ END
 $do$;
 
 -- Who looks on.
+GRANT SELECT, INSERT ON muster.enqueue_rows TO muster_client;
 GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.worker_status, muster.attempts, muster.task_needs,
 	muster.schedules, muster.schedule_runs,

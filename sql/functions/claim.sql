@@ -34,7 +34,8 @@ END
 $$;
 
 -- Takes up to p_want[i] tasks of p_route[i] from the heads of the lines, p_max in
--- all, p_max_bytes of payload (the first always fits). Where p_route[i] is -1,
+-- all, p_max_bytes of payload (the first always fits). Of a task that was moved and
+-- is met twice, the later standing. Where p_route[i] is -1,
 -- the routes after it, up to the next such, get p_want[i] together; -2 does the
 -- same, and ends at the next -1 or -2. Ascending by task; o_line
 -- says from which line. f_*: the new floors.

@@ -192,11 +192,13 @@ BEGIN
 END
 $$;
 
--- Enqueues a task for each payload; their ids in order.
+-- Enqueues a task for each payload; their ids in order. priorities[i] and
+-- run_ats[i] are those of payloads[i]; null: as priority and run_at say.
 CREATE OR REPLACE FUNCTION muster.enqueue_many(kind text, payloads jsonb[],
 	queue text DEFAULT 'default', priority int DEFAULT 0,
 	run_at timestamptz DEFAULT NULL, max_attempts int DEFAULT NULL,
-	timeout interval DEFAULT NULL, wake boolean DEFAULT true)
+	timeout interval DEFAULT NULL, wake boolean DEFAULT true,
+	priorities int[] DEFAULT NULL, run_ats timestamptz[] DEFAULT NULL)
 RETURNS SETOF bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -204,9 +206,16 @@ DECLARE
 	v_texts text[];
 	v_ids bigint[];
 	v_route int := muster.route_of(queue, kind);
+	v_now timestamptz := clock_timestamp();
+	v_ready bigint; -- the first that is
+	v_later bigint;
+	v_next timestamptz;
 	v_wakes boolean;
 	v_largest int;
 BEGIN
+	PERFORM muster.check_length('priorities', cardinality(priorities),
+			v_count),
+		muster.check_length('run_ats', cardinality(run_ats), v_count);
 	IF v_count = 0 THEN
 		RETURN;
 	END IF;
@@ -216,27 +225,54 @@ BEGIN
 	INTO v_texts, v_largest, v_ids
 	FROM unnest(payloads) WITH ORDINALITY u(p, o);
 	PERFORM muster.check_limits(priority, max_attempts, timeout),
-		muster.check_payload(v_largest),
-		muster.lane_open(v_route, -priority, 8);
+		muster.check_payload(v_largest);
+	PERFORM muster.check_limits(u.k, NULL, NULL),
+		muster.lane_open(v_route, -u.k, 8)
+	FROM (SELECT DISTINCT coalesce(x.k, priority) AS k
+		FROM unnest(coalesce(priorities, ARRAY[priority])) x(k)) u;
 	INSERT INTO muster.task (id, created_at, timeout_ms, route_id, size,
 		max_attempts, rank, lane, payload)
 	SELECT u.id, clock_timestamp(), muster.interval_ms(timeout), v_route,
-		octet_length(u.p), enqueue_many.max_attempts, -priority, 8, u.p
-	FROM unnest(v_ids, v_texts) u(id, p);
-	IF run_at > clock_timestamp() THEN
-		v_wakes := wake AND muster.wake_earlier(run_at);
+		octet_length(u.p), enqueue_many.max_attempts,
+		-coalesce(u.k, priority), 8, u.p
+	FROM unnest(v_ids, v_texts, priorities) u(id, p, k);
+	SELECT min(u.id) FILTER (WHERE (u.t > v_now) IS NOT TRUE),
+		min(u.id) FILTER (WHERE u.t > v_now),
+		min(u.t) FILTER (WHERE u.t > v_now),
+		count(*) FILTER (WHERE (u.t > v_now) IS NOT TRUE)
+	INTO v_ready, v_later, v_next, v_count
+	FROM (SELECT x.id, coalesce(x.t, run_at) AS t
+		FROM unnest(v_ids, run_ats) x(id, t)) u;
+	IF v_later IS NOT NULL THEN
+		v_wakes := wake AND muster.wake_earlier(v_next);
 		INSERT INTO muster.scheduled
-		SELECT enqueue_many.run_at, u.id, v_route, octet_length(u.p),
-			-priority, 8, 0, v_wakes AND u.id = v_ids[1]
-		FROM unnest(v_ids, v_texts) u(id, p);
-	ELSE
+		SELECT coalesce(u.t, run_at), u.id, v_route, octet_length(u.p),
+			-coalesce(u.k, priority), 8, 0, v_wakes AND u.id = v_later
+		FROM unnest(v_ids, v_texts, priorities, run_ats) u(id, p, k, t)
+		WHERE coalesce(u.t, run_at) > v_now;
+	END IF;
+	IF v_ready IS NOT NULL THEN
 		v_wakes := wake AND muster.wake_count(v_route, v_count);
 		INSERT INTO muster.ready
 		SELECT nextval('muster.ready_seq'), u.id, clock_timestamp(),
-			v_route, octet_length(u.p), -priority, 8, 0,
-			v_wakes AND u.id = v_ids[1]
-		FROM unnest(v_ids, v_texts) u(id, p);
+			v_route, octet_length(u.p), -coalesce(u.k, priority), 8, 0,
+			v_wakes AND u.id = v_ready
+		FROM unnest(v_ids, v_texts, priorities, run_ats) u(id, p, k, t)
+		WHERE (coalesce(u.t, run_at) > v_now) IS NOT TRUE;
 	END IF;
 	RETURN QUERY SELECT unnest(v_ids);
+END
+$$;
+
+-- Refuses an array, if it is given, that has not as many elements as there are
+-- payloads.
+CREATE OR REPLACE FUNCTION muster.check_length(
+	p_name text, p_length int, p_count int)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF p_length <> p_count THEN
+		RAISE EXCEPTION '% payloads, but % %', p_count, p_length, p_name
+			USING ERRCODE = 'MU003';
+	END IF;
 END
 $$;

@@ -135,7 +135,10 @@ BEGIN
 	FOR v_request IN SELECT * FROM muster.request r
 			WHERE r.done_at IS NULL ORDER BY r.id LIMIT p_limit LOOP
 		EXIT WHEN v_done >= p_limit;
-		v_done := v_done + CASE v_request.verb
+		v_done := v_done + CASE
+			WHEN v_request.total IS NOT NULL THEN muster.do_bulk(
+				v_request, p_limit - v_done, v_alone)
+			ELSE CASE v_request.verb
 			WHEN 'cancel' THEN muster.do_cancel(v_request, v_alone)
 			WHEN 'delete' THEN muster.do_delete(v_request, v_alone)
 			WHEN 'retry' THEN muster.do_retry(v_request)
@@ -146,7 +149,7 @@ BEGIN
 			WHEN 'pause_kind' THEN muster.do_pause_kind(v_request)
 			WHEN 'resume_kind' THEN muster.do_resume_kind(v_request)
 			ELSE muster.do_cancel_flow(v_request, p_limit - v_done,
-				v_alone) END;
+				v_alone) END END;
 	END LOOP;
 	RETURN v_done;
 END

@@ -158,7 +158,7 @@ BEGIN
 				WHERE r.task_id = ANY (v_ids)) THEN
 		RETURN 0; -- held by others, or dependents are still being told
 	END IF;
-	v_ids := muster.retry_flow_choose(ARRAY(SELECT t.id FROM muster.task t
+	v_ids := muster.retry_choose(ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_ids) AND t.state IS NOT NULL
 			AND t.state <> 's' ORDER BY t.id));
 	IF v_ids <> '{}' THEN
@@ -192,7 +192,7 @@ $$;
 
 -- Of ended tasks (ascending, locked with their needs) those that can run again
 -- together: each need has ended well enough, or is open, or runs again too.
-CREATE OR REPLACE FUNCTION muster.retry_flow_choose(p_ids bigint[])
+CREATE OR REPLACE FUNCTION muster.retry_choose(p_ids bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_can boolean[] := array_fill(true, ARRAY[cardinality(p_ids)]);
