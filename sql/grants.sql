@@ -20,12 +20,15 @@ DECLARE
 BEGIN
 	FOR v_function IN SELECT p.oid FROM pg_proc p
 			WHERE p.pronamespace = 'muster'::regnamespace
-			AND p.proname IN ('enqueue', 'enqueue_many', 'submit_flow', 'cancel',
-				'cancel_flow', 'retry', 'retry_flow', 'delete',
-				'pause', 'resume', 'pause_kind', 'resume_kind',
-				'request_status', 'why', 'max_payload', 'cron_next',
-				'schedule', 'unschedule', 'pause_schedule',
-				'resume_schedule') LOOP
+			AND p.proname IN ('enqueue', 'enqueue_unique', 'enqueue_many',
+				'submit_flow', 'cancel', 'cancel_flow',
+				'cancel_where', 'retry', 'retry_flow',
+				'retry_where', 'delete', 'reprioritise',
+				'reprioritise_where', 'count_where', 'pause',
+				'resume', 'pause_kind', 'resume_kind',
+				'request_status', 'request_progress', 'why',
+				'max_payload', 'cron_next', 'schedule',
+				'unschedule', 'pause_schedule', 'resume_schedule') LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO muster_client',
 			v_function);
 	END LOOP;
