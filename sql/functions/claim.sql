@@ -156,10 +156,13 @@ BEGIN
 		END IF;
 	END LOOP;
 	IF v_uneven THEN
+		-- A task that was cancelled and brought back may stand there twice:
+		-- the later ticket counts.
 		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l)
 		INTO o_task, o_ticket, o_line
-		FROM (SELECT * FROM unnest(o_task, o_ticket, o_line) x(t, k, l)
-			ORDER BY x.t) u;
+		FROM (SELECT DISTINCT ON (x.t) *
+			FROM unnest(o_task, o_ticket, o_line) x(t, k, l)
+			ORDER BY x.t, x.k DESC) u;
 	END IF;
 END
 $$;
