@@ -34,7 +34,7 @@ $do$;
 -- Who looks on.
 GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.worker_status, muster.attempts, muster.task_needs,
-	muster.schedules, muster.schedule_runs,
-	muster.schema_version
+	muster.schedules, muster.schedule_runs, muster.containers,
+	muster.map_items, muster.schema_version
 	TO muster_reader, muster_client;
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;

@@ -3,7 +3,7 @@
 
 -- Adds up to p_limit deltas to their flows, and ends the flows of which nothing
 -- is open; how much was done. One at a time in the database.
--- Locks: flow, in order. What an admission adds to a flow meanwhile is seen,
+-- Locks: flow, in order; then containers' tasks, never waiting. What an admission adds to a flow meanwhile is seen,
 -- since it holds the flow for share and the deltas are read afterwards.
 CREATE OR REPLACE FUNCTION muster.fold(p_limit int)
 RETURNS int LANGUAGE plpgsql
@@ -35,6 +35,8 @@ RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_count int := 0;
 	v_sum record;
+	v_parent bigint;
+	v_parents bigint[];
 BEGIN
 	PERFORM FROM (SELECT FROM muster.flow f WHERE f.id = ANY (p_flows)
 		ORDER BY f.id FOR NO KEY UPDATE) l;
@@ -54,14 +56,20 @@ BEGIN
 			cancelled = f.cancelled + v_sum.cancelled,
 			skipped = f.skipped + v_sum.skipped,
 			state = 'running', finished_at = NULL
-		WHERE f.id = v_sum.flow_id;
+		WHERE f.id = v_sum.flow_id RETURNING f.parent_task INTO v_parent;
+		v_parents := v_parents || v_parent;
 		v_count := v_count + v_sum.n;
 	END LOOP;
+	INSERT INTO muster.expansion (task_id) -- of maps that have room again
+	SELECT p.task_id FROM muster.container_plan p
+	WHERE p.task_id = ANY (v_parents) AND p.created < p.counted
+		AND p.max_running IS NOT NULL;
 	RETURN v_count;
 END
 $$;
 
--- Flows of which nothing is open and nothing is still being settled.
+-- Flows of which nothing is open and nothing is still being settled; with them
+-- their containers. A flow that is in another one is purged with that.
 CREATE OR REPLACE FUNCTION muster.fold_ended(p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
@@ -75,18 +83,22 @@ BEGIN
 	WHERE NOT EXISTS (SELECT FROM muster.remainder r WHERE r.flow_id = l.id)
 		AND NOT EXISTS (SELECT FROM muster.flow_delta d
 			WHERE d.flow_id = l.id);
+	v_ended := muster.container_hold(v_ended);
 	IF v_ended IS NULL THEN
 		RETURN 0;
 	END IF;
 	UPDATE muster.flow f SET finished_at = now(),
 		state = CASE WHEN f.failed > 0 THEN 'failed'
-			WHEN f.cancelled > 0 THEN 'cancelled'
+			WHEN f.cancelled > 0
+				OR muster.container_cut(f.parent_task) THEN 'cancelled'
 			ELSE 'succeeded' END,
 		error = CASE WHEN f.failed > 0
 			THEN muster.flow_failures(f.id) END
 	WHERE f.id = ANY (v_ended);
 	INSERT INTO muster.finished (at, flow_id)
-	SELECT now(), u.id FROM unnest(v_ended) u(id);
+	SELECT now(), f.id FROM muster.flow f
+	WHERE f.id = ANY (v_ended) AND f.parent_task IS NULL;
+	PERFORM muster.container_ended(v_ended);
 	RETURN cardinality(v_ended);
 END
 $$;

@@ -121,6 +121,8 @@ BEGIN
 			WHEN 'retry' THEN muster.do_retry(v_request)
 			WHEN 'pause' THEN muster.do_pause(v_request)
 			WHEN 'resume' THEN muster.do_resume(v_request)
+			WHEN 'reopen' THEN muster.container_reopen(v_request,
+				p_limit - v_done)
 			ELSE muster.do_cancel_flow(v_request, p_limit - v_done,
 				v_alone) END;
 	END LOOP;

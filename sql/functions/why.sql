@@ -40,6 +40,9 @@ $$;
 CREATE OR REPLACE FUNCTION muster.why_needs(p_id bigint)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 BEGIN
+	IF EXISTS (SELECT FROM muster.container c WHERE c.task_id = p_id) THEN
+		RETURN muster.why_holds(p_id);
+	END IF;
 	RETURN ARRAY(SELECT u.need
 		FROM muster.task me
 		CROSS JOIN LATERAL (SELECT x.ids, x.conds FROM muster.needs x
@@ -80,7 +83,9 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN format('there is no task %s', p_id);
 	END IF;
-	v_text := CASE v_task.state
+	v_text := CASE WHEN v_task.queue = '-' AND v_task.state
+			IN ('running', 'ready') THEN muster.why_container(p_id)
+		ELSE CASE v_task.state
 		WHEN 'succeeded' THEN 'it has succeeded'
 		WHEN 'failed' THEN 'it failed: '
 			|| coalesce(v_task.error, 'no error was given')
@@ -96,7 +101,7 @@ BEGIN
 			'a need of it was not met: it is about to be skipped')
 		ELSE muster.why_ready(v_task.queue, v_task.kind,
 			v_task.route_id, v_task.rank, p_id)
-		END;
+		END END;
 	RETURN coalesce(nullif(v_task.name, '') || ' (' || v_task.kind || '): ',
 		v_task.kind || ': ') || v_text;
 END
