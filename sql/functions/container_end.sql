@@ -81,7 +81,8 @@ $$;
 
 -- What its tasks gave: of a map the results in order, one a task; of a nested
 -- flow {step: result} of the steps on which none depends. What comes to more
--- than 1 MiB, or is of more than 100,000 tasks, is left where it is.
+-- than 1 MiB, or is of more than 100,000 tasks, is left where it is; most of it
+-- without being put together first.
 CREATE OR REPLACE FUNCTION muster.container_result(p_task bigint)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -92,12 +93,12 @@ BEGIN
 	WHERE p.task_id = p_task;
 	IF v_plan.spec IS NOT NULL THEN
 		SELECT CASE WHEN coalesce(sum(pg_column_size(t.result)), 0)
-				<= 1048576
+				<= 16777216
 			THEN jsonb_object_agg(t.name, t.result) END
 		INTO v_result FROM muster.task t
 		WHERE t.flow_id = v_plan.flow_id AND t.name IS NOT NULL
 			AND t.state = 's' AND NOT t.has_dependents;
-	ELSIF v_plan.total <= 100000 AND 1048576 >= (
+	ELSIF v_plan.total <= 100000 AND 16777216 >= (
 			SELECT coalesce(sum(pg_column_size(t.result)), 0)
 			FROM muster.task t WHERE t.flow_id = v_plan.flow_id) THEN
 		SELECT jsonb_agg(t.result ORDER BY t.id) INTO v_result

@@ -131,10 +131,12 @@ FROM muster.schedule_run r;
 
 -- Maps and nested flows that have been opened: their flow and how far it is.
 CREATE OR REPLACE VIEW muster.containers AS
-SELECT p.task_id, CASE WHEN p.spec IS NULL THEN 'map' ELSE 'flow' END AS kind,
+SELECT p.task_id, t.flow_id AS inside, t.name,
+	CASE WHEN p.spec IS NULL THEN 'map' ELSE 'flow' END AS kind,
 	p.flow_id, f.total, f.succeeded, f.failed, f.cancelled, f.skipped,
 	f.open, p.max_running
 FROM muster.container_plan p
+JOIN muster.task t ON t.id = p.task_id
 CROSS JOIN LATERAL (SELECT x.* FROM muster.flow_status x
 	WHERE x.id = p.flow_id OFFSET 0) f;
 
