@@ -11,6 +11,7 @@ import tempfile
 import handler_rows
 import http_rows
 import long_rows
+import map_rows
 import pool_rows
 import replay_rows
 import rows
@@ -20,7 +21,9 @@ from servers import Postgres, Redis
 from table import Table
 
 SHORT = (rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
-         + stream_rows.STREAM + handler_rows.SHORT + replay_rows.SHORT)
+         + stream_rows.STREAM + handler_rows.SHORT + replay_rows.SHORT
+         + map_rows.SHORT)
+LONG = long_rows.LONG + map_rows.LONG
 
 
 def arguments():
@@ -38,9 +41,9 @@ def arguments():
 
 
 def chosen(options):
-    known = {each.__name__: each for each in SHORT + long_rows.LONG}
+    known = {each.__name__: each for each in SHORT + LONG}
     if not options.only:
-        return SHORT + (long_rows.LONG if options.long else ())
+        return SHORT + (LONG if options.long else ())
     names = options.only.split(",")
     for name in names:
         if name not in known:
