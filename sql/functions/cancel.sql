@@ -146,10 +146,6 @@ BEGIN
 			RETURN muster.answer(p_request.id, 'refused',
 				format('there is no flow %s', v_flow));
 		END IF;
-		INSERT INTO muster.expansion (task_id) -- nothing more is created
-		SELECT f.parent_task FROM muster.flow f
-		WHERE f.id = v_flow AND f.parent_task IS NOT NULL;
-		PERFORM muster.announce_work();
 	END IF;
 	v_seen := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.flow_id = v_flow AND t.id > p_request.cursor

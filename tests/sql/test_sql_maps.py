@@ -396,9 +396,25 @@ def test_F2_a_cancel_deep_inside_says_why(db, worker, scheduler):
     assert verdict(db, scheduler, "cancel_flow", flow) == "done"
     inner = db.tasks(child(db, db.tasks(flow)["in"].id))
     assert inner["outer"].state == inner["in"].state == "cancelled"
-    assert "its flow was cancelled on request of" in inner["outer"].error
+    assert inner["outer"].error == \
+        "its flow was cancelled on request of postgres"
     assert db.tasks(flow)["in"].state == "cancelled"
     assert not db.invariants()
+
+
+def test_F2_a_map_that_is_cut_between_two_items_is_cancelled(
+        db, worker, scheduler):
+    """All that was created has succeeded; the rest never comes."""
+    flow = db.flow(mapped([1, 2, 3, 4], max_running=2))
+    one = worker()
+    scheduler.work()
+    one.claim()
+    one.finish_all()
+    task = db.tasks(flow)["m"].id
+    assert verdict(db, scheduler, "cancel", task) == "done"
+    assert db.state(task) == "cancelled"
+    assert db.flow_status(child(db, task)).state == "cancelled"
+    assert db.flow_status(child(db, task)).succeeded == 2
 
 
 def test_F2_successes_stand_when_the_cancel_comes_too_late(
