@@ -68,12 +68,43 @@ add_value(struct text *text, const struct yaml_node *task, const char *key)
 }
 
 static void
+add_map(struct text *text, const struct yaml_node *task)
+{
+	const struct yaml_node *map = yaml_member(task, "map");
+	struct text inner = TEXT_EMPTY;
+
+	if (map == NULL || map->shape != YAML_MAP) {
+		add_value(text, task, "map");
+	} else {
+		add_word(&inner, map, "from");
+		add_value(&inner, map, "over");
+		add_value(&inner, map, "max_running");
+		add_word(&inner, map, "on_failure");
+		text_addf(text, ",\"map\":{%s}", text_string(&inner) + 1);
+		text_free(&inner);
+	}
+	add_value(text, task, "chunk");
+}
+
+static void
+add_kind(struct text *text, const struct flow_task *task)
+{
+	if (task->inner != NULL) {
+		text_add_string(text, "\"flow\":");
+		flow_json(task->inner, text);
+		return;
+	}
+	text_add_string(text, "\"kind\":");
+	add_string(text, task->kind);
+}
+
+static void
 add_task(
     struct text *text, const struct flow *flow, const struct flow_task *task)
 {
 	add_string(text, task->name);
-	text_add_string(text, ":{\"kind\":");
-	add_string(text, task->kind);
+	text_add_string(text, ":{");
+	add_kind(text, task);
 	add_word(text, task->node, "queue");
 	add_ms(text, "timeout", task->timeout_ms);
 	add_ms(text, "expect", task->expect_ms);
@@ -81,6 +112,7 @@ add_task(
 	add_value(text, task->node, "priority");
 	add_value(text, task->node, "max_attempts");
 	add_value(text, task->node, "payload");
+	add_map(text, task->node);
 	if (task->need_count > 0)
 		add_needs(text, flow, task);
 	text_add_char(text, '}');
@@ -89,11 +121,15 @@ add_task(
 void
 flow_json(const struct flow *flow, struct text *ret_json)
 {
-	text_add_string(ret_json, "{\"flow\":");
-	add_string(ret_json, flow->name);
+	text_add_char(ret_json, '{');
+	if (flow->name != NULL) {
+		text_add_string(ret_json, "\"flow\":");
+		add_string(ret_json, flow->name);
+		text_add_char(ret_json, ',');
+	}
 	if (flow->on_failure != NULL)
-		text_addf(ret_json, ",\"on_failure\":\"%s\"", flow->on_failure);
-	text_add_string(ret_json, ",\"tasks\":{");
+		text_addf(ret_json, "\"on_failure\":\"%s\",", flow->on_failure);
+	text_add_string(ret_json, "\"tasks\":{");
 	for (size_t i = 0; i < flow->count; i++) {
 		if (i > 0)
 			text_add_char(ret_json, ',');

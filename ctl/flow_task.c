@@ -9,13 +9,13 @@
 #include "common/nearest.h"
 
 static const char *const task_keys[] = {"kind", "payload", "queue", "priority",
-    "needs", "needs_mode", "max_attempts", "timeout", "run_at", "expect", NULL};
-static const char *const later_keys[] = {
-    "map", "chunk", "lock", "unique", NULL};
+    "needs", "needs_mode", "max_attempts", "timeout", "run_at", "expect", "map",
+    "chunk", "flow", NULL};
+static const char *const later_keys[] = {"lock", "unique", NULL};
 static const char *const need_keys[] = {"task", "when", NULL};
 static const char *const mode_keys[] = {"at_least", NULL};
 
-static void
+void
 check_int(struct check *check, const struct yaml_node *map, const char *key,
     int least, int most)
 {
@@ -209,7 +209,7 @@ check_task(struct check *check, struct flow_task *task)
 	}
 	check_keys(check, node, task_keys, later_keys);
 	kind = yaml_member(node, "kind");
-	if (kind == NULL)
+	if (kind == NULL && yaml_member(node, "flow") == NULL)
 		check_complain(check, node->key_line, node->key_column,
 		    "task '%.64s' has no kind", task->name);
 	task->kind = check_word(check, node, "kind");
@@ -225,4 +225,5 @@ check_task(struct check *check, struct flow_task *task)
 	(void)check_word(check, node, "run_at");
 	read_needs(check, task);
 	read_mode(check, task);
+	check_container(check, task);
 }

@@ -40,7 +40,8 @@ GRANT SELECT, INSERT ON muster.enqueue_rows TO muster_client;
 GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.worker_status, muster.attempts, muster.task_needs,
 	muster.schedules, muster.schedule_runs,
-	muster.limit_status, muster.pauses,
+	muster.limit_status, muster.pauses, muster.containers,
+	muster.map_items,
 	muster.schema_version
 	TO muster_reader, muster_client;
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;

@@ -38,6 +38,7 @@ static const struct {
     [CHORE_UNLOCK] = {&scheduler_unlock, "unlocking tasks"},
     [CHORE_DUE] = {&scheduler_due, "moving due tasks"},
     [CHORE_FOLD] = {&scheduler_fold, "folding flows"},
+    [CHORE_EXPAND] = {&scheduler_expand, "expanding maps and flows"},
     [CHORE_MARK] = {&scheduler_mark, "marking the lanes"},
     [CHORE_PURGE] = {&scheduler_purge, "purging finished tasks"},
     [CHORE_FIRE] = {&scheduler_fire, "firing schedules"},

@@ -24,6 +24,7 @@ enum chore {
 	CHORE_UNLOCK,	 /* remainders of wide fan-outs */
 	CHORE_DUE,	 /* scheduled tasks whose time has come */
 	CHORE_FOLD,	 /* counters and ends of flows */
+	CHORE_EXPAND,	 /* maps and nested flows */
 	CHORES_MOVING,
 	/* By the clock. */
 	CHORE_MARK = CHORES_MOVING, /* the safe mark of the lanes */

@@ -1,7 +1,7 @@
 #include "daemon/scheduler/statements.h"
 
 const struct pg_statement scheduler_sleep_on = {
-    "sleep_on", "SELECT muster.sleep_on($1, $2, ARRAY[''])", 2};
+    "sleep_on", "SELECT muster.sleep_on($1, $2, ARRAY['', '-'])", 2};
 
 const struct pg_statement scheduler_wake_up = {
     "wake_up", "SELECT muster.wake_up($1)", 1};
@@ -22,6 +22,9 @@ const struct pg_statement scheduler_fold = {"fold",
     "SELECT done, flow_id, name, state, total, succeeded, failed, cancelled,"
     " skipped, error FROM muster.fold_told($1, $2)",
     2};
+
+const struct pg_statement scheduler_expand = {
+    "expand", "SELECT muster.expand($1)", 1};
 
 const struct pg_statement scheduler_due = {
     "due", "SELECT moved, next_in_ms, floor FROM muster.due($1, $2)", 2};

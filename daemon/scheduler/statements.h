@@ -11,7 +11,7 @@ extern const struct pg_statement scheduler_set_max_payload; /* bytes */
 
 /* Chores: limit → rows. */
 extern const struct pg_statement scheduler_carry_out, scheduler_admit,
-    scheduler_unlock;
+    scheduler_unlock, scheduler_expand;
 extern const struct pg_statement scheduler_due;	  /* limit, floor */
 extern const struct pg_statement scheduler_mark;  /* – */
 extern const struct pg_statement scheduler_purge; /* limit, queues, keep_ms */

@@ -30,8 +30,11 @@ BEGIN
 		RETURN muster.answer(p_request.id, 'done',
 			format('task %s is cancelled', v_id));
 	ELSIF v_told IS NOT NULL THEN
-		RETURN muster.answer(p_request.id, 'done',
-			format('task %s is running; its worker was told', v_id));
+		RETURN muster.answer(p_request.id, 'done', format(CASE
+			WHEN EXISTS (SELECT FROM muster.container c
+				WHERE c.task_id = v_id)
+			THEN 'task %s runs; the tasks that it holds are cancelled'
+			ELSE 'task %s is running; its worker was told' END, v_id));
 	END IF;
 	RETURN 0;
 END
@@ -50,7 +53,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	v_busy bigint[];
 BEGIN
-	o_told := muster.cancel_running(p_ids);
+	o_told := muster.cancel_running(p_ids)
+		|| muster.container_cancel(p_ids, p_error);
 	IF NOT p_alone THEN
 		RETURN;
 	END IF;
@@ -61,6 +65,8 @@ BEGIN
 	INSERT INTO muster.flow_delta (flow_id, total)
 	SELECT g.flow_id, count(*) FROM gone g
 	WHERE g.flow_id IS NOT NULL GROUP BY g.flow_id;
+	DELETE FROM muster.container c
+	WHERE c.task_id = ANY (p_ids) AND c.flow_id IS NULL;
 	v_busy := muster.cancel_waiting(p_ids);
 	o_gone := nullif(muster.without(p_ids, o_told || v_busy), '{}');
 	IF o_gone IS NOT NULL THEN
@@ -156,10 +162,11 @@ BEGIN
 		WHERE x.id = ANY (v_seen) AND x.state IS NULL
 		ORDER BY x.id FOR UPDATE SKIP LOCKED) t;
 	IF v_ids IS NOT NULL THEN
-		v_gone := (muster.cancel_tasks(v_ids, CASE p_request.verb
+		v_gone := (muster.cancel_tasks(v_ids, coalesce(
+			muster.container_cause(v_flow), CASE p_request.verb
 			WHEN 'stop_flow' THEN 'its flow was stopped by a failure'
 			ELSE 'its flow was cancelled on request of '
-				|| p_request.asked_by END, p_alone)).o_gone;
+				|| p_request.asked_by END), p_alone)).o_gone;
 		UPDATE muster.request
 		SET count = count + coalesce(cardinality(v_gone), 0)
 		WHERE id = p_request.id;
@@ -185,7 +192,10 @@ DECLARE
 	v_told int;
 	v_skipped int;
 BEGIN
-	SELECT count(*) INTO v_told FROM muster.cancelling c
+	SELECT count(*) INTO v_told
+	FROM (SELECT c.task_id FROM muster.cancelling c
+		UNION ALL SELECT c.task_id FROM muster.container c
+		WHERE c.cancelled IS NOT NULL) c
 	WHERE (c.task_id IN (SELECT unnest(v_open))) IS TRUE;
 	SELECT count(*) INTO v_skipped FROM muster.remainder r
 	WHERE r.task_id = ANY (v_open);

@@ -20,6 +20,8 @@ BEGIN
 		UNION ALL SELECT r.task_id, 'ready', r.ticket
 		FROM muster.ready r
 		UNION ALL SELECT l.task_id, 'lease', NULL FROM leased l
+		UNION ALL SELECT c.task_id, 'container', NULL
+		FROM muster.container c
 		UNION ALL SELECT m.task_id, 'remainder', NULL
 		FROM muster.remainder m
 		WHERE m.was IS NULL AND m.cursor = 0 AND EXISTS (
@@ -62,6 +64,9 @@ BEGIN
 		SELECT d.flow_id, d.total, d.succeeded, d.failed, d.cancelled,
 			d.skipped
 		FROM muster.flow_delta d
+		UNION ALL -- what a map is still to create
+		SELECT p.flow_id, p.created - p.counted, 0, 0, 0, 0
+		FROM muster.container_plan p WHERE p.flow_id IS NOT NULL
 	), flows AS (
 		SELECT c.id, sum(c.total) AS total, sum(c.succeeded) AS succeeded,
 			sum(c.failed) AS failed, sum(c.cancelled) AS cancelled,
@@ -127,6 +132,14 @@ BEGIN
 		coalesce(t.skipped, 0))
 		AND EXISTS (SELECT FROM muster.flow x
 			WHERE x.id = coalesce(f.id, t.flow_id) AND NOT x.purging)
+	UNION ALL
+	SELECT 5, c.task_id, format('a container whose flow %s %s', c.flow_id,
+		CASE WHEN f.id IS NULL THEN 'does not exist'
+		ELSE format('is that of %s', coalesce(f.parent_task::text,
+			'none')) END)
+	FROM muster.container c LEFT JOIN muster.flow f ON f.id = c.flow_id
+	WHERE c.flow_id IS NOT NULL
+		AND f.parent_task IS DISTINCT FROM c.task_id
 	UNION ALL
 	SELECT 6, e.task_id, format('an edge from %s to %s, one of which does '
 		'not exist', e.need, e.task_id)

@@ -3,7 +3,7 @@
 
 -- Adds up to p_limit deltas to their flows, and ends the flows of which nothing
 -- is open; how much was done. One at a time in the database.
--- Locks: flow, in order. What an admission adds to a flow meanwhile is seen,
+-- Locks: flow, in order; then containers' tasks, never waiting. What an admission adds to a flow meanwhile is seen,
 -- since it holds the flow for share and the deltas are read afterwards.
 CREATE OR REPLACE FUNCTION muster.fold(p_limit int)
 RETURNS int LANGUAGE plpgsql
@@ -62,13 +62,19 @@ BEGIN
 			OFFSET 0) o),
 		state = 'running', finished_at = NULL, error = NULL
 	WHERE f.id = ANY (v_flow);
+	INSERT INTO muster.expansion (task_id) -- of maps that have room again
+	SELECT p.task_id FROM muster.container_plan p
+	WHERE p.task_id = ANY (ARRAY(SELECT f.parent_task FROM muster.flow f
+			WHERE f.id = ANY (v_flow) AND f.parent_task IS NOT NULL))
+		AND p.created < p.counted AND p.max_running IS NOT NULL;
 	RETURN coalesce(v_count, 0);
 END
 $$;
 
 -- Flows of which nothing is open, nothing is still being settled and nothing
 -- arrives. What a task of the flow has enqueued into it before it ended is seen
--- here: as an arrival, or in what its admission added.
+-- here: as an arrival, or in what its admission added. With them end their
+-- containers. A flow that is in another one is purged with that.
 CREATE OR REPLACE FUNCTION muster.fold_ended(p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
@@ -84,18 +90,22 @@ BEGIN
 			WHERE a.flow_id = l.id)
 		AND NOT EXISTS (SELECT FROM muster.flow_delta d
 			WHERE d.flow_id = l.id);
+	v_ended := muster.container_hold(v_ended);
 	IF v_ended IS NULL THEN
 		RETURN 0;
 	END IF;
 	UPDATE muster.flow f SET finished_at = now(),
 		state = CASE WHEN f.failed > 0 THEN 'failed'
-			WHEN f.cancelled > 0 THEN 'cancelled'
+			WHEN f.cancelled > 0
+				OR muster.container_cut(f.parent_task) THEN 'cancelled'
 			ELSE 'succeeded' END,
 		error = CASE WHEN f.failed > 0
 			THEN muster.flow_failures(f.id) END
 	WHERE f.id = ANY (v_ended);
 	INSERT INTO muster.finished (at, flow_id)
-	SELECT now(), u.id FROM unnest(v_ended) u(id);
+	SELECT now(), f.id FROM muster.flow f
+	WHERE f.id = ANY (v_ended) AND f.parent_task IS NULL;
+	PERFORM muster.container_ended(v_ended);
 	RETURN cardinality(v_ended);
 END
 $$;

@@ -134,7 +134,10 @@ BEGIN
 		END IF;
 		UPDATE muster.flow SET purging = true WHERE id = p_flow;
 	END IF;
-	v_removed := muster.purge_tasks(v_ids);
+	v_removed := muster.purge_holding(v_ids, p_limit);
+	IF v_removed IS NULL THEN
+		v_removed := muster.purge_tasks(v_ids);
+	END IF;
 	IF cardinality(v_ids) < p_limit AND v_removed @> v_ids THEN
 		DELETE FROM muster.flow WHERE id = p_flow;
 	ELSE
@@ -142,6 +145,50 @@ BEGIN
 		VALUES (now() - p_keep, p_flow);
 	END IF;
 	RETURN cardinality(v_removed);
+END
+$$;
+
+-- The flows of the containers among p_ids go before these: up to about p_limit
+-- of their tasks. Gives those; null if there is no such flow. One that runs
+-- again, or of which something open needs a task, stays for now.
+CREATE OR REPLACE FUNCTION muster.purge_holding(p_ids bigint[], p_limit int)
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_flow bigint;
+	v_task bigint;
+	v_ids bigint[];
+	v_removed bigint[];
+BEGIN
+	SELECT p.flow_id, p.task_id INTO v_flow, v_task
+	FROM muster.container_plan p
+	WHERE p.task_id = ANY (p_ids) AND p.flow_id IS NOT NULL
+	ORDER BY p.task_id LIMIT 1;
+	IF v_flow IS NULL THEN
+		RETURN NULL;
+	END IF;
+	UPDATE muster.flow f SET purging = true
+	WHERE f.id = ANY (ARRAY(SELECT x.id FROM muster.flow x
+		WHERE x.id = v_flow AND x.finished_at IS NOT NULL
+		FOR NO KEY UPDATE SKIP LOCKED));
+	IF NOT FOUND THEN
+		RETURN '{}';
+	END IF;
+	v_ids := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.flow_id = v_flow ORDER BY t.id LIMIT p_limit);
+	IF EXISTS (SELECT FROM muster.purge_due(v_ids, '{}', '{}') d
+			WHERE d.needed) THEN
+		RETURN '{}';
+	END IF;
+	v_removed := muster.purge_holding(v_ids, p_limit);
+	IF v_removed IS NULL THEN
+		v_removed := muster.purge_tasks(v_ids);
+	END IF;
+	IF cardinality(v_ids) < p_limit AND v_removed @> v_ids THEN
+		DELETE FROM muster.flow f WHERE f.id = v_flow;
+		UPDATE muster.container_plan p SET flow_id = NULL
+		WHERE p.task_id = v_task;
+	END IF;
+	RETURN v_removed;
 END
 $$;
 
@@ -169,6 +216,8 @@ BEGIN
 	DELETE FROM muster.edge e WHERE e.need = ANY (v_ids);
 	DELETE FROM muster.needs n WHERE n.task_id = ANY (v_ids);
 	DELETE FROM muster.attempt a WHERE a.task_id = ANY (v_ids);
+	DELETE FROM muster.container_plan p WHERE p.task_id = ANY (v_ids);
+	DELETE FROM muster.map_page g WHERE g.task_id = ANY (v_ids);
 	DELETE FROM muster.task t WHERE t.id = ANY (v_ids);
 	RETURN v_ids;
 END

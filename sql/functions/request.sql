@@ -148,6 +148,8 @@ BEGIN
 			WHEN 'resume' THEN muster.do_resume(v_request)
 			WHEN 'pause_kind' THEN muster.do_pause_kind(v_request)
 			WHEN 'resume_kind' THEN muster.do_resume_kind(v_request)
+			WHEN 'reopen' THEN muster.container_reopen(v_request,
+				p_limit - v_done)
 			ELSE muster.do_cancel_flow(v_request, p_limit - v_done,
 				v_alone) END END;
 	END LOOP;

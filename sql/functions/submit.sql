@@ -7,12 +7,23 @@
 -- {"flow": name, "on_failure": "cancel"|"continue", "tasks": {name: {"kind": …,
 -- "payload": …, "queue": …, "priority": …, "max_attempts": …, "timeout": "30s",
 -- "run_at": …, "expect": "2s", "needs": ["a", {"task": "b", "when": "finished"}],
--- "needs_mode": "all"|"any"|{"at_least": 2}}}}. `tasks` may also be a list of objects that have a "name": then their
+-- "needs_mode": "all"|"any"|{"at_least": 2}}}}. A step with "map" and "chunk" is a
+-- map, one with "flow" a nested flow (container.sql). `tasks` may also be a list of
+-- objects that have a "name": then their
 -- order is kept, and a name that stands there twice is found. Gives the flow's
 -- id; raises MU003 with the name of the step that is wrong.
 CREATE OR REPLACE FUNCTION muster.submit_flow(flow jsonb)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN muster.flow_submit(flow, NULL);
+END
+$$;
+
+-- The same; p_inside: the container whose flow it is, known to be right.
+CREATE OR REPLACE FUNCTION muster.flow_submit(
+	flow jsonb, p_inside muster.task)
+RETURNS bigint LANGUAGE plpgsql
 SET enable_nestloop = off SET jit = off AS $$
 DECLARE
 	v_flow bigint;
@@ -27,10 +38,20 @@ BEGIN
 	SELECT s.o_name, s.o_spec INTO v_name, v_spec
 	FROM muster.flow_steps(flow -> 'tasks') s;
 	PERFORM muster.flow_check_steps(v_name, v_spec);
+	IF p_inside.id IS NULL THEN
+		PERFORM muster.container_check(v_name, v_spec, 1);
+	END IF;
 	SELECT n.o_dep, n.o_need, n.o_cond INTO v_dep, v_need, v_cond
 	FROM muster.flow_needs(v_name, v_spec) n;
 	v_lane := muster.flow_lanes(v_name, v_dep, v_need,
 		muster.flow_costs(v_spec));
+	IF p_inside.id IS NOT NULL THEN
+		v_lane := ARRAY(SELECT greatest(u.l, p_inside.lane)
+			FROM unnest(v_lane) WITH ORDINALITY u(l, o) ORDER BY u.o);
+		v_spec := ARRAY(SELECT jsonb_build_object('priority',
+				-p_inside.rank) || u.s
+			FROM unnest(v_spec) WITH ORDINALITY u(s, o) ORDER BY u.o);
+	END IF;
 	v_flow := nextval('muster.flow_id');
 	PERFORM muster.flow_store(v_flow, flow, v_name, v_spec, v_lane,
 		v_dep, v_need, v_cond);
@@ -136,8 +157,8 @@ DECLARE
 	v_type text := jsonb_typeof(p_value);
 BEGIN
 	CASE p_key
-	WHEN 'payload' THEN
-		NULL;
+	WHEN 'payload', 'map', 'chunk', 'flow' THEN
+		NULL; -- container_check()
 	WHEN 'kind', 'queue' THEN
 		IF v_type <> 'string' THEN
 			RETURN 'must be a string';
@@ -171,7 +192,8 @@ BEGIN
 		PERFORM v_text::timestamptz;
 	ELSE
 		RETURN 'is not known: a task has kind, payload, queue, priority, '
-			'needs, needs_mode, max_attempts, timeout, run_at, expect';
+			'needs, needs_mode, max_attempts, timeout, run_at, expect, '
+			'map, chunk, flow';
 	END CASE;
 	RETURN NULL;
 EXCEPTION WHEN data_exception THEN
@@ -198,7 +220,7 @@ BEGIN
 				OR jsonb_typeof(u.s -> 'kind') <> 'string'
 				OR jsonb_typeof(u.s -> 'queue') <> 'string'
 				OR jsonb_typeof(u.s -> 'needs') <> 'array'
-				OR NOT u.s ? 'kind'
+				OR NOT u.s ?| '{kind,flow}'
 			ELSE true END
 	LIMIT 1;
 	IF FOUND THEN
@@ -489,17 +511,24 @@ DECLARE
 	v_needs int[] := array_fill(0, ARRAY[cardinality(p_name)]);
 	v_feeds boolean[] := array_fill(false, ARRAY[cardinality(p_name)]);
 	v_fast boolean := coalesce(p_spec ->> 'on_failure', '') = 'cancel';
+	v_holds boolean; -- some are containers
 BEGIN
 	WITH s AS MATERIALIZED (
 		SELECT u.o, coalesce(u.s ->> 'queue', 'default') AS queue,
-			u.s ->> 'kind' AS kind
+			u.s ->> 'kind' AS kind, CASE WHEN u.s ? 'map' THEN 'map'
+				WHEN u.s ? 'flow' THEN 'flow' ELSE '' END AS holds
 		FROM unnest(p_step) WITH ORDINALITY u(s, o)
 	), r AS MATERIALIZED (
-		SELECT d.queue, d.kind, muster.route_of(d.queue, d.kind) AS id
-		FROM (SELECT DISTINCT s.queue, s.kind FROM s) d
+		SELECT d.queue, d.kind, d.holds,
+			CASE WHEN d.holds <> '' THEN muster.route_intern('-', d.holds)
+			ELSE muster.route_of(d.queue, d.kind) END AS id
+		FROM (SELECT DISTINCT s.queue, coalesce(s.kind, '') AS kind,
+			s.holds FROM s) d
 	)
-	SELECT array_agg(r.id ORDER BY s.o) INTO v_route
-	FROM s JOIN r ON r.queue = s.queue AND r.kind = s.kind;
+	SELECT array_agg(r.id ORDER BY s.o), bool_or(s.holds <> '')
+	INTO v_route, v_holds
+	FROM s JOIN r ON r.queue = s.queue AND r.kind = coalesce(s.kind, '')
+		AND r.holds = s.holds;
 	FOR i IN 1 .. coalesce(cardinality(p_dep), 0) LOOP
 		v_needs[p_dep[i]] := v_needs[p_dep[i]] + 1;
 		v_feeds[p_need[i]] := true;
@@ -528,6 +557,9 @@ BEGIN
 		SELECT v_id[u.d], array_agg(v_id[u.n]), string_agg(u.c, ''),
 			v_least[u.d]
 		FROM unnest(p_need, p_dep, p_cond) u(n, d, c) GROUP BY u.d;
+	END IF;
+	IF v_holds THEN
+		PERFORM muster.container_store(v_id, p_name, p_step);
 	END IF;
 	PERFORM muster.flow_place(v_id, v_needs, v_least, v_route, p_lane,
 		ARRAY(SELECT (u.s ->> 'run_at')::timestamptz

@@ -14,6 +14,8 @@ SELECT t.id, t.flow_id, t.name, r.kind, r.queue,
 			WHERE a.task_id = t.id) THEN 'arriving'
 		WHEN EXISTS (SELECT FROM muster.remainder m
 			WHERE m.task_id = t.id) THEN 'blocked'
+		WHEN EXISTS (SELECT FROM muster.container c
+			WHERE c.task_id = t.id) THEN 'running'
 		ELSE 'ready' END END AS state,
 	-t.rank AS priority,
 	t.attempts + (l.worker_id IS NOT NULL)::int AS attempt,
@@ -153,3 +155,23 @@ FROM (SELECT CASE b.scope WHEN 'q' THEN 'queue' ELSE 'kind' END AS scope,
 		FROM muster.borrowed x
 		WHERE x.budget_id = b.id ORDER BY x.gen DESC LIMIT 1) n ON true
 	GROUP BY b.scope, b.name) l;
+
+-- Maps and nested flows that have been opened: their flow and how far it is.
+CREATE OR REPLACE VIEW muster.containers AS
+SELECT p.task_id, t.flow_id AS inside, t.name,
+	CASE WHEN p.spec IS NULL THEN 'map' ELSE 'flow' END AS kind,
+	p.flow_id, f.total, f.succeeded, f.failed, f.cancelled, f.skipped,
+	f.open, p.max_running
+FROM muster.container_plan p
+JOIN muster.task t ON t.id = p.task_id
+CROSS JOIN LATERAL (SELECT x.* FROM muster.flow_status x
+	WHERE x.id = p.flow_id OFFSET 0) f;
+
+-- The tasks of maps in the order of their lists; index is that of the first
+-- item that a task has, from 0.
+CREATE OR REPLACE VIEW muster.map_items AS
+SELECT p.task_id AS map_id, substring(t.name FROM '\d+')::int AS index,
+	t.id AS task_id, t.state, t.result, t.error
+FROM muster.container_plan p
+JOIN muster.task_status t ON t.flow_id = p.flow_id
+WHERE p.spec IS NULL AND t.name IS NOT NULL;

@@ -94,6 +94,7 @@ DECLARE
 		'skipping',
 		'blocked',
 		'line',
+		'container',
 		'running'
 	];
 	v_task muster.task;
@@ -125,6 +126,9 @@ $$;
 CREATE OR REPLACE FUNCTION muster.why_needs(p_id bigint)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 BEGIN
+	IF EXISTS (SELECT FROM muster.container c WHERE c.task_id = p_id) THEN
+		RETURN muster.why_holds(p_id);
+	END IF;
 	RETURN ARRAY(SELECT u.need
 		FROM muster.task me
 		CROSS JOIN LATERAL (SELECT x.ids, x.conds FROM muster.needs x

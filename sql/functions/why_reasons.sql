@@ -49,6 +49,15 @@ BEGIN
 END
 $$;
 
+-- Ready for a worker; maps and nested flows are a scheduler's.
+CREATE OR REPLACE FUNCTION muster.why_claimable(
+	p_task muster.task, p_state text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN p_state = 'ready' AND muster.why_queue(p_task) <> '-';
+END
+$$;
+
 -- Whether a worker gave a sign of life lately: it does so every few seconds.
 CREATE OR REPLACE FUNCTION muster.why_worker_alive()
 RETURNS boolean LANGUAGE plpgsql AS $$
@@ -82,7 +91,8 @@ RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	v_last timestamptz;
 BEGIN
-	IF p_state <> 'ready' OR muster.why_worker_alive() THEN
+	IF NOT muster.why_claimable(p_task, p_state)
+			OR muster.why_worker_alive() THEN
 		RETURN NULL;
 	END IF;
 	SELECT max(w.last_beat_at) INTO v_last FROM muster.worker w
@@ -100,7 +110,8 @@ DECLARE
 	v_kind CONSTANT text := muster.why_kind(p_task);
 	v_knows text; -- a host
 BEGIN
-	IF p_state <> 'ready' OR EXISTS (SELECT FROM muster.worker w
+	IF NOT muster.why_claimable(p_task, p_state)
+			OR EXISTS (SELECT FROM muster.worker w
 			WHERE w.dead_at IS NULL AND v_queue = ANY (w.queues)
 			AND v_kind = ANY (w.kinds)) THEN
 		RETURN NULL;
@@ -196,7 +207,7 @@ DECLARE
 	v_before bigint;
 	v_running bigint;
 BEGIN
-	IF p_state <> 'ready' THEN
+	IF NOT muster.why_claimable(p_task, p_state) THEN
 		RETURN NULL;
 	END IF;
 	SELECT x.seq INTO v_seq FROM (

@@ -120,7 +120,7 @@ class Scheduler:
              "SELECT muster.unlock(1000)",
              "SELECT moved FROM muster.due(1000, NULL)",
              "SELECT fired FROM muster.fire(1000, NULL)",
-             "SELECT muster.fold(1000)")
+             "SELECT muster.fold(1000)", "SELECT muster.expand(1000)")
 
     def __init__(self, db):
         self.db = db
