@@ -192,7 +192,6 @@ run_follow(struct ctl *ctl, const struct flow *flow, int64_t flow_id)
 	follow.task_of = calloc(follow.flow->count, sizeof(size_t));
 	if (follow.task_of == NULL)
 		abort();
-	interrupt_hold();
 	tree_lay_out(&follow.tree, follow.flow);
 	watch_start(&follow.watch, flow_id, 0);
 	code = follow_to_end(&follow);

@@ -5,6 +5,7 @@
 
 #include "ctl/flow.h"
 #include "ctl/handled.h"
+#include "ctl/interrupt.h"
 #include "ctl/json.h"
 #include "ctl/run.h"
 #include "ctl/session.h"
@@ -154,6 +155,8 @@ run(struct ctl *ctl, const struct flow *flow)
 
 	if (code == 0)
 		code = check_handled(ctl, flow);
+	if (code == 0 && ctl_option(ctl, "detach") == NULL)
+		interrupt_hold(); /* what is submitted is cancelled */
 	if (code == 0)
 		code = submit(ctl, flow, &id);
 	if (code != 0)
