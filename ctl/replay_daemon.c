@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,12 +60,15 @@ write_config(const struct replay_daemon *daemon, const char *path,
 
 /* In the name of the service user where this is root's. */
 static void
-run_program(const char *config, const char *conninfo)
+run_program(const char *config, const char *conninfo, pid_t parent)
 {
 	char path[PATH_MAX];
 
 	find_program(path);
 	service_user_stay(conninfo);
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* even if the replay is killed */
+	if (getppid() != parent)
+		_exit(1);
 	setpgid(0, 0); /* a Ctrl-C is for the replay to judge */
 	execl(path, path, "-c", config, (char *)NULL);
 	fprintf(stderr, "musterctl: %s: %s\n", path, strerror(errno));
@@ -106,6 +110,7 @@ replay_daemon_start(struct ctl *ctl, size_t slots, struct replay_daemon *daemon)
 	struct service_user user;
 	char config[sizeof(daemon->folder) + 16];
 	const char *conninfo;
+	pid_t parent;
 	int rc, code = session_conninfo(ctl, &conninfo);
 
 	*daemon = (struct replay_daemon){.folder = "/tmp/musterctl-XXXXXX"};
@@ -121,9 +126,10 @@ replay_daemon_start(struct ctl *ctl, size_t slots, struct replay_daemon *daemon)
 		return ctl_fail(
 		    CTL_FAILED, "%s: %s", daemon->folder, strerror(-rc));
 	fflush(NULL);
+	parent = getpid();
 	daemon->pid = fork();
 	if (daemon->pid == 0)
-		run_program(config, conninfo);
+		run_program(config, conninfo, parent);
 	if (daemon->pid < 0) {
 		daemon->pid = 0;
 		return ctl_fail(CTL_FAILED, "no process: %s", strerror(errno));

@@ -126,3 +126,16 @@ def test_replay_of_real_traces(db, name):
         " JOIN muster.task_status u ON u.id = n.needs_id"
         " WHERE t.finished_at - t.ran_ms * interval '1 ms'"
         " < u.finished_at - interval '5 ms'")
+
+
+def test_killed_replay_leaves_no_daemon(db, file):
+    program = subprocess.Popen(
+        [build.path("musterctl"), "replay", "--database",
+         db.conninfo("musterd"), file(trace({"a": (600, [])}))],
+        env=build.environment(), stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+    wait_until(lambda: db.rows(
+        "SELECT id FROM muster.task_status WHERE state = 'running'"), 30)
+    program.kill()
+    program.wait()
+    wait_until(lambda: not processes.strangers(), 20)
