@@ -20,7 +20,8 @@ DECLARE
 BEGIN
 	FOR v_function IN SELECT p.oid FROM pg_proc p
 			WHERE p.pronamespace = 'muster'::regnamespace
-			AND p.proname IN ('enqueue', 'enqueue_many', 'submit_flow',
+			AND p.proname IN ('enqueue', 'enqueue_unique', 'enqueue_many',
+				'submit_flow',
 				'cancel', 'cancel_flow', 'retry', 'pause', 'resume',
 				'request_status', 'why', 'max_payload') LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO muster_client',

@@ -49,20 +49,82 @@ CREATE OR REPLACE FUNCTION muster.cancel_tasks(p_ids bigint[], p_error text,
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_busy bigint[];
+	v_keyed bigint[];
 BEGIN
 	o_told := muster.cancel_running(p_ids);
 	IF NOT p_alone THEN
 		RETURN;
 	END IF;
+	v_keyed := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.id = ANY (muster.without(p_ids, o_told))
+			AND t.lock_id IS NOT NULL ORDER BY t.id);
+	IF v_keyed <> '{}' THEN
+		v_busy := muster.cancel_keyed(v_keyed);
+	END IF;
 	DELETE FROM muster.arriving a WHERE a.task_id = ANY (p_ids);
-	v_busy := muster.cancel_waiting(p_ids);
+	v_busy := v_busy
+		|| muster.cancel_waiting(muster.without(p_ids, v_keyed));
 	o_gone := nullif(muster.without(p_ids, o_told || v_busy), '{}');
 	IF o_gone IS NOT NULL THEN
 		UPDATE muster.task t SET state = 'c', finished_at = now(),
 			ticket = (t.ticket + 1) % 32768, error = p_error
 		WHERE t.id = ANY (o_gone);
-		PERFORM muster.settle_final(o_gone, true);
+		PERFORM muster.settle_final(o_gone, true, false);
 	END IF;
+END
+$$;
+
+-- Takes tasks that have a concurrency key out of their places, and hands on the
+-- slots of those that are ready; gives those that were met in no place. It has to
+-- be known which of them have a slot, so none is taken for ready unseen.
+CREATE OR REPLACE FUNCTION muster.cancel_keyed(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_ids bigint[];
+	v_locks bigint[];
+BEGIN
+	WITH arriving AS (
+		DELETE FROM muster.arriving a WHERE a.ctid = ANY (ARRAY(
+			SELECT x.ctid FROM muster.arriving x
+			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
+		RETURNING a.task_id
+	), blocked AS (
+		DELETE FROM muster.blocked b WHERE b.ctid = ANY (ARRAY(
+			SELECT x.ctid FROM muster.blocked x
+			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
+		RETURNING b.task_id
+	), scheduled AS (
+		DELETE FROM muster.scheduled s WHERE s.ctid = ANY (ARRAY(
+			SELECT x.ctid FROM muster.scheduled x
+			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
+		RETURNING s.task_id
+	), waiting AS (
+		DELETE FROM muster.waiting w WHERE w.ctid = ANY (ARRAY(
+			SELECT x.ctid FROM muster.waiting x
+			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
+		RETURNING w.task_id
+	), ready AS (
+		DELETE FROM muster.ready r WHERE r.ctid = ANY (ARRAY(
+			SELECT y.at FROM (SELECT x.id, x.lock_id
+				FROM muster.task x WHERE x.id = ANY (p_ids) OFFSET 0) t
+			CROSS JOIN LATERAL (SELECT x.ctid AS at FROM muster.ready x
+				WHERE x.lock_id = t.lock_id AND x.task_id = t.id
+				FOR UPDATE SKIP LOCKED) y))
+		RETURNING r.task_id, r.lock_id
+	), gone AS (
+		SELECT task_id FROM arriving
+		UNION ALL SELECT task_id FROM blocked
+		UNION ALL SELECT task_id FROM scheduled
+		UNION ALL SELECT task_id FROM waiting
+		UNION ALL SELECT task_id FROM ready
+	)
+	SELECT (SELECT array_agg(g.task_id) FROM gone g),
+		(SELECT array_agg(r.lock_id) FROM ready r)
+	INTO v_ids, v_locks;
+	IF v_locks IS NOT NULL THEN
+		PERFORM muster.lock_free(v_locks);
+	END IF;
+	RETURN muster.without(p_ids, v_ids);
 END
 $$;
 

@@ -98,7 +98,9 @@ BEGIN
 				result = CASE WHEN v_bare THEN NULL
 					ELSE p_result[x.id - v_first + 1]::jsonb END
 			WHERE x.id BETWEEN v_first AND v_last
-			RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
+				OR x.lock_id IS NOT NULL
+				OR x.unique_key IS NOT NULL AS more
 		)
 		SELECT bool_or(t.more) INTO v_more FROM t;
 	ELSIF v_last - v_first < 4 * cardinality(p_ids) THEN
@@ -110,7 +112,9 @@ BEGIN
 				result = p_result[width_bucket(x.id, p_ids)]::jsonb
 			WHERE x.id BETWEEN v_first AND v_last
 				AND p_ids[width_bucket(x.id, p_ids)] = x.id
-			RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
+				OR x.lock_id IS NOT NULL
+				OR x.unique_key IS NOT NULL AS more
 		)
 		SELECT bool_or(t.more) INTO v_more FROM t;
 	ELSE
@@ -121,7 +125,9 @@ BEGIN
 				ran_ms = p_ran_ms[width_bucket(x.id, p_ids)],
 				result = p_result[width_bucket(x.id, p_ids)]::jsonb
 			WHERE x.id = ANY (p_ids)
-			RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
+				OR x.lock_id IS NOT NULL
+				OR x.unique_key IS NOT NULL AS more
 		)
 		SELECT bool_or(t.more) INTO v_more FROM t;
 	END IF;
@@ -271,7 +277,8 @@ BEGIN
 END
 $$;
 
--- Puts tasks, locked by the caller, at the end of their lines.
+-- Puts tasks, locked by the caller, at the end of their lines; one with a
+-- concurrency key has or keeps its slot.
 CREATE OR REPLACE FUNCTION muster.put_ready(p_ids bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -279,9 +286,9 @@ DECLARE
 BEGIN
 	WITH put AS (
 		INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank,
-			lane, ticket)
+			lane, ticket, lock_id)
 		SELECT nextval('muster.ready_seq'), t.id, now(), t.route_id,
-			t.size, t.rank, t.lane, t.ticket
+			t.size, t.rank, t.lane, t.ticket, t.lock_id
 		FROM (SELECT * FROM muster.task x WHERE x.id = ANY (p_ids)
 			ORDER BY x.id) t
 		RETURNING route_id
@@ -292,20 +299,35 @@ END
 $$;
 
 -- Puts tasks, locked by the caller, where they wait p_delay[i] ms; what has
--- nothing to wait for is left to put_ready().
+-- nothing to wait for is left to put_ready(). They give up the slots that they
+-- hold: who is put off holds up nobody.
 CREATE OR REPLACE FUNCTION muster.put_scheduled(
 	p_ids bigint[], p_delay_ms bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_count int;
+	v_locks bigint[];
 BEGIN
-	INSERT INTO muster.scheduled
-		(run_at, task_id, route_id, size, rank, lane, ticket)
-	SELECT clock_timestamp()
-			+ p_delay_ms[width_bucket(t.id, p_ids)] * interval '1 ms',
-		t.id, t.route_id, t.size, t.rank, t.lane, t.ticket
-	FROM muster.task t
-	WHERE t.id = ANY (p_ids) AND p_delay_ms[width_bucket(t.id, p_ids)] > 0;
-	IF FOUND THEN
+	WITH put AS (
+		INSERT INTO muster.scheduled
+			(run_at, task_id, route_id, size, rank, lane, ticket,
+			lock_id)
+		SELECT clock_timestamp()
+				+ p_delay_ms[width_bucket(t.id, p_ids)] * interval '1 ms',
+			t.id, t.route_id, t.size, t.rank, t.lane, t.ticket,
+			t.lock_id
+		FROM muster.task t
+		WHERE t.id = ANY (p_ids)
+			AND p_delay_ms[width_bucket(t.id, p_ids)] > 0
+		RETURNING lock_id
+	)
+	SELECT count(*), array_agg(p.lock_id) FILTER (WHERE p.lock_id IS NOT NULL)
+	INTO v_count, v_locks FROM put p;
+	IF v_count > 0 THEN
 		PERFORM muster.announce_work();
+	END IF;
+	IF v_locks IS NOT NULL THEN
+		PERFORM muster.lock_free(v_locks);
 	END IF;
 END
 $$;

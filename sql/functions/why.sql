@@ -27,7 +27,8 @@ BEGIN
 		v_seen := v_seen || task_id;
 		reason := muster.why_one(task_id);
 		RETURN NEXT;
-		v_needs := muster.why_needs(task_id);
+		v_needs := muster.why_needs(task_id)
+			|| muster.why_lock_holders(task_id);
 		FOR i IN REVERSE coalesce(cardinality(v_needs), 0) .. 1 LOOP
 			v_stack := v_stack || v_needs[i];
 			v_depths := v_depths || depth + 1;
@@ -89,6 +90,7 @@ BEGIN
 		WHEN 'running' THEN muster.why_running(p_id, v_task.worker_id)
 		WHEN 'scheduled' THEN format('it waits until %s', v_task.run_at)
 			|| coalesce(', after: ' || v_task.error, '')
+		WHEN 'waiting' THEN muster.why_lock(p_id)
 		WHEN 'arriving' THEN 'it waits for a scheduler to admit it'
 		WHEN 'blocked' THEN coalesce((SELECT format('it waits for %s '
 				'task%s', b.need, CASE WHEN b.need <> 1 THEN 's' END)

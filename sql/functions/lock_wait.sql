@@ -1,0 +1,275 @@
+-- The line before a concurrency key: how admission puts tasks into it. It runs
+-- once at a time in the database, and alone waits for mutexes.
+
+-- These keyed tasks (ascending, locked by the caller) want a slot: to ready where
+-- there is one, else to waiting. What others gave back meanwhile, or asked to be
+-- looked at again, is dealt with too; gives how many of these there are still.
+-- Locks: lock_key, in order; what it swaps, stepping over what others hold.
+CREATE OR REPLACE FUNCTION muster.lock_wait(p_ids bigint[])
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_shut int[] := muster.lock_shut();
+	v_ask bigint[]; -- the keys of p_ids
+	v_look bigint[]; -- those of lock_freed
+	v_locks bigint[]; -- both, ascending, and of each …
+	v_free int[];
+	v_lined boolean[]; -- somebody waits who could run
+	v_back int[];
+	v_direct bigint[];
+	v_new_lock bigint[];
+	v_new_line int[];
+	v_new_seq bigint[];
+BEGIN
+	v_look := ARRAY(SELECT f.lock_id FROM muster.lock_freed f
+		ORDER BY f.id LIMIT 1000);
+	SELECT array_agg(DISTINCT t.lock_id) INTO v_ask FROM muster.task t
+	WHERE t.id = ANY (p_ids);
+	IF v_ask IS NOT NULL THEN
+		PERFORM muster.lock_open(p_ids);
+	ELSIF v_look = '{}' THEN
+		RETURN 0;
+	END IF;
+	SELECT array_agg(l.id), array_agg(l.slots) INTO v_locks, v_free
+	FROM (SELECT k.id, k.slots FROM muster.lock_key k
+		WHERE k.id = ANY (v_ask || v_look) ORDER BY k.id FOR UPDATE) l;
+	IF v_look <> '{}' THEN
+		v_back := muster.lock_fetch(v_locks);
+	END IF;
+	SELECT array_agg(k.slots - h.held + coalesce(k.back, 0) ORDER BY k.id),
+		array_agg(h.lines <> '{}' AND muster.lock_line(k.id)
+			ORDER BY k.id)
+	INTO v_free, v_lined
+	FROM unnest(v_locks, v_free, v_back) k(id, slots, back)
+	CROSS JOIN LATERAL (SELECT x.held, x.lines FROM muster.lock_held x
+		WHERE x.lock_id = k.id ORDER BY x.gen DESC LIMIT 1) h;
+	SELECT array_agg(n.id ORDER BY n.id) INTO v_direct
+	FROM (SELECT t.id, t.k, row_number() OVER (PARTITION BY t.k
+			ORDER BY t.rank, t.lane, t.id) AS place
+		FROM (SELECT x.id, x.rank, x.lane,
+				width_bucket(x.lock_id, v_locks) AS k
+			FROM muster.task x WHERE x.id = ANY (p_ids)
+				AND x.route_id <> ALL (v_shut)) t) n
+	WHERE n.place <= v_free[n.k] AND NOT v_lined[n.k];
+	IF v_direct IS NOT NULL THEN
+		PERFORM muster.put_ready(v_direct);
+	END IF;
+	WITH put AS (
+		INSERT INTO muster.waiting (lock_id, seq, task_id, line, route_id,
+			size, ticket)
+		SELECT t.lock_id, nextval('muster.waiting_seq'), t.id,
+			t.rank * 16 + t.lane, t.route_id, t.size, t.ticket
+		FROM (SELECT * FROM muster.task x
+			WHERE x.id = ANY (muster.without(p_ids, v_direct))
+			ORDER BY x.id) t
+		RETURNING lock_id, line, seq
+	)
+	SELECT array_agg(g.lock_id), array_agg(g.line), array_agg(g.seq)
+	INTO v_new_lock, v_new_line, v_new_seq
+	FROM (SELECT p.lock_id, p.line, min(p.seq) AS seq FROM put p
+		GROUP BY p.lock_id, p.line) g;
+	PERFORM muster.lock_change(v_locks, v_direct, v_back, v_new_lock,
+		v_new_line, v_new_seq);
+	PERFORM muster.lock_fill(v_locks, v_free, v_lined);
+	IF v_new_lock IS NOT NULL THEN
+		PERFORM muster.lock_swaps(v_new_lock, v_new_line);
+	END IF;
+	RETURN CASE WHEN cardinality(v_look) = 1000 THEN 1000 ELSE 0 END;
+END
+$$;
+
+-- Makes the keys of these tasks known. Of several limits the newest holds.
+CREATE OR REPLACE FUNCTION muster.lock_open(p_ids bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_ids bigint[];
+	v_task bigint[];
+	v_slots int[];
+	v_names text[];
+BEGIN
+	SELECT array_agg(k.lock_id ORDER BY k.lock_id),
+		array_agg(k.id ORDER BY k.lock_id),
+		array_agg(k.lock_limit ORDER BY k.lock_id),
+		array_agg(k.lock_key ORDER BY k.lock_id)
+	INTO v_ids, v_task, v_slots, v_names
+	FROM (SELECT DISTINCT ON (t.lock_id) t.* FROM muster.task t
+		WHERE t.id = ANY (p_ids) ORDER BY t.lock_id, t.id DESC) k;
+	WITH made AS (
+		INSERT INTO muster.lock_key (id, told_by, slots, most, name)
+		SELECT u.id, u.task, u.slots, u.slots, u.name
+		FROM unnest(v_ids, v_task, v_slots, v_names)
+			u(id, task, slots, name)
+		ON CONFLICT DO NOTHING RETURNING id
+	)
+	INSERT INTO muster.lock_held
+	SELECT m.id, nextval('muster.lock_gen'), now(), 0, '{}', '{}'
+	FROM made m;
+	UPDATE muster.lock_key k
+	SET slots = v_slots[width_bucket(k.id, v_ids)],
+		most = greatest(k.most, v_slots[width_bucket(k.id, v_ids)]),
+		told_by = v_task[width_bucket(k.id, v_ids)]
+	WHERE k.id = ANY (v_ids)
+		AND k.slots <> v_slots[width_bucket(k.id, v_ids)]
+		AND k.told_by < v_task[width_bucket(k.id, v_ids)];
+END
+$$;
+
+-- Takes what was given back of each of p_locks out of lock_freed.
+CREATE OR REPLACE FUNCTION muster.lock_fetch(p_locks bigint[])
+RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_back int[] := array_fill(0, ARRAY[cardinality(p_locks)]);
+	v_row record;
+	v_at int;
+BEGIN
+	FOR v_row IN
+		WITH gone AS (
+			DELETE FROM muster.lock_freed f
+			WHERE f.lock_id = ANY (p_locks) RETURNING f.*
+		)
+		SELECT g.lock_id, sum(g.n)::int AS n FROM gone g
+		GROUP BY g.lock_id
+	LOOP
+		v_at := width_bucket(v_row.lock_id, p_locks);
+		v_back[v_at] := v_row.n;
+	END LOOP;
+	RETURN v_back;
+END
+$$;
+
+-- Generations for the keys of p_locks of which something has changed: slots went
+-- to p_direct, p_back[i] were given back, or there is a line that is not known.
+CREATE OR REPLACE FUNCTION muster.lock_change(p_locks bigint[],
+	p_direct bigint[], p_back int[], p_new_lock bigint[], p_new_line int[],
+	p_new_seq bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_locks bigint[];
+	v_add int[];
+	v_new_lock bigint[];
+	v_new_line int[];
+	v_new_seq bigint[];
+BEGIN
+	SELECT array_agg(n.lock_id), array_agg(n.line), array_agg(n.seq)
+	INTO v_new_lock, v_new_line, v_new_seq
+	FROM unnest(p_new_lock, p_new_line, p_new_seq) n(lock_id, line, seq)
+	CROSS JOIN LATERAL (SELECT x.lines FROM muster.lock_held x
+		WHERE x.lock_id = n.lock_id ORDER BY x.gen DESC LIMIT 1) h
+	WHERE n.line <> ALL (h.lines);
+	SELECT array_agg(u.id), array_agg(u.n) INTO v_locks, v_add
+	FROM (SELECT x.id, sum(x.n)::int AS n
+		FROM (SELECT t.lock_id AS id, 1 AS n FROM muster.task t
+			WHERE t.id = ANY (p_direct)
+			UNION ALL SELECT b.id, -b.n FROM unnest(p_locks, p_back)
+				b(id, n) WHERE b.n <> 0
+			UNION ALL SELECT l.id, 0 FROM unnest(v_new_lock) l(id)) x
+		GROUP BY x.id) u;
+	IF v_locks IS NOT NULL THEN
+		PERFORM muster.lock_note(v_locks, v_add, v_new_lock, v_new_line,
+			v_new_seq);
+	END IF;
+END
+$$;
+
+-- Slots that are free beside a line: its limit was raised, it was paused, or a
+-- hand-over met nobody.
+CREATE OR REPLACE FUNCTION muster.lock_fill(
+	p_locks bigint[], p_free int[], p_lined boolean[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_locks bigint[];
+	v_free int[];
+	v_left bigint[];
+	v_left_counts int[];
+	v_add int[];
+BEGIN
+	SELECT array_agg(u.id ORDER BY u.id), array_agg(u.n ORDER BY u.id)
+	INTO v_locks, v_free
+	FROM unnest(p_locks, p_free, p_lined) u(id, n, lined)
+	WHERE u.lined AND u.n > 0;
+	IF v_locks IS NULL THEN
+		RETURN;
+	END IF;
+	SELECT p.o_left, p.o_counts INTO v_left, v_left_counts
+	FROM muster.lock_pop(v_locks, v_free) p;
+	SELECT array_agg(u.n - coalesce(v_left_counts[array_position(v_left,
+		u.id)], 0) ORDER BY u.o) INTO v_add
+	FROM unnest(v_locks, v_free) WITH ORDINALITY u(id, n, o);
+	PERFORM muster.lock_note(v_locks, v_add, NULL, NULL, NULL);
+	-- Those that somebody else is just popping or cancelling.
+	INSERT INTO muster.lock_freed (lock_id, n)
+	SELECT u.id, 0 FROM unnest(v_left) u(id) WHERE muster.lock_line(u.id);
+END
+$$;
+
+-- Of these keys whoever has just come into a line may be more urgent than one who
+-- has a slot and was not claimed yet: these two swap.
+CREATE OR REPLACE FUNCTION muster.lock_swaps(p_locks bigint[], p_lines int[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_lock bigint;
+BEGIN
+	FOR v_lock IN
+		SELECT n.id FROM (SELECT u.id, min(u.line) >> 4 AS rank
+			FROM unnest(p_locks, p_lines) u(id, line)
+			GROUP BY u.id) n
+		WHERE EXISTS (SELECT FROM muster.ready r
+			WHERE r.lock_id = n.id AND r.rank > n.rank)
+		ORDER BY n.id
+	LOOP
+		WHILE muster.lock_swap(v_lock) LOOP
+		END LOOP;
+	END LOOP;
+END
+$$;
+
+-- Whether two have swapped. The holder's task is locked: a cancel must know
+-- whether it has a slot.
+CREATE OR REPLACE FUNCTION muster.lock_swap(p_lock bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	v_in record;
+	v_out record;
+	v_line int;
+	v_seq bigint;
+BEGIN
+	SELECT w.* INTO v_in
+	FROM (SELECT x.lines, x.floors FROM muster.lock_held x
+		WHERE x.lock_id = p_lock ORDER BY x.gen DESC LIMIT 1) h
+	CROSS JOIN LATERAL (SELECT * FROM unnest(h.lines, h.floors)
+		u(line, floor) ORDER BY u.line) l
+	CROSS JOIN LATERAL (SELECT y.* FROM muster.waiting y
+		WHERE y.lock_id = p_lock AND y.line = l.line
+			AND y.seq >= l.floor
+			AND y.route_id <> ALL (muster.lock_shut())
+		ORDER BY y.seq LIMIT 1 FOR UPDATE SKIP LOCKED) w
+	LIMIT 1;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	SELECT r.ctid AS place, r.* INTO v_out FROM muster.ready r
+	WHERE r.lock_id = p_lock AND r.rank > v_in.line >> 4
+	ORDER BY r.rank DESC, r.seq DESC LIMIT 1 FOR UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	PERFORM FROM muster.task t WHERE t.id = v_out.task_id
+		AND t.ticket = v_out.ticket FOR NO KEY UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	-- Its turn had come: it stands before all others of its line.
+	v_line := v_out.rank * 16 + v_out.lane;
+	v_seq := coalesce((SELECT min(y.seq) - 1 FROM muster.waiting y
+		WHERE y.lock_id = p_lock AND y.line = v_line),
+		nextval('muster.waiting_seq'));
+	DELETE FROM muster.ready r WHERE r.ctid = v_out.place;
+	DELETE FROM muster.waiting w WHERE w.lock_id = p_lock
+		AND w.line = v_in.line AND w.seq = v_in.seq;
+	INSERT INTO muster.waiting VALUES (p_lock, v_seq, v_out.task_id, v_line,
+		v_out.route_id, v_out.size, v_out.ticket);
+	PERFORM muster.put_ready(ARRAY[v_in.task_id]),
+		muster.lock_note(ARRAY[p_lock], '{0}', ARRAY[p_lock],
+			ARRAY[v_line], ARRAY[v_seq]);
+	RETURN true;
+END
+$$;
