@@ -77,7 +77,9 @@ class Bench:
         """Empty tables and fresh statistics for the next measurement."""
         self.sql("TRUNCATE muster.task, muster.ready, muster.edge,"
                  " muster.needs, muster.blocked, muster.flow,"
-                 " muster.flow_delta, muster.finished, muster.attempt;"
+                 " muster.flow_delta, muster.finished, muster.attempt,"
+                 " muster.arriving, muster.waiting, muster.unique_key,"
+                 " muster.lock_key, muster.lock_held, muster.lock_freed;"
                  " VACUUM ANALYZE; CHECKPOINT")
 
 

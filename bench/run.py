@@ -10,6 +10,7 @@ import tempfile
 
 import handler_rows
 import http_rows
+import key_rows
 import long_rows
 import pool_rows
 import rows
@@ -18,7 +19,7 @@ import stream_rows
 from servers import Postgres, Redis
 from table import Table
 
-SHORT = (rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
+SHORT = (rows.SHORT + key_rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
          + stream_rows.STREAM + handler_rows.SHORT)
 
 

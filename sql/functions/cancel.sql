@@ -55,9 +55,10 @@ BEGIN
 	IF NOT p_alone THEN
 		RETURN;
 	END IF;
+	v_keyed := muster.without(p_ids, o_told);
 	v_keyed := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (muster.without(p_ids, o_told))
-			AND t.lock_id IS NOT NULL ORDER BY t.id);
+		WHERE t.id = ANY (v_keyed) AND t.lock_id IS NOT NULL
+		ORDER BY t.id);
 	IF v_keyed <> '{}' THEN
 		v_busy := muster.cancel_keyed(v_keyed);
 	END IF;

@@ -137,6 +137,7 @@ DECLARE
 	v_counts int[];
 	v_later bigint[];
 	v_later_counts int[];
+	v_shut int[];
 BEGIN
 	SELECT array_agg(l.id) INTO v_mine
 	FROM (SELECT k.id FROM muster.lock_key k
@@ -152,6 +153,7 @@ BEGIN
 		-- What was admitted since the first look is seen now.
 		SELECT p.o_left, p.o_counts INTO v_locks, v_counts
 		FROM muster.lock_pop(v_locks, v_counts) p;
+		v_shut := muster.lock_shut();
 		-- Somebody else is just popping the one that is seen, and may not
 		-- come to his end.
 		SELECT v_later || array_agg(u.id) FILTER (WHERE u.seen),
@@ -159,7 +161,8 @@ BEGIN
 			array_agg(u.id ORDER BY u.id) FILTER (WHERE NOT u.seen),
 			array_agg(u.n ORDER BY u.id) FILTER (WHERE NOT u.seen)
 		INTO v_later, v_later_counts, v_locks, v_counts
-		FROM (SELECT x.id, x.n, muster.lock_line(x.id) AS seen
+		FROM (SELECT x.id, x.n, muster.lock_line(x.id, v_shut)
+				AS seen
 			FROM unnest(v_locks, v_counts) x(id, n)) u;
 	END IF;
 	IF v_later IS NOT NULL THEN
@@ -179,8 +182,9 @@ BEGIN
 END
 $$;
 
--- Whether somebody stands in the line of the key and could run.
-CREATE OR REPLACE FUNCTION muster.lock_line(p_lock bigint)
+-- Whether somebody stands in the line of the key and could run: is of none of
+-- the routes p_shut.
+CREATE OR REPLACE FUNCTION muster.lock_line(p_lock bigint, p_shut int[])
 RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN EXISTS (
@@ -190,7 +194,7 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT FROM muster.waiting y
 			WHERE y.lock_id = p_lock AND y.line = l.line
 				AND y.seq >= l.floor
-				AND y.route_id <> ALL (muster.lock_shut())
+				AND y.route_id <> ALL (p_shut)
 			ORDER BY y.seq LIMIT 1) w);
 END
 $$;

@@ -16,6 +16,7 @@ DECLARE
 	v_lined boolean[]; -- somebody waits who could run
 	v_back int[];
 	v_direct bigint[];
+	v_rest bigint[];
 	v_new_lock bigint[];
 	v_new_line int[];
 	v_new_seq bigint[];
@@ -36,7 +37,7 @@ BEGIN
 		v_back := muster.lock_fetch(v_locks);
 	END IF;
 	SELECT array_agg(k.slots - h.held + coalesce(k.back, 0) ORDER BY k.id),
-		array_agg(h.lines <> '{}' AND muster.lock_line(k.id)
+		array_agg(h.lines <> '{}' AND muster.lock_line(k.id, v_shut)
 			ORDER BY k.id)
 	INTO v_free, v_lined
 	FROM unnest(v_locks, v_free, v_back) k(id, slots, back)
@@ -53,13 +54,13 @@ BEGIN
 	IF v_direct IS NOT NULL THEN
 		PERFORM muster.put_ready(v_direct);
 	END IF;
+	v_rest := muster.without(p_ids, v_direct);
 	WITH put AS (
 		INSERT INTO muster.waiting (lock_id, seq, task_id, line, route_id,
 			size, ticket)
 		SELECT t.lock_id, nextval('muster.waiting_seq'), t.id,
 			t.rank * 16 + t.lane, t.route_id, t.size, t.ticket
-		FROM (SELECT * FROM muster.task x
-			WHERE x.id = ANY (muster.without(p_ids, v_direct))
+		FROM (SELECT * FROM muster.task x WHERE x.id = ANY (v_rest)
 			ORDER BY x.id) t
 		RETURNING lock_id, line, seq
 	)
@@ -181,6 +182,7 @@ DECLARE
 	v_left bigint[];
 	v_left_counts int[];
 	v_add int[];
+	v_shut int[];
 BEGIN
 	SELECT array_agg(u.id ORDER BY u.id), array_agg(u.n ORDER BY u.id)
 	INTO v_locks, v_free
@@ -196,8 +198,10 @@ BEGIN
 	FROM unnest(v_locks, v_free) WITH ORDINALITY u(id, n, o);
 	PERFORM muster.lock_note(v_locks, v_add, NULL, NULL, NULL);
 	-- Those that somebody else is just popping or cancelling.
+	v_shut := muster.lock_shut();
 	INSERT INTO muster.lock_freed (lock_id, n)
-	SELECT u.id, 0 FROM unnest(v_left) u(id) WHERE muster.lock_line(u.id);
+	SELECT u.id, 0 FROM unnest(v_left) u(id)
+	WHERE muster.lock_line(u.id, v_shut);
 END
 $$;
 
@@ -231,6 +235,7 @@ DECLARE
 	v_out record;
 	v_line int;
 	v_seq bigint;
+	v_shut int[] := muster.lock_shut();
 BEGIN
 	SELECT w.* INTO v_in
 	FROM (SELECT x.lines, x.floors FROM muster.lock_held x
@@ -240,7 +245,7 @@ BEGIN
 	CROSS JOIN LATERAL (SELECT y.* FROM muster.waiting y
 		WHERE y.lock_id = p_lock AND y.line = l.line
 			AND y.seq >= l.floor
-			AND y.route_id <> ALL (muster.lock_shut())
+			AND y.route_id <> ALL (v_shut)
 		ORDER BY y.seq LIMIT 1 FOR UPDATE SKIP LOCKED) w
 	LIMIT 1;
 	IF NOT FOUND THEN
