@@ -26,7 +26,7 @@ BEGIN
 		SELECT coalesce(k.id, s.lock_id) AS id, k.name, k.slots, k.most,
 			h.held, coalesce(f.n, 0) AS freed,
 			f.lock_id IS NOT NULL AS pending,
-			coalesce(s.n, 0) AS stands, h.lines, h.floors
+			coalesce(s.n, 0) AS stands
 		FROM muster.lock_key k
 		FULL JOIN stands s ON s.lock_id = k.id
 		LEFT JOIN held h ON h.lock_id = coalesce(k.id, s.lock_id)
@@ -49,11 +49,12 @@ BEGIN
 		AND w.route_id <> ALL (muster.lock_shut())
 	GROUP BY k.name, k.held, k.slots
 	UNION ALL
-	SELECT 4, w.task_id, format('waits for key %s below its floor or in no '
-		'line of it', coalesce(k.name, w.lock_id::text))
+	SELECT 4, w.task_id, format('waits below the floor of its key %s, or '
+		'that is none', k.name)
 	FROM muster.waiting w LEFT JOIN key k ON k.id = w.lock_id
-	WHERE NOT EXISTS (SELECT FROM unnest(k.lines, k.floors) l(line, floor)
-		WHERE l.line = w.line AND l.floor <= w.seq)
+	LEFT JOIN (SELECT DISTINCT ON (x.lock_id) x.* FROM muster.lock_floor x
+		ORDER BY x.lock_id, x.gen DESC) f ON f.lock_id = w.lock_id
+	WHERE k.name IS NULL OR (w.line, w.seq) < (f.line, f.seq)
 	UNION ALL
 	SELECT 7, u.task_id, format('has the unique key %s, but %s',
 		to_json(u.key), CASE WHEN t.id IS NULL THEN 'does not exist'

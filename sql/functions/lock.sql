@@ -63,36 +63,52 @@ END
 $$;
 
 -- Gives up to p_counts[i] slots of p_locks[i] (ascending) to those who wait for
--- them, the urgent first; one call in 16 goes by age, so that nobody waits for
--- ever. o_left: the keys for which slots are left over, o_counts: how many. o_far:
--- keys whose floor should be moved, since much may have gone below it.
+-- them, the urgent first; one call in 16 begins at the other end, so that nobody
+-- waits for ever. o_left: the keys for which slots are left over, o_counts: how
+-- many. o_far: keys whose floor should be moved.
 -- Locks: waiting, stepping over what others hold.
 CREATE OR REPLACE FUNCTION muster.lock_pop(p_locks bigint[], p_counts int[],
 	OUT o_left bigint[], OUT o_counts int[], OUT o_far bigint[])
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_shut int[] := muster.lock_shut();
-	v_by_age boolean := random() < 1.0 / 16;
+	v_closed bigint[] := ARRAY(SELECT c.lock_id FROM muster.lock_closed c);
 	v_ctid tid[];
 	v_got bigint[];
 	v_routes int[];
 BEGIN
-	SELECT array_agg(w.at), array_agg(w.lock_id),
-		array_agg(DISTINCT w.lock_id)
-			FILTER (WHERE hashint8(w.seq) & 127 = 0)
-	INTO v_ctid, v_got, o_far
-	FROM unnest(p_locks, p_counts) k(id, n)
-	CROSS JOIN LATERAL (SELECT x.lines, x.floors FROM muster.lock_held x
-		WHERE x.lock_id = k.id ORDER BY x.gen DESC LIMIT 1) h
-	CROSS JOIN LATERAL (
-		SELECT x.* FROM (SELECT * FROM unnest(h.lines, h.floors) u(line, floor)
-			ORDER BY CASE WHEN v_by_age THEN u.floor ELSE u.line END) l
-		CROSS JOIN LATERAL (SELECT y.ctid AS at, y.lock_id, y.seq
+	IF random() < 1.0 / 16 THEN
+		SELECT array_agg(w.at), array_agg(w.lock_id)
+		INTO v_ctid, v_got
+		FROM unnest(p_locks, p_counts) k(id, n)
+		CROSS JOIN LATERAL (SELECT y.line FROM muster.waiting y
+			WHERE y.lock_id = k.id AND y.route_id <> ALL (v_shut)
+			ORDER BY y.line DESC, y.seq DESC LIMIT 1) l
+		CROSS JOIN LATERAL muster.lock_floor_of(k.id) f
+		CROSS JOIN LATERAL (SELECT y.ctid AS at, y.lock_id
 			FROM muster.waiting y
 			WHERE y.lock_id = k.id AND y.line = l.line
-				AND y.seq >= l.floor AND y.route_id <> ALL (v_shut)
-			ORDER BY y.seq LIMIT k.n FOR UPDATE SKIP LOCKED) x
-		LIMIT k.n) w;
+				AND (y.line, y.seq) >= (f.line, f.seq)
+				AND y.route_id <> ALL (v_shut)
+			ORDER BY y.line, y.seq LIMIT k.n FOR UPDATE SKIP LOCKED) w
+		WHERE k.id <> ALL (v_closed);
+	ELSE
+		SELECT array_agg(w.at), array_agg(w.lock_id),
+			array_agg(DISTINCT w.lock_id) FILTER (WHERE w.line > f.line
+				OR hashint8(w.seq) & 127 = 0)
+		INTO v_ctid, v_got, o_far
+		FROM unnest(p_locks, p_counts) k(id, n)
+		LEFT JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
+			WHERE x.lock_id = k.id ORDER BY x.gen DESC LIMIT 1) f ON true
+		CROSS JOIN LATERAL (SELECT y.ctid AS at, y.lock_id, y.line, y.seq
+			FROM muster.waiting y
+			WHERE y.lock_id = k.id
+				AND (y.line, y.seq) >= (coalesce(f.line, -20000),
+					coalesce(f.seq, 0))
+				AND y.route_id <> ALL (v_shut)
+			ORDER BY y.line, y.seq LIMIT k.n FOR UPDATE SKIP LOCKED) w
+		WHERE k.id <> ALL (v_closed);
+	END IF;
 	IF v_ctid IS NOT NULL THEN
 		WITH gone AS (
 			DELETE FROM muster.waiting w WHERE w.ctid = ANY (v_ctid)
@@ -108,12 +124,6 @@ BEGIN
 		)
 		SELECT array_agg(p.route_id) INTO v_routes FROM put p;
 		PERFORM muster.announce(v_routes);
-		IF v_got = p_locks THEN -- one each, in their order
-			SELECT array_agg(u.id), array_agg(u.n - 1)
-			INTO o_left, o_counts
-			FROM unnest(p_locks, p_counts) u(id, n) WHERE u.n > 1;
-			RETURN;
-		END IF;
 	END IF;
 	SELECT array_agg(u.id ORDER BY u.id), array_agg(u.n ORDER BY u.id)
 	INTO o_left, o_counts
@@ -125,6 +135,41 @@ BEGIN
 END
 $$;
 
+-- The floor of a key; one below everything if it has none.
+CREATE OR REPLACE FUNCTION muster.lock_floor_of(
+	p_lock bigint, OUT line int, OUT seq bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+	SELECT f.line, f.seq INTO line, seq FROM muster.lock_floor f
+	WHERE f.lock_id = p_lock ORDER BY f.gen DESC LIMIT 1;
+	IF NOT FOUND THEN
+		line := -20000;
+		seq := 0;
+	END IF;
+END
+$$;
+
+-- Those of p_locks in whose line somebody stands who could run, were there a slot.
+CREATE OR REPLACE FUNCTION muster.lock_lined(p_locks bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_shut int[] := muster.lock_shut();
+	v_closed bigint[] := ARRAY(SELECT c.lock_id FROM muster.lock_closed c);
+BEGIN
+	RETURN (SELECT array_agg(k.id)
+		FROM unnest(p_locks) k(id)
+		LEFT JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
+			WHERE x.lock_id = k.id ORDER BY x.gen DESC LIMIT 1) f ON true
+		CROSS JOIN LATERAL (SELECT FROM muster.waiting y
+			WHERE y.lock_id = k.id
+				AND (y.line, y.seq) >= (coalesce(f.line, -20000),
+					coalesce(f.seq, 0))
+				AND y.route_id <> ALL (v_shut)
+			ORDER BY y.line, y.seq LIMIT 1) w
+		WHERE k.id <> ALL (v_closed));
+END
+$$;
+
 -- Gives back p_counts[i] slots of p_locks[i], for which no heir was seen, and
 -- moves the floors of p_far, as far as their mutexes are free.
 -- Locks: lock_key, stepping over what others hold.
@@ -133,85 +178,66 @@ CREATE OR REPLACE FUNCTION muster.lock_return(
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_mine bigint[];
+	v_lined bigint[];
 	v_locks bigint[];
 	v_counts int[];
 	v_later bigint[];
 	v_later_counts int[];
-	v_shut int[];
+	v_far bigint[];
 BEGIN
 	SELECT array_agg(l.id) INTO v_mine
 	FROM (SELECT k.id FROM muster.lock_key k
 		WHERE k.id = ANY (p_locks || p_far)
 		ORDER BY k.id FOR UPDATE SKIP LOCKED) l;
-	SELECT array_agg(u.id ORDER BY u.id) FILTER (WHERE u.id = ANY (v_mine)),
-		array_agg(u.n ORDER BY u.id) FILTER (WHERE u.id = ANY (v_mine)),
-		array_agg(u.id) FILTER (WHERE (u.id = ANY (v_mine)) IS NOT TRUE),
-		array_agg(u.n) FILTER (WHERE (u.id = ANY (v_mine)) IS NOT TRUE)
-	INTO v_locks, v_counts, v_later, v_later_counts
-	FROM unnest(p_locks, p_counts) u(id, n);
+	-- What was admitted since the first look is seen now.
+	v_lined := muster.lock_lined(v_mine);
+	v_far := ARRAY(SELECT unnest(p_far) INTERSECT SELECT unnest(v_mine));
+	WITH u AS (
+		SELECT x.id, x.n, (x.id IN (SELECT unnest(v_mine))) IS TRUE AS mine,
+			(x.id IN (SELECT unnest(v_lined))) IS TRUE AS lined
+		FROM unnest(p_locks, p_counts) x(id, n)
+	)
+	SELECT array_agg(u.id) FILTER (WHERE NOT u.mine),
+		array_agg(u.n) FILTER (WHERE NOT u.mine),
+		array_agg(u.id) FILTER (WHERE u.mine AND NOT u.lined),
+		array_agg(-u.n) FILTER (WHERE u.mine AND NOT u.lined),
+		array_agg(u.id ORDER BY u.id) FILTER (WHERE u.mine AND u.lined),
+		array_agg(u.n ORDER BY u.id) FILTER (WHERE u.mine AND u.lined)
+	INTO v_later, v_later_counts, v_locks, v_counts, p_locks, p_counts
+	FROM u;
+	IF p_locks IS NOT NULL THEN
+		-- For whom nobody comes up now, somebody else is just popping, and
+		-- may not come to his end.
+		SELECT v_later || p.o_left, v_later_counts || p.o_counts
+		INTO v_later, v_later_counts
+		FROM muster.lock_pop(p_locks, p_counts) p;
+	END IF;
 	IF v_locks IS NOT NULL THEN
-		-- What was admitted since the first look is seen now.
-		SELECT p.o_left, p.o_counts INTO v_locks, v_counts
-		FROM muster.lock_pop(v_locks, v_counts) p;
-		v_shut := muster.lock_shut();
-		-- Somebody else is just popping the one that is seen, and may not
-		-- come to his end.
-		SELECT v_later || array_agg(u.id) FILTER (WHERE u.seen),
-			v_later_counts || array_agg(u.n) FILTER (WHERE u.seen),
-			array_agg(u.id ORDER BY u.id) FILTER (WHERE NOT u.seen),
-			array_agg(u.n ORDER BY u.id) FILTER (WHERE NOT u.seen)
-		INTO v_later, v_later_counts, v_locks, v_counts
-		FROM (SELECT x.id, x.n, muster.lock_line(x.id, v_shut)
-				AS seen
-			FROM unnest(v_locks, v_counts) x(id, n)) u;
+		PERFORM muster.lock_note(v_locks, v_counts);
+		SELECT v_later || array_agg(c.lock_id),
+			v_later_counts || array_agg(0)
+		INTO v_later, v_later_counts
+		FROM muster.lock_closed c WHERE c.lock_id = ANY (v_locks);
 	END IF;
 	IF v_later IS NOT NULL THEN
 		INSERT INTO muster.lock_freed (lock_id, n)
 		SELECT * FROM unnest(v_later, v_later_counts);
 		PERFORM muster.announce_work();
 	END IF;
-	SELECT array_agg(u.id), array_agg(u.n) INTO v_locks, v_counts
-	FROM (SELECT x.id, -sum(x.n)::int AS n
-		FROM (SELECT * FROM unnest(v_locks, v_counts) y(id, n)
-			UNION ALL SELECT f.id, 0 FROM unnest(p_far) f(id)
-			WHERE f.id = ANY (v_mine)) x
-		GROUP BY x.id) u;
-	IF v_locks IS NOT NULL THEN
-		PERFORM muster.lock_note(v_locks, v_counts, NULL, NULL, NULL);
+	IF v_far <> '{}' THEN
+		PERFORM muster.lock_raise(v_far);
 	END IF;
 END
 $$;
 
--- Whether somebody stands in the line of the key and could run: is of none of
--- the routes p_shut.
-CREATE OR REPLACE FUNCTION muster.lock_line(p_lock bigint, p_shut int[])
-RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-	RETURN EXISTS (
-		SELECT FROM (SELECT x.lines, x.floors FROM muster.lock_held x
-			WHERE x.lock_id = p_lock ORDER BY x.gen DESC LIMIT 1) h
-		CROSS JOIN LATERAL unnest(h.lines, h.floors) l(line, floor)
-		CROSS JOIN LATERAL (SELECT FROM muster.waiting y
-			WHERE y.lock_id = p_lock AND y.line = l.line
-				AND y.seq >= l.floor
-				AND y.route_id <> ALL (p_shut)
-			ORDER BY y.seq LIMIT 1) w);
-END
-$$;
-
--- A new generation of the keys p_locks, whose mutexes the caller holds: p_add[i]
--- more slots are held, and p_new_seq[j] is the first of the line p_new_line[j] of
--- p_new_lock[j]. Floors are moved to the first that is visible; a line in which
--- nobody stands is forgotten.
-CREATE OR REPLACE FUNCTION muster.lock_note(p_locks bigint[], p_add int[],
-	p_new_lock bigint[], p_new_line int[], p_new_seq bigint[])
+-- p_add[i] more slots of p_locks[i] are held; the caller has the mutexes.
+CREATE OR REPLACE FUNCTION muster.lock_note(p_locks bigint[], p_add int[])
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	WITH old AS MATERIALIZED (
-		SELECT h.*, h.held + k.n AS now_held
+		SELECT h.place, h.lock_id, h.held + k.n AS held
 		FROM unnest(p_locks, p_add) k(id, n)
-		CROSS JOIN LATERAL (SELECT x.ctid AS place, x.lock_id, x.held,
-				x.lines, x.floors
+		CROSS JOIN LATERAL (SELECT x.ctid AS place, x.lock_id, x.held
 			FROM muster.lock_held x
 			WHERE x.lock_id = k.id ORDER BY x.gen DESC LIMIT 1) h
 	), gone AS (
@@ -219,32 +245,49 @@ BEGIN
 		WHERE h.ctid = ANY (ARRAY(SELECT o.place FROM old o))
 	)
 	INSERT INTO muster.lock_held
-	SELECT g.lock_id, nextval('muster.lock_gen'), now(), max(g.held),
-		coalesce(array_agg(g.line ORDER BY g.line)
-			FILTER (WHERE g.line IS NOT NULL), '{}'),
-		coalesce(array_agg(g.floor ORDER BY g.line)
-			FILTER (WHERE g.line IS NOT NULL), '{}')
-	FROM (
-		SELECT u.lock_id, u.line, max(u.held) AS held, min(u.floor) AS floor
-		FROM (
-			SELECT o.lock_id, NULL::int AS line, o.now_held AS held,
-				NULL::bigint AS floor FROM old o
-			UNION ALL
-			SELECT o.lock_id, l.line, NULL, w.seq
-			FROM old o
-			CROSS JOIN LATERAL unnest(o.lines, o.floors) l(line, floor)
-			CROSS JOIN LATERAL (SELECT y.seq FROM muster.waiting y
-				WHERE y.lock_id = o.lock_id AND y.line = l.line
-					AND y.seq >= l.floor
-				ORDER BY y.seq LIMIT 1) w
-			UNION ALL
-			SELECT n.lock_id, n.line, NULL, n.seq
-			FROM unnest(p_new_lock, p_new_line, p_new_seq)
-				n(lock_id, line, seq)
-		) u
-		GROUP BY u.lock_id, u.line
-	) g
-	GROUP BY g.lock_id;
+	SELECT o.lock_id, nextval('muster.lock_gen'), now(), o.held FROM old o;
+END
+$$;
+
+-- Moves the floors of these keys to the first who is visible: one that somebody
+-- else is just popping may come back. The caller has the mutexes, so nobody comes
+-- in meanwhile.
+CREATE OR REPLACE FUNCTION muster.lock_raise(p_locks bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_locks bigint[];
+	v_line int[];
+	v_seq bigint[];
+BEGIN
+	SELECT array_agg(k.id), array_agg(w.line), array_agg(w.seq)
+	INTO v_locks, v_line, v_seq
+	FROM unnest(p_locks) k(id)
+	LEFT JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
+		WHERE x.lock_id = k.id ORDER BY x.gen DESC LIMIT 1) f ON true
+	CROSS JOIN LATERAL (SELECT y.line, y.seq FROM muster.waiting y
+		WHERE y.lock_id = k.id
+			AND (y.line, y.seq) >= (coalesce(f.line, -20000),
+				coalesce(f.seq, 0))
+		ORDER BY y.line, y.seq LIMIT 1) w;
+	IF v_locks IS NOT NULL THEN
+		PERFORM muster.lock_enter(v_locks, v_line, v_seq);
+	END IF;
+END
+$$;
+
+-- The new floors of these keys, whose mutexes the caller has.
+CREATE OR REPLACE FUNCTION muster.lock_enter(
+	p_locks bigint[], p_line int[], p_seq bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM muster.lock_floor f WHERE f.ctid = ANY (ARRAY(
+		SELECT x.place FROM unnest(p_locks) k(id)
+		CROSS JOIN LATERAL (SELECT y.ctid AS place
+			FROM muster.lock_floor y WHERE y.lock_id = k.id
+			ORDER BY y.gen DESC LIMIT 1) x));
+	INSERT INTO muster.lock_floor
+	SELECT k.id, nextval('muster.lock_gen'), k.line, k.seq
+	FROM unnest(p_locks, p_line, p_seq) k(id, line, seq);
 END
 $$;
 
@@ -313,6 +356,8 @@ BEGIN
 			AND NOT EXISTS (SELECT FROM muster.lock_freed f
 				WHERE f.lock_id = l.id));
 	DELETE FROM muster.lock_held h WHERE h.lock_id = ANY (v_ids);
+	DELETE FROM muster.lock_floor f WHERE f.lock_id = ANY (v_ids);
+	DELETE FROM muster.lock_closed c WHERE c.lock_id = ANY (v_ids);
 	DELETE FROM muster.lock_key k WHERE k.id = ANY (v_ids);
 END
 $$;

@@ -13,7 +13,7 @@ DECLARE
 	v_look bigint[]; -- those of lock_freed
 	v_locks bigint[]; -- both, ascending, and of each …
 	v_free int[];
-	v_lined boolean[]; -- somebody waits who could run
+	v_lined bigint[]; -- those for which somebody waits who could run
 	v_back int[];
 	v_direct bigint[];
 	v_rest bigint[];
@@ -36,21 +36,21 @@ BEGIN
 	IF v_look <> '{}' THEN
 		v_back := muster.lock_fetch(v_locks);
 	END IF;
-	SELECT array_agg(k.slots - h.held + coalesce(k.back, 0) ORDER BY k.id),
-		array_agg(h.lines <> '{}' AND muster.lock_line(k.id, v_shut)
-			ORDER BY k.id)
-	INTO v_free, v_lined
+	SELECT array_agg(k.slots - h.held + coalesce(k.back, 0) ORDER BY k.id)
+	INTO v_free
 	FROM unnest(v_locks, v_free, v_back) k(id, slots, back)
-	CROSS JOIN LATERAL (SELECT x.held, x.lines FROM muster.lock_held x
+	CROSS JOIN LATERAL (SELECT x.held FROM muster.lock_held x
 		WHERE x.lock_id = k.id ORDER BY x.gen DESC LIMIT 1) h;
+	PERFORM muster.lock_close(v_locks, v_free);
+	v_lined := muster.lock_lined(ARRAY(SELECT u.id
+		FROM unnest(v_locks, v_free) u(id, n) WHERE u.n > 0));
 	SELECT array_agg(n.id ORDER BY n.id) INTO v_direct
-	FROM (SELECT t.id, t.k, row_number() OVER (PARTITION BY t.k
-			ORDER BY t.rank, t.lane, t.id) AS place
-		FROM (SELECT x.id, x.rank, x.lane,
-				width_bucket(x.lock_id, v_locks) AS k
-			FROM muster.task x WHERE x.id = ANY (p_ids)
-				AND x.route_id <> ALL (v_shut)) t) n
-	WHERE n.place <= v_free[n.k] AND NOT v_lined[n.k];
+	FROM (SELECT t.id, t.lock_id, row_number() OVER (
+			PARTITION BY t.lock_id ORDER BY t.rank, t.lane, t.id) AS place
+		FROM muster.task t WHERE t.id = ANY (p_ids)
+			AND t.route_id <> ALL (v_shut)) n
+	WHERE n.place <= v_free[width_bucket(n.lock_id, v_locks)]
+		AND (n.lock_id IN (SELECT unnest(v_lined))) IS NOT TRUE;
 	IF v_direct IS NOT NULL THEN
 		PERFORM muster.put_ready(v_direct);
 	END IF;
@@ -68,9 +68,13 @@ BEGIN
 	INTO v_new_lock, v_new_line, v_new_seq
 	FROM (SELECT p.lock_id, p.line, min(p.seq) AS seq FROM put p
 		GROUP BY p.lock_id, p.line) g;
-	PERFORM muster.lock_change(v_locks, v_direct, v_back, v_new_lock,
-		v_new_line, v_new_seq);
-	PERFORM muster.lock_fill(v_locks, v_free, v_lined);
+	PERFORM muster.lock_change(v_locks, v_direct, v_back);
+	IF v_new_lock IS NOT NULL THEN
+		PERFORM muster.lock_lower(v_new_lock, v_new_line, v_new_seq);
+	END IF;
+	IF v_lined IS NOT NULL THEN
+		PERFORM muster.lock_fill(v_locks, v_free, v_lined);
+	END IF;
 	IF v_new_lock IS NOT NULL THEN
 		PERFORM muster.lock_swaps(v_new_lock, v_new_line);
 	END IF;
@@ -102,8 +106,7 @@ BEGIN
 		ON CONFLICT DO NOTHING RETURNING id
 	)
 	INSERT INTO muster.lock_held
-	SELECT m.id, nextval('muster.lock_gen'), now(), 0, '{}', '{}'
-	FROM made m;
+	SELECT m.id, nextval('muster.lock_gen'), now(), 0 FROM made m;
 	UPDATE muster.lock_key k
 	SET slots = v_slots[width_bucket(k.id, v_ids)],
 		most = greatest(k.most, v_slots[width_bucket(k.id, v_ids)]),
@@ -111,6 +114,23 @@ BEGIN
 	WHERE k.id = ANY (v_ids)
 		AND k.slots <> v_slots[width_bucket(k.id, v_ids)]
 		AND k.told_by < v_task[width_bucket(k.id, v_ids)];
+END
+$$;
+
+-- Notes of which of these keys more slots are held than there are.
+CREATE OR REPLACE FUNCTION muster.lock_close(p_locks bigint[], p_free int[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF 0 > ANY (p_free) THEN
+		INSERT INTO muster.lock_closed
+		SELECT u.id FROM unnest(p_locks, p_free) u(id, n) WHERE u.n < 0
+		ON CONFLICT DO NOTHING;
+	END IF;
+	IF EXISTS (SELECT FROM muster.lock_closed) THEN
+		DELETE FROM muster.lock_closed c
+		WHERE c.lock_id = ANY (p_locks)
+			AND p_free[width_bucket(c.lock_id, p_locks)] >= 0;
+	END IF;
 END
 $$;
 
@@ -137,44 +157,55 @@ BEGIN
 END
 $$;
 
--- Generations for the keys of p_locks of which something has changed: slots went
--- to p_direct, p_back[i] were given back, or there is a line that is not known.
-CREATE OR REPLACE FUNCTION muster.lock_change(p_locks bigint[],
-	p_direct bigint[], p_back int[], p_new_lock bigint[], p_new_line int[],
-	p_new_seq bigint[])
+-- Notes what of these keys has changed: slots went to p_direct, and of p_locks[i]
+-- p_back[i] were given back.
+CREATE OR REPLACE FUNCTION muster.lock_change(
+	p_locks bigint[], p_direct bigint[], p_back int[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_locks bigint[];
 	v_add int[];
-	v_new_lock bigint[];
-	v_new_line int[];
-	v_new_seq bigint[];
 BEGIN
-	SELECT array_agg(n.lock_id), array_agg(n.line), array_agg(n.seq)
-	INTO v_new_lock, v_new_line, v_new_seq
-	FROM unnest(p_new_lock, p_new_line, p_new_seq) n(lock_id, line, seq)
-	CROSS JOIN LATERAL (SELECT x.lines FROM muster.lock_held x
-		WHERE x.lock_id = n.lock_id ORDER BY x.gen DESC LIMIT 1) h
-	WHERE n.line <> ALL (h.lines);
 	SELECT array_agg(u.id), array_agg(u.n) INTO v_locks, v_add
 	FROM (SELECT x.id, sum(x.n)::int AS n
 		FROM (SELECT t.lock_id AS id, 1 AS n FROM muster.task t
 			WHERE t.id = ANY (p_direct)
 			UNION ALL SELECT b.id, -b.n FROM unnest(p_locks, p_back)
-				b(id, n) WHERE b.n <> 0
-			UNION ALL SELECT l.id, 0 FROM unnest(v_new_lock) l(id)) x
-		GROUP BY x.id) u;
+				b(id, n) WHERE b.n <> 0) x
+		GROUP BY x.id HAVING sum(x.n) <> 0) u;
 	IF v_locks IS NOT NULL THEN
-		PERFORM muster.lock_note(v_locks, v_add, v_new_lock, v_new_line,
-			v_new_seq);
+		PERFORM muster.lock_note(v_locks, v_add);
 	END IF;
 END
 $$;
 
--- Slots that are free beside a line: its limit was raised, it was paused, or a
--- hand-over met nobody.
+-- Somebody has come into these lines, p_seq[i] the first of p_line[i]: floors
+-- above them are moved down.
+CREATE OR REPLACE FUNCTION muster.lock_lower(
+	p_locks bigint[], p_line int[], p_seq bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_locks bigint[];
+	v_line int[];
+	v_seq bigint[];
+BEGIN
+	SELECT array_agg(n.id), array_agg(n.line), array_agg(n.seq)
+	INTO v_locks, v_line, v_seq
+	FROM (SELECT DISTINCT ON (u.id) u.* FROM unnest(p_locks, p_line, p_seq)
+		u(id, line, seq) ORDER BY u.id, u.line, u.seq) n
+	CROSS JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
+		WHERE x.lock_id = n.id ORDER BY x.gen DESC LIMIT 1) f
+	WHERE (n.line, n.seq) < (f.line, f.seq);
+	IF v_locks IS NOT NULL THEN
+		PERFORM muster.lock_enter(v_locks, v_line, v_seq);
+	END IF;
+END
+$$;
+
+-- Slots that are free beside a line: its limit was raised, its queue was paused, or
+-- a hand-over met nobody. p_lined: of p_locks those that have a line.
 CREATE OR REPLACE FUNCTION muster.lock_fill(
-	p_locks bigint[], p_free int[], p_lined boolean[])
+	p_locks bigint[], p_free int[], p_lined bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_locks bigint[];
@@ -182,26 +213,20 @@ DECLARE
 	v_left bigint[];
 	v_left_counts int[];
 	v_add int[];
-	v_shut int[];
 BEGIN
 	SELECT array_agg(u.id ORDER BY u.id), array_agg(u.n ORDER BY u.id)
 	INTO v_locks, v_free
-	FROM unnest(p_locks, p_free, p_lined) u(id, n, lined)
-	WHERE u.lined AND u.n > 0;
-	IF v_locks IS NULL THEN
-		RETURN;
-	END IF;
+	FROM unnest(p_locks, p_free) u(id, n)
+	WHERE (u.id IN (SELECT unnest(p_lined))) IS TRUE;
 	SELECT p.o_left, p.o_counts INTO v_left, v_left_counts
 	FROM muster.lock_pop(v_locks, v_free) p;
 	SELECT array_agg(u.n - coalesce(v_left_counts[array_position(v_left,
 		u.id)], 0) ORDER BY u.o) INTO v_add
 	FROM unnest(v_locks, v_free) WITH ORDINALITY u(id, n, o);
-	PERFORM muster.lock_note(v_locks, v_add, NULL, NULL, NULL);
+	PERFORM muster.lock_note(v_locks, v_add);
 	-- Those that somebody else is just popping or cancelling.
-	v_shut := muster.lock_shut();
 	INSERT INTO muster.lock_freed (lock_id, n)
-	SELECT u.id, 0 FROM unnest(v_left) u(id)
-	WHERE muster.lock_line(u.id, v_shut);
+	SELECT u.id, 0 FROM unnest(muster.lock_lined(v_left)) u(id);
 END
 $$;
 
@@ -216,8 +241,9 @@ BEGIN
 		SELECT n.id FROM (SELECT u.id, min(u.line) >> 4 AS rank
 			FROM unnest(p_locks, p_lines) u(id, line)
 			GROUP BY u.id) n
-		WHERE EXISTS (SELECT FROM muster.ready r
-			WHERE r.lock_id = n.id AND r.rank > n.rank)
+		CROSS JOIN LATERAL (SELECT FROM muster.ready r
+			WHERE r.lock_id = n.id AND r.rank > n.rank
+			ORDER BY r.lock_id DESC, r.seq DESC LIMIT 1) h
 		ORDER BY n.id
 	LOOP
 		WHILE muster.lock_swap(v_lock) LOOP
@@ -237,17 +263,11 @@ DECLARE
 	v_seq bigint;
 	v_shut int[] := muster.lock_shut();
 BEGIN
-	SELECT w.* INTO v_in
-	FROM (SELECT x.lines, x.floors FROM muster.lock_held x
-		WHERE x.lock_id = p_lock ORDER BY x.gen DESC LIMIT 1) h
-	CROSS JOIN LATERAL (SELECT * FROM unnest(h.lines, h.floors)
-		u(line, floor) ORDER BY u.line) l
+	SELECT w.* INTO v_in FROM muster.lock_floor_of(p_lock) f
 	CROSS JOIN LATERAL (SELECT y.* FROM muster.waiting y
-		WHERE y.lock_id = p_lock AND y.line = l.line
-			AND y.seq >= l.floor
+		WHERE y.lock_id = p_lock AND (y.line, y.seq) >= (f.line, f.seq)
 			AND y.route_id <> ALL (v_shut)
-		ORDER BY y.seq LIMIT 1 FOR UPDATE SKIP LOCKED) w
-	LIMIT 1;
+		ORDER BY y.line, y.seq LIMIT 1 FOR UPDATE SKIP LOCKED) w;
 	IF NOT FOUND THEN
 		RETURN false;
 	END IF;
@@ -273,8 +293,7 @@ BEGIN
 	INSERT INTO muster.waiting VALUES (p_lock, v_seq, v_out.task_id, v_line,
 		v_out.route_id, v_out.size, v_out.ticket);
 	PERFORM muster.put_ready(ARRAY[v_in.task_id]),
-		muster.lock_note(ARRAY[p_lock], '{0}', ARRAY[p_lock],
-			ARRAY[v_line], ARRAY[v_seq]);
+		muster.lock_lower(ARRAY[p_lock], ARRAY[v_line], ARRAY[v_seq]);
 	RETURN true;
 END
 $$;

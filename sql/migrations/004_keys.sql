@@ -48,19 +48,32 @@ CREATE TABLE muster.lock_key (
 	name text NOT NULL
 );
 
--- How many slots are held, and the lines of those who wait: in lines[i] nobody
--- stands before floors[i]. Generations, newest first, written under the mutex
--- and only when one of these changes: not by a hand-over.
+-- How many slots are held. Generations, newest first, written under the mutex
+-- and only when the number changes: not by a hand-over.
 CREATE TABLE muster.lock_held (
 	lock_id bigint NOT NULL,
 	gen bigint NOT NULL,
 	at timestamptz NOT NULL,
-	held int NOT NULL,
-	lines int[] NOT NULL,
-	floors bigint[] NOT NULL
+	held int NOT NULL
 );
 CREATE INDEX lock_held_newest ON muster.lock_held (lock_id, gen DESC);
 CREATE INDEX lock_held_idle ON muster.lock_held (at) WHERE held = 0;
+
+-- Before (line, seq) nobody waits: where to enter a line whose head is full of
+-- dead rows. Of keys from which much was taken; generations, as above.
+CREATE TABLE muster.lock_floor (
+	lock_id bigint NOT NULL,
+	gen bigint NOT NULL,
+	line int NOT NULL,
+	seq bigint NOT NULL
+);
+CREATE INDEX lock_floor_newest ON muster.lock_floor (lock_id, gen DESC);
+
+-- Keys of which more slots are held than there are, since the limit was lowered:
+-- who ends a task gives its slot back.
+CREATE TABLE muster.lock_closed (
+	lock_id bigint PRIMARY KEY
+);
 
 -- Slots that were given back while the mutex was taken, or (n = 0) a key that
 -- has to be looked at again.
@@ -72,7 +85,7 @@ CREATE TABLE muster.lock_freed (
 CREATE INDEX lock_freed_lock ON muster.lock_freed (lock_id);
 
 -- A place: waits for a slot. line: rank and lane in one, rank * 16 + lane. seq
--- is drawn under the mutex, so nothing comes in below a floor.
+-- is drawn under the mutex; who comes in below the floor moves it.
 CREATE TABLE muster.waiting (
 	lock_id bigint NOT NULL,
 	seq bigint NOT NULL,
@@ -90,7 +103,7 @@ DECLARE
 	v_table text;
 BEGIN
 	FOREACH v_table IN ARRAY ARRAY['unique_key', 'lock_key', 'lock_held',
-			'lock_freed', 'waiting'] LOOP
+			'lock_floor', 'lock_closed', 'lock_freed', 'waiting'] LOOP
 		EXECUTE format('ALTER TABLE muster.%I SET ('
 			'vacuum_truncate = off,'
 			'autovacuum_vacuum_scale_factor = 0,'
