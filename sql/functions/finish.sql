@@ -87,6 +87,7 @@ DECLARE
 	v_whole CONSTANT boolean := v_last - v_first = cardinality(p_ids) - 1;
 	v_bare CONSTANT boolean := p_ran_ms IS NULL AND p_result IS NULL;
 	v_more boolean;
+	v_locks bigint[];
 BEGIN
 	IF v_whole THEN
 		WITH t AS (
@@ -99,10 +100,11 @@ BEGIN
 					ELSE p_result[x.id - v_first + 1]::jsonb END
 			WHERE x.id BETWEEN v_first AND v_last
 			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
-				OR x.lock_id IS NOT NULL
-				OR x.unique_key IS NOT NULL AS more
+				OR x.unique_key IS NOT NULL AS more, x.lock_id
 		)
-		SELECT bool_or(t.more) INTO v_more FROM t;
+		SELECT bool_or(t.more), array_agg(t.lock_id)
+			FILTER (WHERE t.lock_id IS NOT NULL)
+		INTO v_more, v_locks FROM t;
 	ELSIF v_last - v_first < 4 * cardinality(p_ids) THEN
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -113,10 +115,11 @@ BEGIN
 			WHERE x.id BETWEEN v_first AND v_last
 				AND p_ids[width_bucket(x.id, p_ids)] = x.id
 			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
-				OR x.lock_id IS NOT NULL
-				OR x.unique_key IS NOT NULL AS more
+				OR x.unique_key IS NOT NULL AS more, x.lock_id
 		)
-		SELECT bool_or(t.more) INTO v_more FROM t;
+		SELECT bool_or(t.more), array_agg(t.lock_id)
+			FILTER (WHERE t.lock_id IS NOT NULL)
+		INTO v_more, v_locks FROM t;
 	ELSE
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -126,10 +129,11 @@ BEGIN
 				result = p_result[width_bucket(x.id, p_ids)]::jsonb
 			WHERE x.id = ANY (p_ids)
 			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
-				OR x.lock_id IS NOT NULL
-				OR x.unique_key IS NOT NULL AS more
+				OR x.unique_key IS NOT NULL AS more, x.lock_id
 		)
-		SELECT bool_or(t.more) INTO v_more FROM t;
+		SELECT bool_or(t.more), array_agg(t.lock_id)
+			FILTER (WHERE t.lock_id IS NOT NULL)
+		INTO v_more, v_locks FROM t;
 	END IF;
 	IF EXISTS (SELECT FROM muster.cancelling c
 			WHERE c.worker_id = p_worker) THEN
@@ -138,9 +142,11 @@ BEGIN
 	END IF;
 	IF v_more THEN
 		PERFORM muster.settle_final(p_ids);
-	ELSE
-		INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
+		RETURN;
+	ELSIF v_locks IS NOT NULL THEN
+		PERFORM muster.lock_free(v_locks);
 	END IF;
+	INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
 END
 $$;
 

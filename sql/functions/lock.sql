@@ -125,6 +125,9 @@ BEGIN
 		SELECT array_agg(p.route_id) INTO v_routes FROM put p;
 		PERFORM muster.announce(v_routes);
 	END IF;
+	IF cardinality(v_got) = (SELECT sum(u.n) FROM unnest(p_counts) u(n)) THEN
+		RETURN;
+	END IF;
 	SELECT array_agg(u.id ORDER BY u.id), array_agg(u.n ORDER BY u.id)
 	INTO o_left, o_counts
 	FROM (SELECT x.id, sum(x.n)::int AS n
