@@ -8,9 +8,10 @@
 #include "common/nearest.h"
 
 static const char *const task_keys[] = {"kind", "payload", "queue", "priority",
-    "needs", "max_attempts", "timeout", "run_at", "expect", NULL};
-static const char *const later_keys[] = {
-    "map", "chunk", "lock", "unique", NULL};
+    "needs", "max_attempts", "timeout", "run_at", "expect", "unique_key",
+    "lock", NULL};
+static const char *const later_keys[] = {"map", "chunk", NULL};
+static const char *const lock_keys[] = {"key", "limit", NULL};
 static const char *const need_keys[] = {"task", "when", NULL};
 
 static void
@@ -163,6 +164,28 @@ read_needs(struct check *check, struct flow_task *task)
 	refuse_twice(check, task, list);
 }
 
+/* A key, or {key: KEY, limit: COUNT}. */
+static void
+check_lock(struct check *check, const struct yaml_node *task)
+{
+	const struct yaml_node *lock = yaml_member(task, "lock");
+
+	if (lock == NULL || lock->shape == YAML_BROKEN)
+		return;
+	if (lock->shape == YAML_MAP) {
+		check_keys(check, lock, lock_keys, NULL);
+		if (yaml_member(lock, "key") == NULL)
+			COMPLAIN(check, lock, "the key 'key' is missing");
+		(void)check_word(check, lock, "key");
+		check_int(check, lock, "limit", 1, 1000000);
+	} else if (lock->shape == YAML_LIST) {
+		COMPLAIN(check, lock,
+		    "lock must be a key or {key: KEY, limit: COUNT}");
+	} else {
+		(void)check_word(check, task, "lock");
+	}
+}
+
 void
 check_task(struct check *check, struct flow_task *task)
 {
@@ -191,5 +214,7 @@ check_task(struct check *check, struct flow_task *task)
 	task->timeout_ms = read_duration(check, node, "timeout");
 	task->expect_ms = read_duration(check, node, "expect");
 	(void)check_word(check, node, "run_at");
+	(void)check_word(check, node, "unique_key");
+	check_lock(check, node);
 	read_needs(check, task);
 }

@@ -14,6 +14,7 @@ static const struct column columns[] = {
     {"running", "RUNNING", COLUMN_NUMBER},
     {"scheduled", "SCHEDULED", COLUMN_NUMBER},
     {"blocked", "BLOCKED", COLUMN_NUMBER},
+    {"waiting", "WAITING", COLUMN_NUMBER},
     {"arriving", "ARRIVING", COLUMN_NUMBER},
     {"oldest_ready_ms", "OLDEST", COLUMN_MS},
     {"paused", "PAUSED", COLUMN_BOOL},
@@ -24,8 +25,8 @@ int
 verb_queues(struct ctl *ctl)
 {
 	static const char sql[] =
-	    "SELECT queue, kind, ready, running, scheduled, blocked, arriving,"
-	    " oldest_ready_ms::bigint, paused FROM muster.queue_stats"
+	    "SELECT queue, kind, ready, running, scheduled, blocked, waiting,"
+	    " arriving, oldest_ready_ms::bigint, paused FROM muster.queue_stats"
 	    " ORDER BY queue, kind";
 	PGresult *result;
 	int code = session_connect(ctl);
