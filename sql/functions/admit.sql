@@ -52,7 +52,10 @@ BEGIN
 		END IF;
 	END IF;
 	v_asking := ARRAY(SELECT a.task_id FROM muster.arriving a
-		WHERE a.task_id = ANY (v_ids) AND a.asks ORDER BY a.task_id);
+		WHERE a.task_id = ANY (v_ids) AND a.asks AND EXISTS (
+			SELECT FROM muster.task t
+			WHERE t.id = a.task_id AND t.state IS NULL)
+		ORDER BY a.task_id);
 	DELETE FROM muster.arriving a WHERE a.task_id = ANY (v_ids);
 	RETURN cardinality(v_ids) + muster.lock_wait(v_asking);
 END

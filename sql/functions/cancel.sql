@@ -75,57 +75,48 @@ BEGIN
 END
 $$;
 
--- Takes tasks that have a concurrency key out of their places, and hands on the
--- slots of those that are ready; gives those that were met in no place. It has to
--- be known which of them have a slot, so none is taken for ready unseen.
+-- Takes tasks that have a concurrency key (ascending) out of their places, and hands
+-- on the slots of those that are ready; gives those that some other transaction is
+-- just moving. Which of them are ready is seen at one moment: those that stand
+-- nowhere else then. They stay so, since nothing is claimed now; and as their
+-- tasks are locked, none of the others is admitted meanwhile.
 CREATE OR REPLACE FUNCTION muster.cancel_keyed(p_ids bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
-	v_ids bigint[];
+	v_else bigint[];
+	v_line bigint[];
+	v_met bigint[];
+	v_busy bigint[];
 	v_locks bigint[];
 BEGIN
-	WITH arriving AS (
-		DELETE FROM muster.arriving a WHERE a.ctid = ANY (ARRAY(
-			SELECT x.ctid FROM muster.arriving x
-			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
-		RETURNING a.task_id
-	), blocked AS (
-		DELETE FROM muster.blocked b WHERE b.ctid = ANY (ARRAY(
-			SELECT x.ctid FROM muster.blocked x
-			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
-		RETURNING b.task_id
-	), scheduled AS (
-		DELETE FROM muster.scheduled s WHERE s.ctid = ANY (ARRAY(
-			SELECT x.ctid FROM muster.scheduled x
-			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
-		RETURNING s.task_id
-	), waiting AS (
+	SELECT array_agg(p.task_id), array_agg(p.task_id) FILTER (WHERE p.waits)
+	INTO v_else, v_line
+	FROM (SELECT a.task_id, false AS waits FROM muster.arriving a
+			WHERE a.task_id = ANY (p_ids)
+		UNION ALL SELECT b.task_id, false FROM muster.blocked b
+			WHERE b.task_id = ANY (p_ids)
+		UNION ALL SELECT s.task_id, false FROM muster.scheduled s
+			WHERE s.task_id = ANY (p_ids)
+		UNION ALL SELECT r.task_id, false FROM muster.remainder r
+			WHERE r.task_id = ANY (p_ids)
+		UNION ALL SELECT w.task_id, true FROM muster.waiting w
+			WHERE w.task_id = ANY (p_ids)) p;
+	v_met := muster.without(p_ids, v_else);
+	SELECT array_agg(t.lock_id) INTO v_locks FROM muster.task t
+	WHERE t.id = ANY (v_met);
+	v_busy := muster.cancel_waiting(v_else);
+	DELETE FROM muster.arriving a WHERE a.task_id = ANY (v_else);
+	WITH gone AS (
 		DELETE FROM muster.waiting w WHERE w.ctid = ANY (ARRAY(
 			SELECT x.ctid FROM muster.waiting x
-			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
+			WHERE x.task_id = ANY (v_line) FOR UPDATE SKIP LOCKED))
 		RETURNING w.task_id
-	), ready AS (
-		DELETE FROM muster.ready r WHERE r.ctid = ANY (ARRAY(
-			SELECT y.at FROM (SELECT x.id, x.lock_id
-				FROM muster.task x WHERE x.id = ANY (p_ids) OFFSET 0) t
-			CROSS JOIN LATERAL (SELECT x.ctid AS at FROM muster.ready x
-				WHERE x.lock_id = t.lock_id AND x.task_id = t.id
-				FOR UPDATE SKIP LOCKED) y))
-		RETURNING r.task_id, r.lock_id
-	), gone AS (
-		SELECT task_id FROM arriving
-		UNION ALL SELECT task_id FROM blocked
-		UNION ALL SELECT task_id FROM scheduled
-		UNION ALL SELECT task_id FROM waiting
-		UNION ALL SELECT task_id FROM ready
 	)
-	SELECT (SELECT array_agg(g.task_id) FROM gone g),
-		(SELECT array_agg(r.lock_id) FROM ready r)
-	INTO v_ids, v_locks;
+	SELECT array_agg(g.task_id) INTO v_met FROM gone g;
 	IF v_locks IS NOT NULL THEN
 		PERFORM muster.lock_free(v_locks);
 	END IF;
-	RETURN muster.without(p_ids, v_ids);
+	RETURN v_busy || muster.without(v_line, v_met);
 END
 $$;
 

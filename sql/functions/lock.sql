@@ -49,10 +49,9 @@ DECLARE
 	v_left_counts int[];
 	v_far bigint[];
 BEGIN
-	SELECT array_agg(k.id ORDER BY k.id), array_agg(k.n ORDER BY k.id)
-	INTO v_locks, v_counts
+	SELECT array_agg(k.id), array_agg(k.n) INTO v_locks, v_counts
 	FROM (SELECT u.id, count(*)::int AS n FROM unnest(p_locks) u(id)
-		GROUP BY u.id) k;
+		GROUP BY u.id ORDER BY u.id) k;
 	SELECT p.o_left, p.o_counts, p.o_far
 	INTO v_left, v_left_counts, v_far
 	FROM muster.lock_pop(v_locks, v_counts) p;
@@ -95,7 +94,7 @@ BEGIN
 	ELSE
 		SELECT array_agg(w.at), array_agg(w.lock_id),
 			array_agg(DISTINCT w.lock_id) FILTER (WHERE w.line > f.line
-				OR hashint8(w.seq) & 127 = 0)
+				OR hashint8(w.seq) & 511 = 0)
 		INTO v_ctid, v_got, o_far
 		FROM unnest(p_locks, p_counts) k(id, n)
 		LEFT JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
@@ -307,12 +306,13 @@ BEGIN
 		DELETE FROM muster.ready r WHERE r.ctid = ANY (ARRAY(
 			SELECT x.ctid FROM muster.ready x
 			WHERE x.lock_id IS NOT NULL AND x.route_id = ANY (p_routes)
-			ORDER BY x.lock_id, x.seq
 			LIMIT p_limit FOR UPDATE SKIP LOCKED))
-		RETURNING r.task_id, r.lock_id
+		RETURNING r.task_id, r.lock_id, r.ticket
 	)
 	SELECT array_agg(g.task_id), array_agg(g.lock_id)
-	INTO v_ids, v_locks FROM gone g;
+	INTO v_ids, v_locks FROM gone g
+	CROSS JOIN LATERAL (SELECT FROM muster.task t WHERE t.id = g.task_id
+		AND t.ticket = g.ticket AND t.state IS NULL OFFSET 0) t;
 	IF v_ids IS NULL THEN
 		RETURN 0;
 	END IF;

@@ -4,7 +4,7 @@
 -- These keyed tasks (ascending, locked by the caller) want a slot: to ready where
 -- there is one, else to waiting. What others gave back meanwhile, or asked to be
 -- looked at again, is dealt with too; gives how many of these there are still.
--- Locks: lock_key, in order; what it swaps, stepping over what others hold.
+-- Locks: lock_key, in order.
 CREATE OR REPLACE FUNCTION muster.lock_wait(p_ids bigint[])
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
@@ -74,9 +74,6 @@ BEGIN
 	END IF;
 	IF v_lined IS NOT NULL THEN
 		PERFORM muster.lock_fill(v_locks, v_free, v_lined);
-	END IF;
-	IF v_new_lock IS NOT NULL THEN
-		PERFORM muster.lock_swaps(v_new_lock, v_new_line);
 	END IF;
 	RETURN CASE WHEN cardinality(v_look) = 1000 THEN 1000 ELSE 0 END;
 END
@@ -227,73 +224,5 @@ BEGIN
 	-- Those that somebody else is just popping or cancelling.
 	INSERT INTO muster.lock_freed (lock_id, n)
 	SELECT u.id, 0 FROM unnest(muster.lock_lined(v_left)) u(id);
-END
-$$;
-
--- Of these keys whoever has just come into a line may be more urgent than one who
--- has a slot and was not claimed yet: these two swap.
-CREATE OR REPLACE FUNCTION muster.lock_swaps(p_locks bigint[], p_lines int[])
-RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-	v_lock bigint;
-BEGIN
-	FOR v_lock IN
-		SELECT n.id FROM (SELECT u.id, min(u.line) >> 4 AS rank
-			FROM unnest(p_locks, p_lines) u(id, line)
-			GROUP BY u.id) n
-		CROSS JOIN LATERAL (SELECT FROM muster.ready r
-			WHERE r.lock_id = n.id AND r.rank > n.rank
-			ORDER BY r.lock_id DESC, r.seq DESC LIMIT 1) h
-		ORDER BY n.id
-	LOOP
-		WHILE muster.lock_swap(v_lock) LOOP
-		END LOOP;
-	END LOOP;
-END
-$$;
-
--- Whether two have swapped. The holder's task is locked: a cancel must know
--- whether it has a slot.
-CREATE OR REPLACE FUNCTION muster.lock_swap(p_lock bigint)
-RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE
-	v_in record;
-	v_out record;
-	v_line int;
-	v_seq bigint;
-	v_shut int[] := muster.lock_shut();
-BEGIN
-	SELECT w.* INTO v_in FROM muster.lock_floor_of(p_lock) f
-	CROSS JOIN LATERAL (SELECT y.* FROM muster.waiting y
-		WHERE y.lock_id = p_lock AND (y.line, y.seq) >= (f.line, f.seq)
-			AND y.route_id <> ALL (v_shut)
-		ORDER BY y.line, y.seq LIMIT 1 FOR UPDATE SKIP LOCKED) w;
-	IF NOT FOUND THEN
-		RETURN false;
-	END IF;
-	SELECT r.ctid AS place, r.* INTO v_out FROM muster.ready r
-	WHERE r.lock_id = p_lock AND r.rank > v_in.line >> 4
-	ORDER BY r.rank DESC, r.seq DESC LIMIT 1 FOR UPDATE SKIP LOCKED;
-	IF NOT FOUND THEN
-		RETURN false;
-	END IF;
-	PERFORM FROM muster.task t WHERE t.id = v_out.task_id
-		AND t.ticket = v_out.ticket FOR NO KEY UPDATE SKIP LOCKED;
-	IF NOT FOUND THEN
-		RETURN false;
-	END IF;
-	-- Its turn had come: it stands before all others of its line.
-	v_line := v_out.rank * 16 + v_out.lane;
-	v_seq := coalesce((SELECT min(y.seq) - 1 FROM muster.waiting y
-		WHERE y.lock_id = p_lock AND y.line = v_line),
-		nextval('muster.waiting_seq'));
-	DELETE FROM muster.ready r WHERE r.ctid = v_out.place;
-	DELETE FROM muster.waiting w WHERE w.lock_id = p_lock
-		AND w.line = v_in.line AND w.seq = v_in.seq;
-	INSERT INTO muster.waiting VALUES (p_lock, v_seq, v_out.task_id, v_line,
-		v_out.route_id, v_out.size, v_out.ticket);
-	PERFORM muster.put_ready(ARRAY[v_in.task_id]),
-		muster.lock_lower(ARRAY[p_lock], ARRAY[v_line], ARRAY[v_seq]);
-	RETURN true;
 END
 $$;

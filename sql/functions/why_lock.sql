@@ -13,7 +13,9 @@ BEGIN
 		WHERE x.id = l.id AND x.lock_id = p_lock OFFSET 0) t;
 	RETURN QUERY
 	SELECT r.task_id, NULL::bigint, r.at FROM muster.ready r
-	WHERE r.lock_id = p_lock ORDER BY r.seq LIMIT 10;
+	CROSS JOIN LATERAL (SELECT FROM muster.task t WHERE t.id = r.task_id
+		AND t.ticket = r.ticket AND t.state IS NULL OFFSET 0) t
+	WHERE r.lock_id = p_lock LIMIT 10;
 END
 $$;
 

@@ -31,8 +31,6 @@ ALTER TABLE muster.arriving
 ALTER TABLE muster.blocked ADD COLUMN lock_id bigint;
 ALTER TABLE muster.scheduled ADD COLUMN lock_id bigint;
 ALTER TABLE muster.ready ADD COLUMN lock_id bigint;
-CREATE INDEX ready_lock ON muster.ready (lock_id, seq)
-	WHERE lock_id IS NOT NULL;
 
 CREATE SEQUENCE muster.waiting_seq CACHE 1;
 CREATE SEQUENCE muster.lock_gen;
