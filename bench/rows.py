@@ -79,7 +79,10 @@ class Bench:
                  " muster.needs, muster.blocked, muster.flow,"
                  " muster.flow_delta, muster.finished, muster.attempt,"
                  " muster.container, muster.container_plan,"
-                 " muster.map_page, muster.expansion;"
+                 " muster.map_page, muster.expansion,"
+                 " muster.arriving, muster.waiting, muster.unique_key,"
+                 " muster.lock_key, muster.lock_held, muster.lock_floor,"
+                 " muster.lock_closed, muster.lock_freed;"
                  " VACUUM ANALYZE; CHECKPOINT")
 
 

@@ -11,6 +11,7 @@ import tempfile
 import event_rows
 import handler_rows
 import http_rows
+import key_rows
 import limit_rows
 import long_rows
 import map_rows
@@ -22,9 +23,9 @@ import stream_rows
 from servers import Postgres, Redis
 from table import Table
 
-SHORT = (rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
-         + stream_rows.STREAM + event_rows.EVENTS + handler_rows.SHORT
-         + replay_rows.SHORT + limit_rows.SHORT + map_rows.SHORT)
+SHORT = (rows.SHORT + key_rows.SHORT + sql_rows.SHORT + pool_rows.SHORT
+         + http_rows.HTTP + stream_rows.STREAM + event_rows.EVENTS
+         + handler_rows.SHORT + replay_rows.SHORT + limit_rows.SHORT + map_rows.SHORT)
 LONG = long_rows.LONG + map_rows.LONG
 
 

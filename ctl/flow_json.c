@@ -99,6 +99,21 @@ add_kind(struct text *text, const struct flow_task *task)
 }
 
 static void
+add_lock(struct text *text, const struct yaml_node *task)
+{
+	const struct yaml_node *lock = yaml_member(task, "lock");
+
+	if (lock == NULL || lock->shape == YAML_SCALAR) {
+		add_word(text, task, "lock");
+		return;
+	}
+	text_add_string(text, ",\"lock\":{\"key\":");
+	add_string(text, yaml_member(lock, "key")->value);
+	add_value(text, lock, "limit");
+	text_add_char(text, '}');
+}
+
+static void
 add_task(
     struct text *text, const struct flow *flow, const struct flow_task *task)
 {
@@ -109,6 +124,8 @@ add_task(
 	add_ms(text, "timeout", task->timeout_ms);
 	add_ms(text, "expect", task->expect_ms);
 	add_word(text, task->node, "run_at");
+	add_word(text, task->node, "unique_key");
+	add_lock(text, task->node);
 	add_value(text, task->node, "priority");
 	add_value(text, task->node, "max_attempts");
 	add_value(text, task->node, "payload");

@@ -10,8 +10,8 @@
 
 static const char *const task_keys[] = {"kind", "payload", "queue", "priority",
     "needs", "needs_mode", "max_attempts", "timeout", "run_at", "expect", "map",
-    "chunk", "flow", NULL};
-static const char *const later_keys[] = {"lock", "unique", NULL};
+    "chunk", "flow", "unique_key", "lock", NULL};
+static const char *const lock_keys[] = {"key", "limit", NULL};
 static const char *const need_keys[] = {"task", "when", NULL};
 static const char *const mode_keys[] = {"at_least", NULL};
 
@@ -195,6 +195,28 @@ read_mode(struct check *check, struct flow_task *task)
 		    task->least, task->need_count);
 }
 
+/* A key, or {key: KEY, limit: COUNT}. */
+static void
+check_lock(struct check *check, const struct yaml_node *task)
+{
+	const struct yaml_node *lock = yaml_member(task, "lock");
+
+	if (lock == NULL || lock->shape == YAML_BROKEN)
+		return;
+	if (lock->shape == YAML_MAP) {
+		check_keys(check, lock, lock_keys, NULL);
+		if (yaml_member(lock, "key") == NULL)
+			COMPLAIN(check, lock, "the key 'key' is missing");
+		(void)check_word(check, lock, "key");
+		check_int(check, lock, "limit", 1, 1000000);
+	} else if (lock->shape == YAML_LIST) {
+		COMPLAIN(check, lock,
+		    "lock must be a key or {key: KEY, limit: COUNT}");
+	} else {
+		(void)check_word(check, task, "lock");
+	}
+}
+
 void
 check_task(struct check *check, struct flow_task *task)
 {
@@ -207,7 +229,7 @@ check_task(struct check *check, struct flow_task *task)
 		    task->name);
 		return;
 	}
-	check_keys(check, node, task_keys, later_keys);
+	check_keys(check, node, task_keys, NULL);
 	kind = yaml_member(node, "kind");
 	if (kind == NULL && yaml_member(node, "flow") == NULL)
 		check_complain(check, node->key_line, node->key_column,
@@ -223,6 +245,8 @@ check_task(struct check *check, struct flow_task *task)
 	task->timeout_ms = read_duration(check, node, "timeout");
 	task->expect_ms = read_duration(check, node, "expect");
 	(void)check_word(check, node, "run_at");
+	(void)check_word(check, node, "unique_key");
+	check_lock(check, node);
 	read_needs(check, task);
 	read_mode(check, task);
 	check_container(check, task);

@@ -115,6 +115,7 @@ static const struct {
     {"ready", "\033[34m"},
     {"blocked", "\033[2m"},
     {"scheduled", "\033[2m"},
+    {"waiting", "\033[2m"},
     {"arriving", "\033[2m"},
     {"draining", "\033[33m"},
     {"ok", "\033[32m"},

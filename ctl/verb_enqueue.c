@@ -22,6 +22,11 @@ const struct option enqueue_options[] = {
     {"flow", 'f', "ID", "as a further task of this flow"},
     {"max-attempts", 0, "COUNT", "tries before it has failed"},
     {"timeout", 0, "DURATION", "of one attempt"},
+    {"unique", 'u', "KEY", "only if no open task has this unique key"},
+    {"unique-for", 0, "DURATION", "the key is taken for so long from now on"},
+    {"on-conflict", 0, "HOW", "keep (default), replace, or an error"},
+    {"lock", 0, "KEY", "runs while no other task with this key does"},
+    {"lock-limit", 0, "COUNT", "or at most so many together (1)"},
     {"no-check", 0, NULL, "even if no live worker handles it"},
     {0},
 };
@@ -30,22 +35,30 @@ const char enqueue_examples[] =
     "musterctl enqueue resize '{\"name\": \"a.png\"}'\n"
     "musterctl enqueue report - --queue reports <payload.json\n"
     "musterctl enqueue cleanup --in 10m --max-attempts 3\n"
-    "musterctl enqueue publish --after 41,42 --when finished\n";
+    "musterctl enqueue publish --after 41,42 --when finished\n"
+    "musterctl enqueue sync --unique sync-7 --on-conflict replace\n"
+    "musterctl enqueue resize --lock gpu --lock-limit 2\n";
 
 static const char sql[] =
-    "SELECT muster.enqueue(kind => $1::text, payload => $2::text::jsonb,"
+    "SELECT id, outcome FROM muster.enqueue_unique("
+    " kind => $1::text, payload => $2::text::jsonb,"
     " queue => $3::text, priority => $4::int,"
     " run_at => coalesce($5::timestamptz,"
     " now() + $6::bigint * interval '1 ms'),"
     " depends_on => $7::bigint[], depends_when => $8::text,"
     " flow_id => $9::bigint, max_attempts => $10::int,"
-    " timeout => $11::bigint * interval '1 ms')";
+    " timeout => $11::bigint * interval '1 ms', unique_key => $12::text,"
+    " unique_for => $13::bigint * interval '1 ms',"
+    " on_conflict => coalesce($14::text, 'keep'), lock_key => $15::text,"
+    " lock_limit => coalesce($16::int, 1))";
+
+enum { VALUES = 16 };
 
 /* The task as it goes to SQL; strings are the command line's. */
 struct request {
 	struct text payload, after;
-	char in_ms[24], timeout_ms[24];
-	const char *values[11];
+	char in_ms[24], timeout_ms[24], unique_ms[24];
+	const char *values[VALUES];
 };
 
 static int
@@ -177,6 +190,33 @@ read_numbers(struct ctl *ctl, struct request *request)
 }
 
 static int
+read_keys(struct ctl *ctl, struct request *request)
+{
+	const char *how = ctl_option(ctl, "on-conflict");
+	const char *limit = ctl_option(ctl, "lock-limit");
+
+	request->values[11] = ctl_option(ctl, "unique");
+	request->values[13] = how;
+	request->values[14] = ctl_option(ctl, "lock");
+	request->values[15] = limit;
+	if (how != NULL && strcmp(how, "keep") != 0 &&
+	    strcmp(how, "replace") != 0 && strcmp(how, "error") != 0)
+		return ctl_usage(ctl,
+		    "--on-conflict '%s' is none of keep, replace, error", how);
+	if (limit != NULL && !format_is_int(limit, 1, 1000000))
+		return ctl_usage(ctl,
+		    "--lock-limit '%s' is no count from 1 to 1000000", limit);
+	if (request->values[11] == NULL &&
+	    (how != NULL || ctl_option(ctl, "unique-for") != NULL))
+		return ctl_usage(
+		    ctl, "--unique-for and --on-conflict need --unique");
+	if (request->values[14] == NULL && limit != NULL)
+		return ctl_usage(ctl, "--lock-limit needs --lock");
+	return read_duration(ctl, "unique-for", request->unique_ms,
+	    sizeof(request->unique_ms), &request->values[12]);
+}
+
+static int
 read_request(struct ctl *ctl, struct request *request)
 {
 	const char *when = ctl_option(ctl, "when");
@@ -188,6 +228,7 @@ read_request(struct ctl *ctl, struct request *request)
 		 sizeof(request->in_ms), &request->values[5])) != 0 ||
 	    (code = read_duration(ctl, "timeout", request->timeout_ms,
 		 sizeof(request->timeout_ms), &request->values[10])) != 0 ||
+	    (code = read_keys(ctl, request)) != 0 ||
 	    (code = read_after(ctl, &request->after)) != 0)
 		return code;
 	if (request->values[5] != NULL && ctl_option(ctl, "at") != NULL)
@@ -227,12 +268,26 @@ check_handled(struct ctl *ctl, const struct request *request)
 	return code;
 }
 
+/* The id alone goes to standard output. */
+static void
+tell_outcome(const char *outcome)
+{
+	if (strcmp(outcome, "kept") == 0)
+		fputs("musterctl: this task has the unique key; nothing was "
+		      "enqueued\n",
+		    stderr);
+	else if (strcmp(outcome, "replacing") == 0)
+		fputs("musterctl: it replaces the task that has the unique "
+		      "key\n",
+		    stderr);
+}
+
 static int
 submit(struct ctl *ctl, const struct request *request)
 {
 	struct json json = JSON_EMPTY;
 	PGresult *result;
-	int code = session_query(ctl, &result, sql, 11, request->values);
+	int code = session_query(ctl, &result, sql, VALUES, request->values);
 
 	if (code == CTL_FAILED)
 		return ctl_fail(code, "nothing was enqueued");
@@ -242,9 +297,12 @@ submit(struct ctl *ctl, const struct request *request)
 		json_begin(&json, '{');
 		json_add_key(&json, "task");
 		json_add_string(&json, PQgetvalue(result, 0, 0));
+		json_add_key(&json, "outcome");
+		json_add_string(&json, PQgetvalue(result, 0, 1));
 		json_end(&json, '}');
 		json_print(&json);
 	} else {
+		tell_outcome(PQgetvalue(result, 0, 1));
 		printf("%s\n", PQgetvalue(result, 0, 0));
 	}
 	PQclear(result);

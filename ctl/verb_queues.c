@@ -14,6 +14,7 @@ static const struct column columns[] = {
     {"running", "RUNNING", COLUMN_NUMBER},
     {"scheduled", "SCHEDULED", COLUMN_NUMBER},
     {"blocked", "BLOCKED", COLUMN_NUMBER},
+    {"waiting", "WAITING", COLUMN_NUMBER},
     {"arriving", "ARRIVING", COLUMN_NUMBER},
     {"oldest_ready_ms", "OLDEST", COLUMN_MS},
     {"paused", "PAUSED", COLUMN_BOOL},
@@ -25,8 +26,9 @@ int
 verb_queues(struct ctl *ctl)
 {
 	static const char sql[] =
-	    "SELECT queue, kind, ready, running, scheduled, blocked, arriving,"
-	    " oldest_ready_ms::bigint, paused, (SELECT string_agg(l.scope"
+	    "SELECT queue, kind, ready, running, scheduled, blocked, waiting,"
+	    " arriving, oldest_ready_ms::bigint, paused, (SELECT "
+	    "string_agg(l.scope"
 	    " || ' ' || l.use, ', ' ORDER BY l.scope DESC)"
 	    "  FROM muster.limit_status l"
 	    "  WHERE (l.scope, l.name) IN (('queue', queue), ('kind', kind)))"

@@ -79,6 +79,7 @@ static const struct column database_columns[] = {
     {"running", "running", COLUMN_NUMBER},
     {"scheduled", "scheduled", COLUMN_NUMBER},
     {"blocked", "blocked", COLUMN_NUMBER},
+    {"waiting", "waiting", COLUMN_NUMBER},
     {"arriving", "arriving", COLUMN_NUMBER},
     {"oldest_ready_ms", "oldest ready", COLUMN_MS},
     {"paused", "paused", COLUMN_NAMES},
@@ -99,6 +100,7 @@ query(struct ctl *ctl, PGresult **ret_result)
 	    " coalesce(sum(running), 0) AS running,"
 	    " coalesce(sum(scheduled), 0) AS scheduled,"
 	    " coalesce(sum(blocked), 0) AS blocked,"
+	    " coalesce(sum(waiting), 0) AS waiting,"
 	    " coalesce(sum(arriving), 0) AS arriving,"
 	    " max(oldest_ready_ms)::bigint AS oldest_ready_ms,"
 	    " (SELECT json_agg(queue ORDER BY queue) FROM muster.pauses"

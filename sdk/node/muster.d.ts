@@ -104,7 +104,7 @@ export interface Client {
   query(text: string, values: any[]): PromiseLike<{ rows: any[] } | any[]>;
 }
 
-export interface EnqueueManyOptions {
+interface CommonOptions {
   queue?: string;
   priority?: number;
   runAt?: Date | string;
@@ -112,9 +112,22 @@ export interface EnqueueManyOptions {
   /** Seconds, or an interval as PostgreSQL reads it. */
   timeout?: number | string;
   wake?: boolean;
+  /** Seconds, or an interval as PostgreSQL reads it. */
+  uniqueFor?: number | string;
+  /** keep: the id is that of the task that has the unique key. */
+  onConflict?: 'keep' | 'replace' | 'error';
+  lockLimit?: number;
 }
 
-export interface EnqueueOptions extends EnqueueManyOptions {
+export interface EnqueueManyOptions extends CommonOptions {
+  /** One, or null, a payload. */
+  uniqueKeys?: (string | null)[];
+  lockKeys?: (string | null)[];
+}
+
+export interface EnqueueOptions extends CommonOptions {
+  uniqueKey?: string;
+  lockKey?: string;
   /** A number beyond 2 ** 53 is refused: it is no longer the id it was. */
   dependsOn?: (string | number | bigint)[];
   dependsWhen?: 'succeeded' | 'finished' | 'failed';

@@ -579,9 +579,15 @@ const OPTIONS = {
   flowId: ['flow_id', 'bigint', identity],
   maxAttempts: ['max_attempts', 'int'],
   timeout: ['timeout', 'interval', interval], wake: ['wake', 'boolean'],
+  uniqueKey: ['unique_key', 'text'], uniqueKeys: ['unique_keys', 'text[]', words],
+  uniqueFor: ['unique_for', 'interval', interval],
+  onConflict: ['on_conflict', 'text'],
+  lockKey: ['lock_key', 'text'], lockKeys: ['lock_keys', 'text[]', words],
+  lockLimit: ['lock_limit', 'int'],
 };
 const NOT_FOR_MANY = new Set(
-  ['dependsOn', 'dependsWhen', 'needsMode', 'flowId']);
+  ['dependsOn', 'dependsWhen', 'needsMode', 'flowId', 'uniqueKey', 'lockKey']);
+const ONLY_FOR_MANY = new Set(['uniqueKeys', 'lockKeys']);
 
 /** Of 64 bits: a number may have lost some of them. */
 function identity(value) {
@@ -589,6 +595,12 @@ function identity(value) {
     throw new RangeError(`${value} is no whole id: ids are strings or BigInts`);
   }
   return String(BigInt(value));
+}
+
+/** Strings and nulls as PostgreSQL writes an array. */
+function words(some) {
+  return `{${some.map((one) => one === null || one === undefined ? 'NULL' :
+    `"${String(one).replace(/["\\]/g, '\\$&')}"`)}}`;
 }
 
 function instant(value) {
@@ -604,7 +616,8 @@ function interval(value) {
 function named(options, isMany, values) {
   let words = '';
   for (const [key, value] of Object.entries(options)) {
-    if (!Object.hasOwn(OPTIONS, key) || (isMany && NOT_FOR_MANY.has(key))) {
+    if (!Object.hasOwn(OPTIONS, key) ||
+        (isMany ? NOT_FOR_MANY : ONLY_FOR_MANY).has(key)) {
       throw new TypeError(`there is no option ${key}`);
     }
     if (value === undefined || value === null) {

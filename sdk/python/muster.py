@@ -942,8 +942,12 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
                 depends_when: Optional[str] = None,
                 flow_id: Optional[int] = None,
                 max_attempts: Optional[int] = None, timeout: _Interval = None,
-                wake: Optional[bool] = None,
-                needs_mode: Optional[str] = None) -> Tuple[str, List[Any]]:
+                wake: Optional[bool] = None, unique_key: Optional[str] = None,
+                unique_for: _Interval = None,
+                on_conflict: Optional[str] = None,
+                lock_key: Optional[str] = None,
+                lock_limit: Optional[int] = None,
+                 needs_mode: Optional[str] = None) -> Tuple[str, List[Any]]:
     """The statement and the arguments of enqueue(), for drivers that enqueue()
     cannot use: `await connection.execute(*muster.enqueue_sql("resize"))`."""
     return _call(
@@ -955,6 +959,10 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
         ("depends_when", "text", depends_when), ("flow_id", "bigint", flow_id),
         ("max_attempts", "int", max_attempts),
         ("timeout", "interval", _interval(timeout)), ("wake", "boolean", wake),
+        ("unique_key", "text", unique_key),
+        ("unique_for", "interval", _interval(unique_for)),
+        ("on_conflict", "text", on_conflict), ("lock_key", "text", lock_key),
+        ("lock_limit", "int", lock_limit),
         ("needs_mode", "text", needs_mode))
 
 
@@ -965,7 +973,9 @@ def enqueue(connection: Any, kind: str, payload: Any = _NONE,
 
     Options are those of muster.enqueue: queue, priority, run_at (a datetime),
     depends_on (ids), depends_when, needs_mode ("all", "any", "at_least 2"),
-    flow_id, max_attempts, timeout (seconds or a timedelta) and wake.
+    flow_id, max_attempts, timeout (seconds or a timedelta), wake, unique_key,
+    unique_for (as timeout), on_conflict (keep: the id is that of the task that
+    has the key; replace or error), lock_key and lock_limit.
     """
     return _fetch(connection, *enqueue_sql(kind, payload, **options))[0]
 
@@ -976,7 +986,13 @@ def enqueue_many_sql(kind: str, payloads: Sequence[Any], *,
                      run_at: Optional[datetime.datetime] = None,
                      max_attempts: Optional[int] = None,
                      timeout: _Interval = None,
-                     wake: Optional[bool] = None) -> Tuple[str, List[Any]]:
+                     wake: Optional[bool] = None,
+                     unique_keys: Optional[Sequence[Optional[str]]] = None,
+                     unique_for: _Interval = None,
+                     on_conflict: Optional[str] = None,
+                     lock_keys: Optional[Sequence[Optional[str]]] = None,
+                     lock_limit: Optional[int] = None
+                     ) -> Tuple[str, List[Any]]:
     """The statement and the arguments of enqueue_many()."""
     return _call(
         "enqueue_many", ("kind", "text", kind),
@@ -984,13 +1000,20 @@ def enqueue_many_sql(kind: str, payloads: Sequence[Any], *,
         ("queue", "text", queue), ("priority", "int", priority),
         ("run_at", "timestamptz", run_at),
         ("max_attempts", "int", max_attempts),
-        ("timeout", "interval", _interval(timeout)), ("wake", "boolean", wake))
+        ("timeout", "interval", _interval(timeout)), ("wake", "boolean", wake),
+        ("unique_keys", "text[]", unique_keys and list(unique_keys)),
+        ("unique_for", "interval", _interval(unique_for)),
+        ("on_conflict", "text", on_conflict),
+        ("lock_keys", "text[]", lock_keys and list(lock_keys)),
+        ("lock_limit", "int", lock_limit))
 
 
 def enqueue_many(connection: Any, kind: str, payloads: Sequence[Any],
                  **options: Any) -> List[int]:
     """Enqueues a task for each payload, as enqueue() does; their ids in
-    order. Options: queue, priority, run_at, max_attempts, timeout, wake."""
+    order. Options: queue, priority, run_at, max_attempts, timeout, wake,
+    unique_keys and lock_keys (one or None a payload), unique_for, on_conflict,
+    lock_limit."""
     statement, arguments = enqueue_many_sql(kind, payloads, **options)
     return _fetch(connection, statement, arguments)
 

@@ -1,9 +1,9 @@
 -- Admission: what clients could not settle themselves, because it touches
--- standing tasks or flows, finds its place right after their commit.
+-- standing tasks, flows or keys, finds its place right after their commit.
 
 -- Admits up to p_limit arrivals; how many. One at a time in the database.
 -- Locks: the arrivals' tasks and all their needs together, in order, so that
--- none of these ends meanwhile; flow for share; then it inserts.
+-- none of these ends meanwhile; flow for share; as lock_wait(); then it inserts.
 CREATE OR REPLACE FUNCTION muster.admit(p_limit int)
 RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -14,13 +14,14 @@ DECLARE
 	v_placed bigint[];
 	v_run_at timestamptz[];
 	v_unmet bigint[];
+	v_asking bigint[];
 BEGIN
 	PERFORM muster.check_isolation();
 	IF NOT pg_try_advisory_xact_lock(hashtext('muster admit')) THEN
 		RETURN 0;
 	END IF;
 	v_ids := ARRAY(SELECT a.task_id FROM muster.arriving a
-		ORDER BY a.task_id LIMIT p_limit);
+		WHERE a.replaces IS NULL ORDER BY a.task_id LIMIT p_limit);
 	v_needs := ARRAY(SELECT unnest(n.ids) FROM muster.needs n
 		WHERE n.task_id = ANY (v_ids));
 	PERFORM FROM (SELECT FROM muster.task t
@@ -30,23 +31,33 @@ BEGIN
 	SELECT array_agg(a.task_id ORDER BY a.task_id) INTO v_ids
 	FROM muster.arriving a WHERE a.task_id = ANY (v_ids);
 	IF v_ids IS NULL THEN
-		RETURN 0;
+		RETURN muster.lock_wait('{}');
 	END IF;
-	PERFORM muster.admit_flows(v_ids);
-	SELECT array_agg(a.task_id ORDER BY a.task_id),
-		array_agg(a.run_at ORDER BY a.task_id)
-	INTO v_placed, v_run_at
-	FROM muster.arriving a
-	WHERE a.task_id = ANY (v_ids) AND EXISTS (SELECT FROM muster.task t
-		WHERE t.id = a.task_id AND t.state IS NULL);
+	SELECT array_agg(a.task_id ORDER BY a.task_id) INTO v_placed
+	FROM muster.arriving a WHERE a.task_id = ANY (v_ids) AND NOT a.asks;
+	IF v_placed IS NOT NULL THEN
+		PERFORM muster.admit_flows(v_placed);
+		SELECT array_agg(a.task_id ORDER BY a.task_id),
+			array_agg(a.run_at ORDER BY a.task_id)
+		INTO v_placed, v_run_at
+		FROM muster.arriving a
+		WHERE a.task_id = ANY (v_placed) AND EXISTS (
+			SELECT FROM muster.task t
+			WHERE t.id = a.task_id AND t.state IS NULL);
+	END IF;
 	IF v_placed IS NOT NULL THEN
 		v_unmet := muster.place(v_placed, v_run_at);
 		IF v_unmet IS NOT NULL THEN
 			PERFORM muster.skip(v_unmet);
 		END IF;
 	END IF;
+	v_asking := ARRAY(SELECT a.task_id FROM muster.arriving a
+		WHERE a.task_id = ANY (v_ids) AND a.asks AND EXISTS (
+			SELECT FROM muster.task t
+			WHERE t.id = a.task_id AND t.state IS NULL)
+		ORDER BY a.task_id);
 	DELETE FROM muster.arriving a WHERE a.task_id = ANY (v_ids);
-	RETURN cardinality(v_ids);
+	RETURN cardinality(v_ids) + muster.lock_wait(v_asking);
 END
 $$;
 
@@ -82,7 +93,7 @@ BEGIN
 				THEN 'flow %s was being cancelled'
 				ELSE 'flow %s had ended' END, t.flow_id)
 		WHERE t.id = ANY (v_late);
-		PERFORM muster.settle_final(v_late);
+		PERFORM muster.settle_final(v_late, p_held => false);
 	END IF;
 END
 $$;

@@ -222,7 +222,7 @@ DECLARE
 	v_gone bigint[];
 	v_told bigint[];
 BEGIN
-	v_open := muster.lock_open(p_ids);
+	v_open := muster.bulk_open(p_ids);
 	IF v_open <> '{}' THEN
 		SELECT c.o_gone, c.o_told INTO v_gone, v_told
 		FROM muster.cancel_tasks(v_open,
@@ -241,7 +241,7 @@ END
 $$;
 
 -- Those that are open and that nobody else holds, ascending, locked.
-CREATE OR REPLACE FUNCTION muster.lock_open(p_ids bigint[])
+CREATE OR REPLACE FUNCTION muster.bulk_open(p_ids bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN ARRAY(SELECT t.id FROM muster.task t
@@ -281,7 +281,8 @@ BEGIN
 		ORDER BY t.id);
 	v_again := muster.retry_choose(v_ids);
 	IF v_again <> '{}' THEN
-		PERFORM muster.reopen(v_again, NULL, v_again);
+		v_again := muster.without(v_again,
+			muster.reopen(v_again, NULL, v_again));
 	END IF;
 	SELECT count(*) INTO v_later FROM muster.blocked b
 	WHERE b.task_id = ANY (v_again);
@@ -305,7 +306,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	v_sorted bigint[];
 	v_ranks smallint[];
-	v_open bigint[] := muster.lock_open(p_these);
+	v_open bigint[] := muster.bulk_open(p_these);
 	v_same bigint[];
 	v_running bigint[];
 	v_waiting bigint[] := '{}';
@@ -334,9 +335,10 @@ BEGIN
 	FROM (SELECT DISTINCT t.route_id, t.rank, t.lane FROM muster.task t
 		WHERE t.id = ANY (v_open)) l;
 	INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank, lane,
-		ticket)
+		ticket, lock_id)
 	SELECT nextval('muster.ready_seq'), m.* FROM (
-		SELECT t.id, now(), t.route_id, t.size, t.rank, t.lane, t.ticket
+		SELECT t.id, now(), t.route_id, t.size, t.rank, t.lane, t.ticket,
+			t.lock_id
 		FROM unnest(p_ids) WITH ORDINALITY u(id, o)
 		CROSS JOIN LATERAL (SELECT * FROM muster.task x
 			WHERE x.id = u.id OFFSET 0) t
@@ -384,6 +386,17 @@ BEGIN
 	v_busy := v_busy || ARRAY(SELECT s.task_id FROM muster.scheduled s
 		WHERE s.task_id = ANY (p_ids));
 	o_waiting := o_waiting || v_hit || v_more;
+	-- Who waits for a slot of a key asks for it anew.
+	v_hit := ARRAY(SELECT w.task_id FROM muster.waiting w
+		WHERE w.task_id = ANY (p_ids)
+		ORDER BY w.task_id FOR UPDATE SKIP LOCKED);
+	IF v_hit <> '{}' THEN
+		DELETE FROM muster.waiting w WHERE w.task_id = ANY (v_hit);
+		PERFORM muster.lock_ask(v_hit);
+		o_waiting := o_waiting || v_hit;
+	END IF;
+	v_busy := v_busy || ARRAY(SELECT w.task_id FROM muster.waiting w
+		WHERE w.task_id = ANY (p_ids));
 	v_busy := muster.without(v_busy, o_waiting);
 	v_hit := muster.without(p_ids, o_waiting || v_busy);
 	o_ready := ARRAY(SELECT s.id FROM muster.task_status s

@@ -52,11 +52,19 @@ CREATE OR REPLACE FUNCTION muster.cancel_tasks(p_ids bigint[], p_error text,
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_busy bigint[];
+	v_keyed bigint[];
 BEGIN
 	o_told := muster.cancel_running(p_ids)
 		|| muster.container_cancel(p_ids, p_error);
 	IF NOT p_alone THEN
 		RETURN;
+	END IF;
+	v_keyed := muster.without(p_ids, o_told);
+	v_keyed := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.id = ANY (v_keyed) AND t.lock_id IS NOT NULL
+		ORDER BY t.id);
+	IF v_keyed <> '{}' THEN
+		v_busy := muster.cancel_keyed(v_keyed);
 	END IF;
 	WITH gone AS ( -- their flows did not count them yet
 		DELETE FROM muster.arriving a WHERE a.task_id = ANY (p_ids)
@@ -67,14 +75,60 @@ BEGIN
 	WHERE g.flow_id IS NOT NULL GROUP BY g.flow_id;
 	DELETE FROM muster.container c
 	WHERE c.task_id = ANY (p_ids) AND c.flow_id IS NULL;
-	v_busy := muster.cancel_waiting(p_ids);
+	v_busy := v_busy
+		|| muster.cancel_waiting(muster.without(p_ids, v_keyed));
 	o_gone := nullif(muster.without(p_ids, o_told || v_busy), '{}');
 	IF o_gone IS NOT NULL THEN
 		UPDATE muster.task t SET state = 'c', finished_at = now(),
 			ticket = (t.ticket + 1) % 32768, error = p_error
 		WHERE t.id = ANY (o_gone);
-		PERFORM muster.settle_final(o_gone, true);
+		PERFORM muster.settle_final(o_gone, true, false);
 	END IF;
+END
+$$;
+
+-- Takes tasks that have a concurrency key (ascending) out of their places, and hands
+-- on the slots of those that are ready; gives those that some other transaction is
+-- just moving. Which of them are ready is seen at one moment: those that stand
+-- nowhere else then. They stay so, since nothing is claimed now; and as their
+-- tasks are locked, none of the others is admitted meanwhile.
+CREATE OR REPLACE FUNCTION muster.cancel_keyed(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_else bigint[];
+	v_line bigint[];
+	v_met bigint[];
+	v_busy bigint[];
+	v_locks bigint[];
+BEGIN
+	SELECT array_agg(p.task_id), array_agg(p.task_id) FILTER (WHERE p.waits)
+	INTO v_else, v_line
+	FROM (SELECT a.task_id, false AS waits FROM muster.arriving a
+			WHERE a.task_id = ANY (p_ids)
+		UNION ALL SELECT b.task_id, false FROM muster.blocked b
+			WHERE b.task_id = ANY (p_ids)
+		UNION ALL SELECT s.task_id, false FROM muster.scheduled s
+			WHERE s.task_id = ANY (p_ids)
+		UNION ALL SELECT r.task_id, false FROM muster.remainder r
+			WHERE r.task_id = ANY (p_ids)
+		UNION ALL SELECT w.task_id, true FROM muster.waiting w
+			WHERE w.task_id = ANY (p_ids)) p;
+	v_met := muster.without(p_ids, v_else);
+	SELECT array_agg(t.lock_id) INTO v_locks FROM muster.task t
+	WHERE t.id = ANY (v_met);
+	v_busy := muster.cancel_waiting(v_else);
+	DELETE FROM muster.arriving a WHERE a.task_id = ANY (v_else);
+	WITH gone AS (
+		DELETE FROM muster.waiting w WHERE w.ctid = ANY (ARRAY(
+			SELECT x.ctid FROM muster.waiting x
+			WHERE x.task_id = ANY (v_line) FOR UPDATE SKIP LOCKED))
+		RETURNING w.task_id
+	)
+	SELECT array_agg(g.task_id) INTO v_met FROM gone g;
+	IF v_locks IS NOT NULL THEN
+		PERFORM muster.lock_free(v_locks);
+	END IF;
+	RETURN v_busy || muster.without(v_line, v_met);
 END
 $$;
 

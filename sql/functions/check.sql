@@ -17,6 +17,8 @@ BEGIN
 		FROM muster.blocked b
 		UNION ALL SELECT s.task_id, 'scheduled', s.ticket
 		FROM muster.scheduled s
+		UNION ALL SELECT w.task_id, 'waiting', w.ticket
+		FROM muster.waiting w
 		UNION ALL SELECT r.task_id, 'ready', r.ticket
 		FROM muster.ready r
 		UNION ALL SELECT l.task_id, 'lease', NULL FROM leased l
@@ -119,6 +121,8 @@ BEGIN
 		'not hold it', c.worker_id)
 	FROM muster.cancelling c WHERE NOT EXISTS (SELECT FROM leased l
 		WHERE l.task_id = c.task_id AND l.worker_id = c.worker_id)
+	UNION ALL
+	SELECT c.invariant, c.task_id, c.detail FROM muster.check_keys_of() c
 	UNION ALL
 	SELECT 5, NULL, format('flow %s counts %s %s %s %s of %s, its tasks are '
 		'%s %s %s %s of %s (succeeded, failed, cancelled, skipped)',

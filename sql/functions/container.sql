@@ -34,7 +34,8 @@ DECLARE
 	v_key text;
 BEGIN
 	SELECT k INTO v_key FROM jsonb_object_keys(p_spec) k
-	WHERE k IN ('kind', 'queue', 'payload', 'max_attempts', 'timeout',
+	WHERE k IN ('kind', 'queue', 'payload', 'max_attempts', 'timeout', 'lock',
+		'unique_key',
 		'map', 'chunk') LIMIT 1;
 	RETURN 'has flow and ' || v_key
 		|| ': a nested flow leaves that to its tasks';
@@ -83,6 +84,9 @@ BEGIN
 		RETURN 'has a chunk and no map';
 	ELSIF NOT p_spec ? 'kind' THEN
 		RETURN 'has no kind';
+	ELSIF p_spec ?| '{lock,unique_key}' THEN
+		RETURN 'a map has neither lock nor unique_key; max_running of the '
+			'map limits its items';
 	ELSIF jsonb_typeof(coalesce(p_spec -> 'payload', '{}')) <> 'object' THEN
 		RETURN 'payload: must be an object, to which the item is added';
 	ELSIF muster.whole(p_spec -> 'chunk', 1, 10000) IS FALSE THEN

@@ -1,6 +1,7 @@
 -- Tasks whose time has come.
 
--- Moves up to p_limit of them from scheduled to ready, looking from p_floor
+-- Moves up to p_limit of them from scheduled to ready (those with a concurrency
+-- key to admission), looking from p_floor
 -- on (NULL: from the mark, see mark.sql). Gives how many, how long until the
 -- next (0: there are more; null: none), and the floor for the next call.
 -- A floor may miss what committed late: a call without one, now and then,
@@ -20,6 +21,7 @@ DECLARE
 	v_first timestamptz;
 	v_next timestamptz;
 	v_routes int[];
+	v_keyed bigint[];
 BEGIN
 	PERFORM muster.check_isolation();
 	SELECT array_agg(h.ctid), min(h.run_at), count(*)::int
@@ -37,11 +39,17 @@ BEGIN
 				size, rank, lane, ticket)
 			SELECT nextval('muster.ready_seq'), g.task_id, g.run_at,
 				g.route_id, g.size, g.rank, g.lane, g.ticket
-			FROM gone g
+			FROM gone g WHERE g.lock_id IS NULL
 			RETURNING route_id
 		)
-		SELECT array_agg(p.route_id) INTO v_routes FROM put p;
+		SELECT (SELECT array_agg(p.route_id) FROM put p),
+			(SELECT array_agg(g.task_id) FROM gone g
+				WHERE g.lock_id IS NOT NULL)
+		INTO v_routes, v_keyed;
 		PERFORM muster.announce(v_routes);
+		IF v_keyed IS NOT NULL THEN
+			PERFORM muster.lock_ask(v_keyed);
+		END IF;
 	END IF;
 	IF moved = p_limit THEN
 		floor := v_first;

@@ -42,14 +42,21 @@ RETURNS bigint LANGUAGE sql IMMUTABLE STRICT AS $$
 	SELECT greatest((extract(epoch FROM p_interval) * 1000)::bigint, 1)
 $$;
 
--- Enqueues one task and gives its id.
+-- Enqueues one task and gives its id. unique_key: while another task has it (until
+-- that ends, or for unique_for), on_conflict says what happens: keep gives the
+-- id of that one and stores nothing, error raises MU006, replace cancels that one
+-- unless it runs, and the new one has the key. lock_key: at most lock_limit tasks
+-- of that key are ready or running; of several limits the newest holds.
 CREATE OR REPLACE FUNCTION muster.enqueue(kind text,
 	payload jsonb DEFAULT '{}', queue text DEFAULT 'default',
 	priority int DEFAULT 0, run_at timestamptz DEFAULT NULL,
 	depends_on bigint[] DEFAULT NULL, depends_when text DEFAULT 'succeeded',
 	flow_id bigint DEFAULT NULL, max_attempts int DEFAULT NULL,
 	timeout interval DEFAULT NULL, wake boolean DEFAULT true,
-	needs_mode text DEFAULT 'all')
+	needs_mode text DEFAULT 'all',
+	unique_key text DEFAULT NULL, unique_for interval DEFAULT NULL,
+	on_conflict text DEFAULT 'keep', lock_key text DEFAULT NULL,
+	lock_limit int DEFAULT 1)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -62,6 +69,8 @@ DECLARE
 	v_max bigint;
 	v_needs bigint[];
 	v_least int;
+	v_lock bigint;
+	v_standing bigint;
 BEGIN
 	SELECT r.id, EXISTS (SELECT FROM muster.lanes l WHERE l.route_id = r.id
 			AND l.rank = v_rank AND l.lane = 8),
@@ -85,29 +94,86 @@ BEGIN
 		v_least := muster.least_of(needs_mode,
 			coalesce(cardinality(v_needs), 0));
 	END IF;
+	IF unique_key IS NOT NULL OR lock_key IS NOT NULL
+			OR unique_for IS NOT NULL THEN
+		PERFORM muster.check_keys(unique_key, unique_for, on_conflict,
+			lock_key, lock_limit);
+		v_lock := muster.lock_number(lock_key);
+		v_standing := CASE WHEN unique_key IS NOT NULL THEN
+			muster.unique_take(v_id, unique_key, unique_for) END;
+		IF v_standing IS NULL THEN
+			NULL;
+		ELSIF on_conflict = 'keep' THEN
+			RETURN v_standing;
+		ELSIF on_conflict = 'error' THEN
+			PERFORM muster.unique_refuse(unique_key, v_standing);
+		END IF;
+	END IF;
 	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
-		size, max_attempts, rank, lane, has_needs, payload)
+		size, max_attempts, rank, lane, has_needs, payload, lock_id,
+		lock_limit, lock_key, unique_key)
 	VALUES (v_id, enqueue.flow_id, clock_timestamp(),
 		muster.interval_ms(timeout), v_route, v_size,
-		enqueue.max_attempts, v_rank, 8, v_needs IS NOT NULL, v_payload);
-	IF v_needs IS NOT NULL OR flow_id IS NOT NULL THEN
+		enqueue.max_attempts, v_rank, 8, v_needs IS NOT NULL, v_payload,
+		v_lock, CASE WHEN v_lock IS NOT NULL THEN enqueue.lock_limit END,
+		enqueue.lock_key, enqueue.unique_key);
+	IF v_standing IS NOT NULL THEN
+		PERFORM muster.unique_replace(v_id);
+		INSERT INTO muster.arriving (task_id, run_at, wakes, flow_id,
+			replaces, until)
+		VALUES (v_id, enqueue.run_at, false, enqueue.flow_id,
+			enqueue.unique_key, clock_timestamp() + unique_for);
+	END IF;
+	IF v_needs IS NOT NULL OR flow_id IS NOT NULL
+			OR v_standing IS NOT NULL THEN
 		IF v_needs IS NOT NULL THEN
 			INSERT INTO muster.needs VALUES (v_id, v_needs,
 				repeat(muster.cond_of(depends_when)::text,
 					cardinality(v_needs)), v_least);
 		END IF;
-		INSERT INTO muster.arriving VALUES (v_id, enqueue.run_at,
-			wake AND muster.wake_work(), enqueue.flow_id);
+		IF v_standing IS NULL THEN
+			INSERT INTO muster.arriving VALUES (v_id, enqueue.run_at,
+				wake AND muster.wake_work(), enqueue.flow_id);
+		END IF;
 	ELSIF run_at > clock_timestamp() THEN
 		INSERT INTO muster.scheduled VALUES (enqueue.run_at, v_id,
 			v_route, v_size, v_rank, 8, 0,
-			wake AND muster.wake_earlier(enqueue.run_at));
+			wake AND muster.wake_earlier(enqueue.run_at), v_lock);
+	ELSIF v_lock IS NOT NULL THEN
+		INSERT INTO muster.arriving (task_id, wakes, asks)
+		VALUES (v_id, wake AND muster.wake_work(), true);
 	ELSE
 		INSERT INTO muster.ready VALUES (nextval('muster.ready_seq'),
 			v_id, clock_timestamp(), v_route, v_size, v_rank, 8,
 			0, wake AND muster.wake_count(v_route, 1));
 	END IF;
 	RETURN v_id;
+END
+$$;
+
+-- The same, and what came of it: new, kept (the id is that of the task that has
+-- the unique key) or replacing.
+CREATE OR REPLACE FUNCTION muster.enqueue_unique(kind text,
+	payload jsonb DEFAULT '{}', queue text DEFAULT 'default',
+	priority int DEFAULT 0, run_at timestamptz DEFAULT NULL,
+	depends_on bigint[] DEFAULT NULL, depends_when text DEFAULT 'succeeded',
+	flow_id bigint DEFAULT NULL, max_attempts int DEFAULT NULL,
+	timeout interval DEFAULT NULL, wake boolean DEFAULT true,
+	needs_mode text DEFAULT 'all', unique_key text DEFAULT NULL,
+	unique_for interval DEFAULT NULL, on_conflict text DEFAULT 'keep',
+	lock_key text DEFAULT NULL,
+	lock_limit int DEFAULT 1)
+RETURNS TABLE (id bigint, outcome text) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	id := muster.enqueue(kind, payload, queue, priority, run_at, depends_on,
+		depends_when, flow_id, max_attempts, timeout, wake, needs_mode,
+		unique_key, unique_for, on_conflict, lock_key, lock_limit);
+	outcome := CASE WHEN id <> currval('muster.task_id') THEN 'kept'
+		WHEN EXISTS (SELECT FROM muster.arriving a WHERE a.task_id = id
+			AND a.replaces IS NOT NULL) THEN 'replacing'
+		ELSE 'new' END;
+	RETURN NEXT;
 END
 $$;
 
@@ -193,12 +259,18 @@ END
 $$;
 
 -- Enqueues a task for each payload; their ids in order. priorities[i] and
--- run_ats[i] are those of payloads[i]; null: as priority and run_at say.
+-- run_ats[i] are those of payloads[i]; null: as priority and run_at say; so are
+-- unique_keys[i] and lock_keys[i], which may be null. Of one whose unique key is
+-- kept, the id is that of the task that has it. Tasks with keys are stored in the
+-- order of their unique keys, so that two such calls never wait for each other.
 CREATE OR REPLACE FUNCTION muster.enqueue_many(kind text, payloads jsonb[],
 	queue text DEFAULT 'default', priority int DEFAULT 0,
 	run_at timestamptz DEFAULT NULL, max_attempts int DEFAULT NULL,
 	timeout interval DEFAULT NULL, wake boolean DEFAULT true,
-	priorities int[] DEFAULT NULL, run_ats timestamptz[] DEFAULT NULL)
+	priorities int[] DEFAULT NULL, run_ats timestamptz[] DEFAULT NULL,
+	unique_keys text[] DEFAULT NULL, unique_for interval DEFAULT NULL,
+	on_conflict text DEFAULT 'keep', lock_keys text[] DEFAULT NULL,
+	lock_limit int DEFAULT 1)
 RETURNS SETOF bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -215,8 +287,28 @@ DECLARE
 BEGIN
 	PERFORM muster.check_length('priorities', cardinality(priorities),
 			v_count),
-		muster.check_length('run_ats', cardinality(run_ats), v_count);
+		muster.check_length('run_ats', cardinality(run_ats), v_count),
+		muster.check_length('unique_keys', cardinality(unique_keys), v_count),
+		muster.check_length('lock_keys', cardinality(lock_keys), v_count);
 	IF v_count = 0 THEN
+		RETURN;
+	ELSIF unique_keys IS NOT NULL OR lock_keys IS NOT NULL
+			OR unique_for IS NOT NULL THEN
+		RETURN QUERY SELECT x.id
+		FROM (SELECT u.o, muster.enqueue(kind, u.p, queue,
+				coalesce(u.r, priority), coalesce(u.t, run_at),
+				max_attempts => enqueue_many.max_attempts,
+				timeout => enqueue_many.timeout, wake => enqueue_many.wake,
+				unique_key => u.k, unique_for => CASE
+					WHEN u.k IS NOT NULL OR unique_keys IS NULL
+					THEN enqueue_many.unique_for END,
+				on_conflict => enqueue_many.on_conflict, lock_key => u.l,
+				lock_limit => enqueue_many.lock_limit) AS id
+			FROM (SELECT * FROM unnest(payloads, unique_keys, lock_keys,
+					priorities, run_ats)
+				WITH ORDINALITY y(p, k, l, r, t, o)
+				ORDER BY y.k, y.o OFFSET 0) u OFFSET 0) x
+		ORDER BY x.o;
 		RETURN;
 	END IF;
 	SELECT array_agg(coalesce(u.p, '{}')::text ORDER BY u.o),

@@ -108,6 +108,7 @@ DECLARE
 	v_whole CONSTANT boolean := v_last - v_first = cardinality(p_ids) - 1;
 	v_bare CONSTANT boolean := p_ran_ms IS NULL AND p_result IS NULL;
 	v_more boolean;
+	v_locks bigint[];
 BEGIN
 	IF v_whole THEN
 		WITH t AS (
@@ -119,9 +120,12 @@ BEGIN
 				result = CASE WHEN v_bare THEN NULL
 					ELSE p_result[x.id - v_first + 1]::jsonb END
 			WHERE x.id BETWEEN v_first AND v_last
-			RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
+				OR x.unique_key IS NOT NULL AS more, x.lock_id
 		)
-		SELECT bool_or(t.more) INTO v_more FROM t;
+		SELECT bool_or(t.more), array_agg(t.lock_id)
+			FILTER (WHERE t.lock_id IS NOT NULL)
+		INTO v_more, v_locks FROM t;
 	ELSIF v_last - v_first < 4 * cardinality(p_ids) THEN
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -136,9 +140,12 @@ BEGIN
 			WHERE x.id BETWEEN v_first AND v_last
 				AND p_ids[width_bucket(x.id,
 					(SELECT p_ids || '{}'))] = x.id
-			RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
+				OR x.unique_key IS NOT NULL AS more, x.lock_id
 		)
-		SELECT bool_or(t.more) INTO v_more FROM t;
+		SELECT bool_or(t.more), array_agg(t.lock_id)
+			FILTER (WHERE t.lock_id IS NOT NULL)
+		INTO v_more, v_locks FROM t;
 	ELSE
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -151,9 +158,12 @@ BEGIN
 					width_bucket(x.id, (SELECT p_ids || '{}'))]
 					::jsonb END
 			WHERE x.id = ANY (p_ids)
-			RETURNING x.flow_id IS NOT NULL OR x.has_dependents AS more
+			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
+				OR x.unique_key IS NOT NULL AS more, x.lock_id
 		)
-		SELECT bool_or(t.more) INTO v_more FROM t;
+		SELECT bool_or(t.more), array_agg(t.lock_id)
+			FILTER (WHERE t.lock_id IS NOT NULL)
+		INTO v_more, v_locks FROM t;
 	END IF;
 	IF EXISTS (SELECT FROM muster.cancelling c
 			WHERE c.worker_id = p_worker) THEN
@@ -162,9 +172,11 @@ BEGIN
 	END IF;
 	IF v_more THEN
 		PERFORM muster.settle_final(p_ids);
-	ELSE
-		INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
+		RETURN;
+	ELSIF v_locks IS NOT NULL THEN
+		PERFORM muster.lock_free(v_locks);
 	END IF;
+	INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
 END
 $$;
 
@@ -301,7 +313,8 @@ BEGIN
 END
 $$;
 
--- Puts tasks, locked by the caller, at the end of their lines.
+-- Puts tasks, locked by the caller, at the end of their lines; one with a
+-- concurrency key has or keeps its slot.
 CREATE OR REPLACE FUNCTION muster.put_ready(p_ids bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -309,9 +322,9 @@ DECLARE
 BEGIN
 	WITH put AS (
 		INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank,
-			lane, ticket)
+			lane, ticket, lock_id)
 		SELECT nextval('muster.ready_seq'), t.id, now(), t.route_id,
-			t.size, t.rank, t.lane, t.ticket
+			t.size, t.rank, t.lane, t.ticket, t.lock_id
 		FROM (SELECT * FROM muster.task x WHERE x.id = ANY (p_ids)
 			ORDER BY x.id) t
 		RETURNING route_id
@@ -322,20 +335,35 @@ END
 $$;
 
 -- Puts tasks, locked by the caller, where they wait p_delay[i] ms; what has
--- nothing to wait for is left to put_ready().
+-- nothing to wait for is left to put_ready(). They give up the slots that they
+-- hold: who is put off holds up nobody.
 CREATE OR REPLACE FUNCTION muster.put_scheduled(
 	p_ids bigint[], p_delay_ms bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_count int;
+	v_locks bigint[];
 BEGIN
-	INSERT INTO muster.scheduled
-		(run_at, task_id, route_id, size, rank, lane, ticket)
-	SELECT clock_timestamp()
-			+ p_delay_ms[width_bucket(t.id, p_ids)] * interval '1 ms',
-		t.id, t.route_id, t.size, t.rank, t.lane, t.ticket
-	FROM muster.task t
-	WHERE t.id = ANY (p_ids) AND p_delay_ms[width_bucket(t.id, p_ids)] > 0;
-	IF FOUND THEN
+	WITH put AS (
+		INSERT INTO muster.scheduled
+			(run_at, task_id, route_id, size, rank, lane, ticket,
+			lock_id)
+		SELECT clock_timestamp()
+				+ p_delay_ms[width_bucket(t.id, p_ids)] * interval '1 ms',
+			t.id, t.route_id, t.size, t.rank, t.lane, t.ticket,
+			t.lock_id
+		FROM muster.task t
+		WHERE t.id = ANY (p_ids)
+			AND p_delay_ms[width_bucket(t.id, p_ids)] > 0
+		RETURNING lock_id
+	)
+	SELECT count(*), array_agg(p.lock_id) FILTER (WHERE p.lock_id IS NOT NULL)
+	INTO v_count, v_locks FROM put p;
+	IF v_count > 0 THEN
 		PERFORM muster.announce_work();
+	END IF;
+	IF v_locks IS NOT NULL THEN
+		PERFORM muster.lock_free(v_locks);
 	END IF;
 END
 $$;

@@ -29,14 +29,25 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION muster.do_pause_kind(p_request muster.request)
+-- As do_pause().
+CREATE OR REPLACE FUNCTION muster.do_pause_kind(
+	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO muster.paused (kind) VALUES (p_request.kind)
 	ON CONFLICT DO NOTHING;
-	RETURN muster.answer(p_request.id, 'done', format(CASE WHEN FOUND
-		THEN 'kind %s is paused; what runs goes on'
-		ELSE 'kind %s was paused already' END, p_request.kind));
+	IF FOUND OR p_request.cursor = 1 THEN
+		IF muster.lock_shed(ARRAY(SELECT r.id FROM muster.route r
+				WHERE r.kind = p_request.kind), p_limit) = p_limit THEN
+			UPDATE muster.request SET cursor = 1
+			WHERE id = p_request.id;
+			RETURN p_limit;
+		END IF;
+		RETURN muster.answer(p_request.id, 'done', format(
+			'kind %s is paused; what runs goes on', p_request.kind));
+	END IF;
+	RETURN muster.answer(p_request.id, 'done', format(
+		'kind %s was paused already', p_request.kind));
 END
 $$;
 
@@ -48,6 +59,8 @@ BEGIN
 		RETURN muster.answer(p_request.id, 'done',
 			format('kind %s was not paused', p_request.kind));
 	END IF;
+	PERFORM muster.lock_unshut(ARRAY(SELECT r.id FROM muster.route r
+		WHERE r.kind = p_request.kind));
 	PERFORM muster.announce(ARRAY(SELECT r.route_id FROM muster.ready r
 		WHERE r.route_id IN (SELECT x.id FROM muster.route x
 			WHERE x.kind = p_request.kind) LIMIT 1000));

@@ -97,7 +97,8 @@ BEGIN
 	SELECT t.id, p_run_at[width_bucket(t.id, p_ids)],
 		v_left[width_bucket(t.id, v_blocked)],
 		v_spare[width_bucket(t.id, v_blocked)],
-		t.route_id, t.size, t.rank, t.lane, t.ticket
+		t.route_id, t.size, t.rank, t.lane, t.ticket,
+		t.lock_id
 	FROM muster.task t WHERE t.id = ANY (v_blocked);
 	PERFORM muster.place_free(muster.without(p_ids, v_blocked || v_unmet),
 		p_ids, p_run_at);
@@ -117,28 +118,36 @@ BEGIN
 END
 $$;
 
--- Those that wait for no task: for their time, or for a worker.
+-- Those that wait for no task: for their time, a slot of their key, or a worker.
 CREATE OR REPLACE FUNCTION muster.place_free(
 	p_free bigint[], p_ids bigint[], p_run_at timestamptz[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_later bigint[];
+	v_keyed bigint[];
+	v_free bigint[] := p_free;
 BEGIN
 	WITH put AS (
 		INSERT INTO muster.scheduled
-			(run_at, task_id, route_id, size, rank, lane, ticket)
+			(run_at, task_id, route_id, size, rank, lane, ticket,
+			lock_id)
 		SELECT p_run_at[width_bucket(t.id, p_ids)], t.id, t.route_id,
-			t.size, t.rank, t.lane, t.ticket
+			t.size, t.rank, t.lane, t.ticket, t.lock_id
 		FROM muster.task t WHERE t.id = ANY (p_free)
 			AND p_run_at[width_bucket(t.id, p_ids)] > clock_timestamp()
 		RETURNING task_id
 	)
 	SELECT array_agg(p.task_id) INTO v_later FROM put p;
-	IF v_later IS NULL THEN
-		PERFORM muster.put_ready(p_free);
-	ELSE
-		PERFORM muster.announce_work(),
-			muster.put_ready(muster.without(p_free, v_later));
+	IF v_later IS NOT NULL THEN
+		PERFORM muster.announce_work();
+		v_free := muster.without(v_free, v_later);
 	END IF;
+	v_keyed := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.id = ANY (v_free) AND t.lock_id IS NOT NULL);
+	IF v_keyed <> '{}' THEN
+		PERFORM muster.lock_ask(v_keyed);
+		v_free := muster.without(v_free, v_keyed);
+	END IF;
+	PERFORM muster.put_ready(v_free);
 END
 $$;

@@ -20,7 +20,8 @@ DECLARE
 	v_flow bigint;
 BEGIN
 	PERFORM muster.check_isolation(), muster.purge_history(),
-		muster.purge_runs(), muster.sleepers_purge();
+		muster.purge_runs(), muster.sleepers_purge(),
+		muster.purge_unique(p_limit), muster.purge_locks(p_limit);
 	SELECT array_agg(h.ctid), array_agg(h.flow_id)
 		FILTER (WHERE h.flow_id IS NOT NULL)
 	INTO v_ctid, v_flows

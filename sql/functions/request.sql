@@ -144,9 +144,11 @@ BEGIN
 			WHEN 'retry' THEN muster.do_retry(v_request)
 			WHEN 'retry_flow' THEN muster.do_retry_flow(v_request,
 				p_limit - v_done)
-			WHEN 'pause' THEN muster.do_pause(v_request)
+			WHEN 'replace' THEN muster.do_replace(v_request, v_alone)
+			WHEN 'pause' THEN muster.do_pause(v_request, p_limit)
 			WHEN 'resume' THEN muster.do_resume(v_request)
-			WHEN 'pause_kind' THEN muster.do_pause_kind(v_request)
+			WHEN 'pause_kind' THEN muster.do_pause_kind(v_request,
+				p_limit)
 			WHEN 'resume_kind' THEN muster.do_resume_kind(v_request)
 			WHEN 'reopen' THEN muster.container_reopen(v_request,
 				p_limit - v_done)
@@ -169,14 +171,25 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION muster.do_pause(p_request muster.request)
+-- What is ready gives back its concurrency keys, p_limit tasks at a time.
+CREATE OR REPLACE FUNCTION muster.do_pause(
+	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO muster.paused (queue) VALUES (p_request.queue)
 	ON CONFLICT DO NOTHING;
-	RETURN muster.answer(p_request.id, 'done', format(CASE WHEN FOUND
-		THEN 'queue %s is paused; what runs goes on'
-		ELSE 'queue %s was paused already' END, p_request.queue));
+	IF FOUND OR p_request.cursor = 1 THEN
+		IF muster.lock_shed(ARRAY(SELECT r.id FROM muster.route r
+				WHERE r.queue = p_request.queue), p_limit) = p_limit THEN
+			UPDATE muster.request SET cursor = 1
+			WHERE id = p_request.id;
+			RETURN p_limit;
+		END IF;
+		RETURN muster.answer(p_request.id, 'done', format(
+			'queue %s is paused; what runs goes on', p_request.queue));
+	END IF;
+	RETURN muster.answer(p_request.id, 'done', format(
+		'queue %s was paused already', p_request.queue));
 END
 $$;
 
@@ -188,6 +201,8 @@ BEGIN
 		RETURN muster.answer(p_request.id, 'done',
 			format('queue %s was not paused', p_request.queue));
 	END IF;
+	PERFORM muster.lock_unshut(ARRAY(SELECT r.id FROM muster.route r
+		WHERE r.queue = p_request.queue));
 	PERFORM muster.announce(ARRAY(SELECT r.route_id FROM muster.ready r
 		WHERE r.route_id IN (SELECT x.id FROM muster.route x
 			WHERE x.queue = p_request.queue) LIMIT 1000));

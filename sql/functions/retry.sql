@@ -9,6 +9,8 @@ DECLARE
 	v_got int;
 	v_state "char";
 	v_need bigint;
+	v_key text;
+	v_holder bigint;
 BEGIN
 	v_all := ARRAY(SELECT DISTINCT u.id FROM unnest(v_id
 		|| (SELECT n.ids FROM muster.needs n WHERE n.task_id = v_id))
@@ -34,6 +36,19 @@ BEGIN
 				v_id));
 	ELSIF EXISTS (SELECT FROM muster.remainder r WHERE r.task_id = v_id) THEN
 		RETURN 0; -- its dependents are still being told of its end
+	END IF;
+	SELECT t.unique_key INTO v_key FROM muster.task t
+	WHERE t.id = v_id AND t.unique_key IS NOT NULL;
+	IF FOUND THEN
+		v_holder := muster.unique_retake(v_id, v_key, NULL);
+		IF v_holder IS NULL THEN
+			RETURN 0;
+		ELSIF v_holder <> v_id THEN
+			RETURN muster.answer(p_request.id, 'refused', format('task '
+				'%s stays %s: its unique key %s is held by task %s',
+				v_id, muster.state_name(v_state), to_json(v_key),
+				v_holder));
+		END IF;
 	END IF;
 	IF muster.reopen(ARRAY[v_id]) IS NOT NULL THEN
 		RETURN muster.answer(p_request.id, 'refused',
@@ -65,23 +80,27 @@ $$;
 
 -- Opens ended tasks (ascending, locked with their needs) again, in a new life
 -- with all its attempts, wherever their needs let them stand; gives those of
--- whose needs too few are met, which stay as they are. p_done, p_again: as
--- place_needs().
+-- whose needs too few are met, which stay as they are, as do those whose unique key
+-- another task holds. p_done, p_again: as place_needs().
 CREATE OR REPLACE FUNCTION muster.reopen(p_ids bigint[],
 	p_done bigint[] DEFAULT NULL, p_again bigint[] DEFAULT NULL)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
-	v_unmet bigint[] := muster.place(p_ids, NULL, p_done, p_again);
-	v_ids bigint[];
+	v_ids bigint[] := muster.unique_reopen(p_ids);
+	v_unmet bigint[] := muster.place(v_ids, NULL, p_done,
+		muster.without(p_again, muster.without(p_ids, v_ids)));
 BEGIN
-	v_ids := muster.without(p_ids, v_unmet);
+	IF v_unmet IS NOT NULL THEN
+		PERFORM muster.unique_free(v_unmet);
+		v_ids := muster.without(v_ids, v_unmet);
+	END IF;
 	PERFORM muster.flow_uncount(v_ids);
 	UPDATE muster.task t SET state = NULL, life = t.life + 1,
 		settled = CASE WHEN t.has_dependents THEN t.state END,
 		finished_at = NULL, attempts = 0, snoozes = 0, rescues = 0,
 		ran_ms = NULL, worker_id = NULL, result = NULL, error = NULL
 	WHERE t.id = ANY (v_ids);
-	RETURN v_unmet;
+	RETURN nullif(muster.without(p_ids, v_ids), '{}');
 END
 $$;
 

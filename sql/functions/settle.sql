@@ -25,11 +25,12 @@ $$;
 -- whose rows say all: those that depend on them and their flows are told, and
 -- purge() will meet them. Those that have ended before, in an earlier life, are
 -- left to unlock(). p_defer: whoever locks tasks for update must not wait for
--- `blocked`, so all edges are left to unlock().
--- Locks: blocked, in order; then it inserts. Called by finish, rescue,
--- carry_out, unlock and admit.
-CREATE OR REPLACE FUNCTION muster.settle_final(
-	p_ids bigint[], p_defer boolean DEFAULT false)
+-- `blocked`, so all edges are left to unlock(). p_held: those that have a
+-- concurrency key hold a slot of it; else the caller sees to that.
+-- Locks: blocked, in order; then as lock_free(); then it inserts. Called by
+-- finish, rescue, carry_out, unlock and admit.
+CREATE OR REPLACE FUNCTION muster.settle_final(p_ids bigint[],
+	p_defer boolean DEFAULT false, p_held boolean DEFAULT true)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_flows bigint[];
@@ -40,6 +41,8 @@ DECLARE
 	v_told "char"[]; -- the states of v_needs
 	v_later bigint[];
 	v_plain bigint[];
+	v_locks bigint[];
+	v_unique bigint[];
 BEGIN
 	SELECT array_agg(t.flow_id), array_agg(t.state),
 		bool_or(t.flow_id IS NOT NULL), bool_or(t.state = 'f'),
@@ -47,10 +50,13 @@ BEGIN
 		array_agg(t.state) FILTER (
 			WHERE t.has_dependents AND NOT t.later),
 		array_agg(t.id) FILTER (WHERE t.has_dependents AND t.later),
-		array_agg(t.id) FILTER (WHERE t.flow_id IS NULL)
+		array_agg(t.id) FILTER (WHERE t.flow_id IS NULL),
+		array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
+		array_agg(t.id) FILTER (WHERE t.unique_key IS NOT NULL)
 	INTO v_flows, v_states, v_in_flow, v_failed, v_needs, v_told, v_later,
-		v_plain
-	FROM (SELECT x.id, x.flow_id, x.state, x.has_dependents,
+		v_plain, v_locks, v_unique
+	FROM (SELECT x.id, x.flow_id, x.state, x.has_dependents, x.lock_id,
+			x.unique_key,
 			p_defer OR x.settled IS NOT NULL AS later
 		FROM muster.task x WHERE x.id = ANY (p_ids) ORDER BY x.id) t;
 	IF v_needs IS NOT NULL THEN
@@ -76,6 +82,12 @@ BEGIN
 			PERFORM muster.stop_flows(p_ids);
 		END IF;
 		PERFORM muster.announce_work();
+	END IF;
+	IF p_held AND v_locks IS NOT NULL THEN
+		PERFORM muster.lock_free(v_locks);
+	END IF;
+	IF v_unique IS NOT NULL THEN
+		PERFORM muster.unique_free(v_unique);
 	END IF;
 	IF v_plain IS NOT NULL THEN
 		INSERT INTO muster.finished VALUES (now(), NULL, v_plain);
@@ -200,12 +212,13 @@ END
 $$;
 
 -- These rows of blocked, locked by the caller, wait for nothing more: to ready,
--- or to scheduled if their time has not come.
+-- to scheduled if their time has not come, or for a slot of their key.
 CREATE OR REPLACE FUNCTION muster.unblock_free(p_at tid[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_routes int[];
 	v_later boolean;
+	v_keyed bigint[];
 BEGIN
 	WITH gone AS (
 		DELETE FROM muster.blocked b WHERE b.ctid = ANY (p_at)
@@ -213,21 +226,27 @@ BEGIN
 			AS later
 	), later AS (
 		INSERT INTO muster.scheduled
-			(run_at, task_id, route_id, size, rank, lane, ticket)
+			(run_at, task_id, route_id, size, rank, lane, ticket,
+			lock_id)
 		SELECT g.run_at, g.task_id, g.route_id, g.size, g.rank, g.lane,
-			g.ticket FROM gone g WHERE g.later
+			g.ticket, g.lock_id FROM gone g WHERE g.later
 	), freed AS (
 		INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank,
 			lane, ticket)
 		SELECT nextval('muster.ready_seq'), g.task_id, now(), g.route_id,
 			g.size, g.rank, g.lane, g.ticket
-		FROM gone g WHERE NOT g.later
+		FROM gone g WHERE NOT g.later AND g.lock_id IS NULL
 		RETURNING route_id
 	)
-	SELECT (SELECT array_agg(f.route_id) FROM freed f),
-		(SELECT bool_or(g.later) FROM gone g)
-	INTO v_routes, v_later;
+	SELECT (SELECT array_agg(f.route_id) FROM freed f), k.later, k.keyed
+	INTO v_routes, v_later, v_keyed
+	FROM (SELECT bool_or(g.later) AS later, array_agg(g.task_id)
+			FILTER (WHERE NOT g.later AND g.lock_id IS NOT NULL) AS keyed
+		FROM gone g) k;
 	PERFORM muster.announce(v_routes);
+	IF v_keyed IS NOT NULL THEN
+		PERFORM muster.lock_ask(v_keyed);
+	END IF;
 	IF v_later THEN
 		PERFORM muster.announce_work();
 	END IF;

@@ -10,8 +10,10 @@
 -- "needs_mode": "all"|"any"|{"at_least": 2}}}}. A step with "map" and "chunk" is a
 -- map, one with "flow" a nested flow (container.sql). `tasks` may also be a list of
 -- objects that have a "name": then their
--- order is kept, and a name that stands there twice is found. Gives the flow's
--- id; raises MU003 with the name of the step that is wrong.
+-- order is kept, and a name that stands there twice is found. A step may have a
+-- "unique_key" and a "lock": a key, or {"key": …, "limit": …}. Gives the flow's
+-- id; raises MU003 with the name of the step that is wrong, MU006 with that of a
+-- step whose unique key is held.
 CREATE OR REPLACE FUNCTION muster.submit_flow(flow jsonb)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
@@ -149,6 +151,25 @@ RETURNS text LANGUAGE sql IMMUTABLE AS $$
 		THEN 'at_least ' || (p_value ->> 'at_least') END
 $$;
 
+-- The key of "lock"; null if it has none.
+CREATE OR REPLACE FUNCTION muster.flow_lock(p_lock jsonb)
+RETURNS text LANGUAGE sql IMMUTABLE STRICT AS $$
+	SELECT CASE jsonb_typeof(p_lock) WHEN 'string' THEN p_lock #>> '{}'
+		WHEN 'object' THEN CASE jsonb_typeof(p_lock -> 'key')
+			WHEN 'string' THEN p_lock ->> 'key' END END
+$$;
+
+-- Its limit; null if that is none, or if there are other keys.
+CREATE OR REPLACE FUNCTION muster.flow_lock_limit(p_lock jsonb)
+RETURNS int LANGUAGE sql IMMUTABLE STRICT AS $$
+	SELECT CASE WHEN jsonb_typeof(p_lock) <> 'object'
+			OR p_lock - 'key' = '{}' THEN 1
+		WHEN p_lock - 'key' - 'limit' = '{}'
+			AND jsonb_typeof(p_lock -> 'limit') = 'number'
+			AND p_lock ->> 'limit' ~ '^([1-9]\d{0,5}|1000000)$'
+			THEN (p_lock ->> 'limit')::int END
+$$;
+
 -- What is wrong with a key of a step; null if nothing.
 CREATE OR REPLACE FUNCTION muster.flow_fault(p_key text, p_value jsonb)
 RETURNS text LANGUAGE plpgsql AS $$
@@ -190,10 +211,21 @@ BEGIN
 			RETURN 'must be a time such as 2030-01-31T12:00:00Z';
 		END IF;
 		PERFORM v_text::timestamptz;
+	WHEN 'unique_key' THEN
+		IF v_type <> 'string' OR length(v_text) NOT BETWEEN 1 AND 500 THEN
+			RETURN 'must be a string of 1 to 500 characters';
+		END IF;
+	WHEN 'lock' THEN
+		IF coalesce(length(muster.flow_lock(p_value)), 0)
+				NOT BETWEEN 1 AND 500
+				OR muster.flow_lock_limit(p_value) IS NULL THEN
+			RETURN 'must be a key of 1 to 500 characters or {"key": …, '
+				'"limit": 1 to 1000000}';
+		END IF;
 	ELSE
 		RETURN 'is not known: a task has kind, payload, queue, priority, '
 			'needs, needs_mode, max_attempts, timeout, run_at, expect, '
-			'map, chunk, flow';
+			'map, chunk, flow, unique_key, lock';
 	END CASE;
 	RETURN NULL;
 EXCEPTION WHEN data_exception THEN
@@ -510,6 +542,9 @@ DECLARE
 	v_route int[];
 	v_needs int[] := array_fill(0, ARRAY[cardinality(p_name)]);
 	v_feeds boolean[] := array_fill(false, ARRAY[cardinality(p_name)]);
+	v_lock bigint[] := ARRAY(SELECT muster.lock_number(
+			muster.flow_lock(u.s -> 'lock'))
+		FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o);
 	v_fast boolean := coalesce(p_spec ->> 'on_failure', '') = 'cancel';
 	v_holds boolean; -- some are containers
 BEGIN
@@ -534,19 +569,23 @@ BEGIN
 		v_feeds[p_need[i]] := true;
 	END LOOP;
 	v_least := muster.flow_least(p_name, p_step, v_needs);
+	PERFORM muster.flow_unique(v_id, p_name, p_step);
 	INSERT INTO muster.flow (id, created_at, total, fail_fast, name)
 	VALUES (p_flow, clock_timestamp(), cardinality(p_name), v_fast,
 		p_spec ->> 'flow');
 	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
 		size, max_attempts, rank, lane, has_needs, has_dependents,
-		fail_fast, name, payload)
+		fail_fast, name, payload, lock_id, lock_limit, lock_key, unique_key)
 	SELECT u.id, p_flow, clock_timestamp(),
 		muster.flow_ms(u.s ->> 'timeout')::bigint, u.route,
 		octet_length(p.payload), (u.s ->> 'max_attempts')::int,
 		-coalesce((u.s ->> 'priority')::int, 0), u.lane, u.needs > 0,
-		u.feeds, v_fast, u.name, p.payload
-	FROM unnest(v_id, p_name, p_step, v_route, p_lane, v_needs, v_feeds)
-		u(id, name, s, route, lane, needs, feeds)
+		u.feeds, v_fast, u.name, p.payload, u.lock,
+		muster.flow_lock_limit(u.s -> 'lock'),
+		muster.flow_lock(u.s -> 'lock'), u.s ->> 'unique_key'
+	FROM unnest(v_id, p_name, p_step, v_route, p_lane, v_needs, v_feeds,
+			v_lock)
+		u(id, name, s, route, lane, needs, feeds, lock)
 	CROSS JOIN LATERAL (SELECT coalesce(u.s -> 'payload', '{}')::text
 		AS payload OFFSET 0) p;
 	IF p_dep IS NOT NULL THEN
@@ -561,7 +600,8 @@ BEGIN
 	IF v_holds THEN
 		PERFORM muster.container_store(v_id, p_name, p_step);
 	END IF;
-	PERFORM muster.flow_place(v_id, v_needs, v_least, v_route, p_lane,
+	PERFORM muster.flow_place(v_id, v_needs, v_least, v_route, v_lock,
+		p_lane,
 		ARRAY(SELECT (u.s ->> 'run_at')::timestamptz
 			FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o),
 		ARRAY(SELECT -coalesce((u.s ->> 'priority')::int, 0)
@@ -571,11 +611,31 @@ BEGIN
 END
 $$;
 
+-- The unique keys of its steps, in order.
+CREATE OR REPLACE FUNCTION muster.flow_unique(
+	p_id bigint[], p_name text[], p_step jsonb[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_step record;
+	v_holder bigint;
+BEGIN
+	FOR v_step IN SELECT u.id, u.name, u.s ->> 'unique_key' AS key
+			FROM unnest(p_id, p_name, p_step) u(id, name, s)
+			WHERE u.s ? 'unique_key' ORDER BY 3, 1 LOOP
+		v_holder := muster.unique_take(v_step.id, v_step.key, NULL);
+		IF v_holder IS NOT NULL THEN
+			PERFORM muster.unique_refuse(v_step.key, v_holder,
+				format('task %s: ', to_json(v_step.name)));
+		END IF;
+	END LOOP;
+END
+$$;
+
 -- Its steps in their places. The task rows stand: the transaction has its
 -- number before it draws a seq, which the safe mark relies on.
 CREATE OR REPLACE FUNCTION muster.flow_place(p_id bigint[], p_needs int[],
-	p_least int[], p_route int[], p_lane smallint[], p_run_at timestamptz[],
-	p_rank int[], p_size int[])
+	p_least int[], p_route int[], p_lock bigint[], p_lane smallint[],
+	p_run_at timestamptz[], p_rank int[], p_size int[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_now timestamptz := clock_timestamp();
@@ -588,9 +648,10 @@ BEGIN
 	INSERT INTO muster.blocked
 	SELECT u.id, u.run_at, coalesce(u.least, u.needs),
 		u.needs - coalesce(u.least, u.needs), u.route, u.size, u.rank,
-		u.lane, 0
-	FROM unnest(p_id, p_needs, p_least, p_route, p_lane, p_run_at, p_rank,
-		p_size) u(id, needs, least, route, lane, run_at, rank, size)
+		u.lane, 0, u.lock
+	FROM unnest(p_id, p_needs, p_least, p_route, p_lock, p_lane, p_run_at,
+			p_rank, p_size)
+		u(id, needs, least, route, lock, lane, run_at, rank, size)
 	WHERE u.needs > 0;
 	SELECT min(u.run_at) INTO v_first
 	FROM unnest(p_needs, p_run_at) u(needs, run_at)
@@ -598,19 +659,29 @@ BEGIN
 	v_wakes := v_first IS NOT NULL AND muster.wake_earlier(v_first);
 	INSERT INTO muster.scheduled
 	SELECT u.run_at, u.id, u.route, u.size, u.rank, u.lane, 0,
-		v_wakes AND u.run_at = v_first
-	FROM unnest(p_id, p_needs, p_route, p_lane, p_run_at, p_rank, p_size)
-		u(id, needs, route, lane, run_at, rank, size)
+		v_wakes AND u.run_at = v_first, u.lock
+	FROM unnest(p_id, p_needs, p_route, p_lock, p_lane, p_run_at, p_rank,
+			p_size)
+		u(id, needs, route, lock, lane, run_at, rank, size)
 	WHERE u.needs = 0 AND u.run_at > v_now;
+	INSERT INTO muster.arriving (task_id, wakes, asks)
+	SELECT u.id, u.n = 1 AND muster.wake_work(), true
+	FROM (SELECT x.id, row_number() OVER (ORDER BY x.id) AS n
+		FROM unnest(p_id, p_needs, p_lock, p_run_at)
+			x(id, needs, lock, run_at)
+		WHERE x.needs = 0 AND x.lock IS NOT NULL
+			AND (x.run_at > v_now) IS NOT TRUE) u;
 	INSERT INTO muster.ready
 	SELECT nextval('muster.ready_seq'), u.id, v_now, u.route, u.size,
 		u.rank, u.lane, 0, CASE WHEN u.id = u.first
 			THEN muster.wake_count(u.route, u.n) ELSE false END
 	FROM (SELECT x.*, min(x.id) OVER w AS first,
 			(count(*) OVER w)::int AS n
-		FROM unnest(p_id, p_needs, p_route, p_lane, p_run_at, p_rank,
-			p_size) x(id, needs, route, lane, run_at, rank, size)
-		WHERE x.needs = 0 AND (x.run_at > v_now) IS NOT TRUE
+		FROM unnest(p_id, p_needs, p_route, p_lock, p_lane, p_run_at,
+				p_rank, p_size)
+			x(id, needs, route, lock, lane, run_at, rank, size)
+		WHERE x.needs = 0 AND x.lock IS NULL
+			AND (x.run_at > v_now) IS NOT TRUE
 		WINDOW w AS (PARTITION BY x.route)
 		ORDER BY x.id) u;
 END

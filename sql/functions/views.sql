@@ -8,6 +8,9 @@ SELECT t.id, t.flow_id, t.name, r.kind, r.queue,
 		ELSE CASE
 		WHEN l.worker_id IS NOT NULL THEN 'running'
 		WHEN s.run_at IS NOT NULL THEN 'scheduled'
+		WHEN t.lock_id IS NOT NULL AND EXISTS (
+			SELECT FROM muster.waiting w
+			WHERE w.task_id = t.id) THEN 'waiting'
 		WHEN EXISTS (SELECT FROM muster.blocked b
 			WHERE b.task_id = t.id) THEN 'blocked'
 		WHEN EXISTS (SELECT FROM muster.arriving a
@@ -21,7 +24,8 @@ SELECT t.id, t.flow_id, t.name, r.kind, r.queue,
 	t.attempts + (l.worker_id IS NOT NULL)::int AS attempt,
 	t.max_attempts, s.run_at, t.created_at, t.finished_at, t.ran_ms,
 	coalesce(l.worker_id, t.worker_id) AS worker_id,
-	t.payload::jsonb AS payload, t.result, t.error
+	t.payload::jsonb AS payload, t.result, t.error, t.unique_key,
+	t.lock_key
 FROM muster.task t
 LEFT JOIN LATERAL (SELECT x.queue, x.kind FROM muster.route x
 	WHERE x.id = t.route_id LIMIT 1) r ON true
@@ -60,6 +64,9 @@ WITH place AS (
 	SELECT b.route_id, 'blocked', count(*), NULL
 	FROM muster.blocked b GROUP BY b.route_id
 	UNION ALL
+	SELECT w.route_id, 'waiting', count(*), NULL
+	FROM muster.waiting w GROUP BY w.route_id
+	UNION ALL
 	SELECT t.route_id, 'arriving', count(*), NULL
 	FROM muster.arriving a JOIN muster.task t ON t.id = a.task_id
 	GROUP BY t.route_id
@@ -81,7 +88,9 @@ SELECT r.queue, r.kind,
 	EXISTS (SELECT FROM muster.paused x
 		WHERE x.queue = r.queue OR x.kind = r.kind) AS paused,
 	(extract(epoch FROM clock_timestamp() - min(p.oldest)) * 1000)::bigint
-		AS oldest_ready_ms
+		AS oldest_ready_ms,
+	coalesce(sum(p.n) FILTER (WHERE p.place = 'waiting'), 0)::bigint
+		AS waiting
 FROM (SELECT DISTINCT x.id, x.queue, x.kind FROM muster.route x) r
 LEFT JOIN place p ON p.route_id = r.id
 GROUP BY r.queue, r.kind;

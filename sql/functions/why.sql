@@ -69,7 +69,7 @@ $$;
 CREATE OR REPLACE FUNCTION muster.why_causes(p_id bigint)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN muster.why_needs(p_id);
+	RETURN muster.why_needs(p_id) || muster.why_lock_holders(p_id);
 END
 $$;
 
@@ -93,6 +93,7 @@ DECLARE
 		'arriving',
 		'skipping',
 		'blocked',
+		'lock',
 		'line',
 		'container',
 		'running'

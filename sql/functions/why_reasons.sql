@@ -71,7 +71,7 @@ CREATE OR REPLACE FUNCTION muster.why_paused(
 	p_task muster.task, p_state text)
 RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-	IF p_state <> 'ready' THEN
+	IF p_state NOT IN ('ready', 'waiting') THEN
 		RETURN NULL;
 	END IF;
 	RETURN (SELECT CASE WHEN p.queue IS NOT NULL

@@ -23,7 +23,32 @@ def test_B5_enqueue_prints_the_id(db, enqueue):
     assert (row.kind, row.queue, row.state) == ("resize", "default", "ready")
     assert db.one("SELECT payload::text FROM muster.task_status") == \
         '{"n": 0.10, "name": "a.png"}'
-    assert json.loads(enqueue("resize", "--json")) == {"task": str(task + 1)}
+    assert json.loads(enqueue("resize", "--json")) == {
+        "task": str(task + 1), "outcome": "new"}
+
+
+def test_B6_enqueue_says_what_came_of_a_unique_key(db, enqueue):
+    def outcome(*words):
+        said = json.loads(enqueue("a", "--json", "-u", "k", *words))
+        return int(said["task"]), said["outcome"]
+
+    first, what = outcome("--unique-for", "1h")
+    assert what == "new"
+    assert outcome() == (first, "kept")
+    newer, what = outcome("--on-conflict", "replace")
+    assert what == "replacing" and newer != first
+    enqueue("a", "-u", "k", "--on-conflict", "error", code=1)
+    enqueue("a", "-u", "k", "--on-conflict", "wait", code=2)
+    enqueue("a", "--unique-for", "1h", code=2)
+    assert db.states() == {"ready": 1, "arriving": 1}
+
+
+def test_A3_enqueue_with_a_concurrency_key(db, enqueue):
+    task = int(enqueue("a", "--lock", "gpu", "--lock-limit", "2"))
+    assert db.task(task).lock_key == "gpu"
+    assert db.one("SELECT lock_limit FROM muster.task") == 2
+    enqueue("a", "--lock", "gpu", "--lock-limit", "0", code=2)
+    enqueue("a", "--lock-limit", "2", code=2)
 
 
 def test_enqueue_options(db, enqueue):

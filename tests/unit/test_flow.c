@@ -68,16 +68,18 @@ START_TEST(test_every_key)
 		    "    priority: -5\n    max_attempts: 3\n"
 		    "    payload: {n: 1}\n"
 		    "    needs: [a, {task: c, when: finished}]\n"
-		    "  a: {kind: '7'}\n"
-		    "  c: {kind: k, needs: [{task: a, when: failed}]}\n",
+		    "  a: {kind: '7', unique_key: 7, lock: 8}\n"
+		    "  c: {kind: k, needs: [{task: a, when: failed}],\n"
+		    "      lock: {key: gpu, limit: 2}}\n",
 	    "{\"flow\":\"all\",\"on_failure\":\"continue\",\"tasks\":{"
 	    "\"b\":{\"kind\":\"k\",\"queue\":\"q\",\"timeout\":\"30000ms\","
 	    "\"expect\":\"5400000ms\",\"run_at\":\"tomorrow\",\"priority\":-5,"
 	    "\"max_attempts\":3,\"payload\":{\"n\":1},\"needs\":["
 	    "{\"task\":\"a\",\"when\":\"succeeded\"},"
 	    "{\"task\":\"c\",\"when\":\"finished\"}]},"
-	    "\"a\":{\"kind\":\"7\"},"
-	    "\"c\":{\"kind\":\"k\",\"needs\":["
+	    "\"a\":{\"kind\":\"7\",\"unique_key\":\"7\",\"lock\":\"8\"},"
+	    "\"c\":{\"kind\":\"k\",\"lock\":{\"key\":\"gpu\",\"limit\":2},"
+	    "\"needs\":["
 	    "{\"task\":\"a\",\"when\":\"failed\"}]}}}");
 }
 END_TEST
@@ -207,6 +209,10 @@ static const struct {
     {ONE("{kind: k, priority: '5'}"), 3, 26, "whole number"},
     {ONE("{kind: k, max_attempts: 0}"), 3, 30, "whole number"},
     {ONE("{kind: k, timeout: 30}"), 3, 25, "a duration"},
+    {ONE("{kind: k, lock: [a]}"), 3, 22, "must be a key or"},
+    {ONE("{kind: k, lock: {limit: 2}}"), 3, 22, "'key' is missing"},
+    {ONE("{kind: k, lock: {key: a, limit: 0}}"), 3, 38, "whole number"},
+    {ONE("{kind: k, lock: {key: a, slots: 2}}"), 3, 31, "unknown key 'slots'"},
     {ONE("{kind: k, kind: l}"), 3, 16, "duplicate key 'kind'"},
     {ONE("{kind: k, needs: b}"), 3, 23, "must be a list"},
     {ONE("{kind: k, needs: [b]}"), 3, 24, "needs 'b', which is no task"},
