@@ -14,18 +14,20 @@ $$;
 -- "state": "succeeded", "result": …, "error": …}}; '{}' without needs. The state
 -- of a need that has not ended is open, of one that is no more, deleted. Ids are
 -- strings: JSON's numbers end at 2^53 in many languages.
--- At most about a megabyte, half of it results: an error is cut after 1,000
--- characters, a result that does not fit any more is left out ("result": null,
--- "truncated": true), and so are whole needs, which "" then tells, a name that no
--- step has: {"": {"truncated": true, "needs": 100000, "left_out": 94000}}. What
--- did not succeed comes first.
+-- At most about two and a half megabytes, two of them results: an error is cut
+-- after 1,000 characters, a result that does not fit any more is left out
+-- ("result": null, "truncated": true), unless it is the only one, and so are whole
+-- needs, which "" then tells, a name that no step has: {"": {"truncated": true,
+-- "needs": 100000, "left_out": 94000}}. What did not succeed comes first.
 CREATE OR REPLACE FUNCTION muster.inputs(p_task bigint)
 RETURNS text LANGUAGE plpgsql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
 	v_room int := 524288; -- bytes: for all but the results
-	v_more int := 524288; -- for the results
+	v_more int := 2097152; -- for the results
+	v_size int;
+	v_any boolean := false; -- result is in
 	v_need record;
 	v_head text;
 	v_items text[];
@@ -56,14 +58,15 @@ BEGIN
 				ELSE v_need.error END));
 		v_room := v_room - octet_length(v_head) - 30;
 		CONTINUE WHEN v_room < 0;
-		v_more := v_more - coalesce(octet_length(v_need.result::text), 0);
-		v_items := v_items || (v_head || CASE
-			WHEN v_more < 0 AND v_need.result IS NOT NULL
-			THEN 'null, "truncated": true}'
-			ELSE coalesce(v_need.result::text, 'null') || '}' END);
-		IF v_more < 0 THEN -- a smaller one may still fit
-			v_more := v_more + octet_length(v_need.result::text);
+		v_size := coalesce(octet_length(v_need.result::text), 0);
+		IF v_size > v_more AND v_any THEN -- a smaller one may still fit
+			v_items := v_items || (v_head || 'null, "truncated": true}');
+			CONTINUE;
 		END IF;
+		v_items := v_items || (v_head
+			|| coalesce(v_need.result::text, 'null') || '}');
+		v_more := v_more - v_size;
+		v_any := v_any OR v_size > 0;
 	END LOOP;
 	IF v_room < 0 THEN
 		v_items := v_items || format('"": {"truncated": true, "needs": %s, '

@@ -8,7 +8,7 @@ from support.wait import wait_until
 
 def _sleepers(db):
     return {row[0] for row in db.rows(
-        "SELECT id FROM muster.sleepers WHERE queues <> '{\"\"}'")}
+        "SELECT id FROM muster.sleepers WHERE id > 0")}
 
 
 def test_E1_idle_worker_is_registered_and_woken(
