@@ -1,5 +1,7 @@
 """Unique keys: of those who want one, only one is stored."""
 
+import time
+
 import psycopg2
 import pytest
 
@@ -291,8 +293,10 @@ def test_B6_retry_beside_an_enqueue(db, worker, app, scheduler, end):
     app.begin()
     unique(app)
     number = db.one("SELECT muster.retry(%s)", first)
-    scheduler.session.run("SET lock_timeout = '100 ms'")
+    began = time.monotonic()
+    scheduler.session.run("SET lock_timeout = '10 s'")
     scheduler.work()
+    assert time.monotonic() - began < 5
     assert not db.one("SELECT done FROM muster.request_status(%s)", number)
     getattr(app, end)()
     scheduler.work()
