@@ -7,6 +7,7 @@
 
 #include "common/text.h"
 #include "daemon/handlers/handler.h"
+#include "daemon/handlers/http_head.h"
 #include "daemon/handlers/http_headers.h"
 
 enum {
@@ -16,32 +17,47 @@ enum {
 };
 
 struct http_answer {
-	CURL *easy;
 	size_t limit; /* of a result */
+	struct http_head head;
 	struct text body;
-	size_t body_bytes, header_bytes; /* that came */
-	bool too_large;			 /* a result beyond the limit */
-	bool cut;			 /* enough of an error was read */
+	size_t body_bytes; /* that came */
+	bool too_large;	   /* a result beyond the limit */
+	bool cut;	   /* enough of an error was read */
 };
 
-/* Lets libcurl fill it; `easy` is set up for good. */
-void http_answer_attach(struct http_answer *answer, CURL *easy, size_t limit);
-void http_answer_clear(struct http_answer *answer);
+void http_answer_clear(struct http_answer *answer); /* for the next one */
 void http_answer_free(struct http_answer *answer);
 
-/* The status; 0: none came. */
-long http_answer_status(const struct http_answer *answer);
+/* What came: a line of its head, bytes of its body. False: there was enough of
+ * it, whatever comes. */
+bool http_answer_line(
+    struct http_answer *answer, const char *line, size_t length);
+bool http_answer_bytes(
+    struct http_answer *answer, const char *bytes, size_t size);
+
+/* How far it has come, for people. */
+const char *http_answer_stage(const struct http_answer *answer);
+
+/* Lets libcurl fill it. */
+void http_answer_attach(struct http_answer *answer, CURL *easy);
 
 /* Whether a transfer that ended with `code` has brought what the task's end
  * follows from. */
 bool http_answer_is_enough(const struct http_answer *answer, CURLcode code);
 
+/* How a transfer ended. */
+struct http_end {
+	CURLcode code;
+	const char *broken; /* what is said of one that failed; may be empty */
+	CURLU *url;	    /* that was asked for */
+	const struct http_headers *headers; /* that were sent */
+};
+
 /*
- * How the task ended. `broken` is what libcurl says of a transfer that failed
- * (`code`), and may be empty. Result and error point into `answer` and
+ * What that means for the task. Result and error point into `answer` and
  * `text`; secrets are masked in the error.
  */
-struct outcome http_answer_judge(struct http_answer *answer, CURLcode code,
-    const char *broken, const struct http_headers *headers, struct text *text);
+struct outcome http_answer_judge(
+    struct http_answer *answer, const struct http_end *end, struct text *text);
 
 #endif

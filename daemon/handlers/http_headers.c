@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -152,6 +153,37 @@ struct curl_slist *
 http_headers_lines(const struct http_headers *headers)
 {
 	return headers->count == 0 ? NULL : &headers->items[0].node;
+}
+
+static size_t
+name_length(const struct header *header)
+{
+	return strcspn(header->node.data, ":;");
+}
+
+bool
+http_headers_name(const struct http_headers *headers, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < headers->count; i++)
+		if (name_length(&headers->items[i]) == length &&
+		    strncasecmp(headers->items[i].node.data, name, length) == 0)
+			return true;
+	return false;
+}
+
+void
+http_headers_add(const struct http_headers *headers, struct text *text)
+{
+	for (size_t i = 0; i < headers->count; i++) {
+		const char *line = headers->items[i].node.data;
+		size_t name = name_length(&headers->items[i]);
+
+		text_add(text, line, name);
+		text_add_string(text, line[name] == ';' ? ":" : line + name);
+		text_add_string(text, "\r\n");
+	}
 }
 
 /* The length of a secret that stands at the start of the bytes; 0: none. */

@@ -25,6 +25,11 @@ bool http_headers_read(struct http_headers *headers, struct error *error);
 /* The lines, once they were read; NULL: none. Theirs to keep. */
 struct curl_slist *http_headers_lines(const struct http_headers *headers);
 
+/* Whether one of them has that name. */
+bool http_headers_name(const struct http_headers *headers, const char *name);
+/* Adds them as they are sent, each with its end. */
+void http_headers_add(const struct http_headers *headers, struct text *text);
+
 /* Adds foreign bytes with each secret in them replaced by ***. */
 void http_headers_mask(const struct http_headers *headers, const char *bytes,
     size_t length, struct text *ret_text);

@@ -15,6 +15,8 @@ struct http_host {
 	struct event_base *base;
 	CURLU *url;
 	char *name, *port;
+	bool needs_none; /* no look-up: the name is an address */
+	struct text target, authority;
 	int64_t limit_ms;
 	http_host_found_cb *on_found;
 	void *argument;
@@ -67,25 +69,58 @@ on_resolved(const char *const *addresses, size_t count, const char *reason,
 	busy_leave(busy);
 }
 
+/* Owned by libcurl; NULL: the URL has no such part. */
+static char *
+part_of(const struct http_host *host, CURLUPart part, unsigned flags)
+{
+	char *text = NULL;
+
+	(void)curl_url_get(host->url, part, &text, flags);
+	return text;
+}
+
+static char *
+copy_of(const char *text)
+{
+	char *copy = strdup(text != NULL ? text : "");
+
+	if (copy == NULL)
+		abort();
+	return copy;
+}
+
 static void
 split_url(struct http_host *host, const char *url)
 {
-	char *name = NULL, *port = NULL;
+	char *name, *port, *own_port, *path, *query;
 
 	host->url = curl_url();
 	if (host->url == NULL)
 		abort();
-	if (curl_url_set(host->url, CURLUPART_URL, url, 0) == CURLUE_OK) {
-		(void)curl_url_get(host->url, CURLUPART_HOST, &name, 0);
-		(void)curl_url_get(
-		    host->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
-	}
-	host->name = strdup(name != NULL ? name : "");
-	host->port = strdup(port != NULL ? port : "");
-	if (host->name == NULL || host->port == NULL)
-		abort();
+	(void)curl_url_set(host->url, CURLUPART_URL, url, 0);
+	name = part_of(host, CURLUPART_HOST, 0);
+	port = part_of(host, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+	own_port = part_of(host, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
+	path = part_of(host, CURLUPART_PATH, 0);
+	query = part_of(host, CURLUPART_QUERY, 0);
+	host->name = copy_of(name);
+	host->port = copy_of(port);
+	text_addf(&host->authority, "%s%s%s", host->name,
+	    own_port != NULL ? ":" : "", own_port != NULL ? own_port : "");
+	text_addf(&host->target, "%s%s%s", path != NULL ? path : "/",
+	    query != NULL ? "?" : "", query != NULL ? query : "");
 	curl_free(name);
 	curl_free(port);
+	curl_free(own_port);
+	curl_free(path);
+	curl_free(query);
+}
+
+/* One of IPv6 stands in brackets, and libcurl refuses what it cannot read. */
+static bool
+is_address(const char *name)
+{
+	return name[0] == '[' || !resolve_needed(name);
 }
 
 struct http_host *
@@ -104,6 +139,7 @@ http_host_new(struct event_base *base, const char *url, int64_t limit_ms,
 	if (host->timer == NULL)
 		abort();
 	split_url(host, url);
+	host->needs_none = is_address(host->name);
 	return host;
 }
 
@@ -115,6 +151,8 @@ http_host_free(struct http_host *host)
 	(void)resolve_cancel(host->resolve);
 	event_free(host->timer);
 	text_free(&host->entry);
+	text_free(&host->target);
+	text_free(&host->authority);
 	curl_url_cleanup(host->url);
 	free(host->name);
 	free(host->port);
@@ -128,23 +166,28 @@ http_host_name(const struct http_host *host)
 	return host->name;
 }
 
+const char *
+http_host_target(const struct http_host *host)
+{
+	return text_string(&host->target);
+}
+
+const char *
+http_host_authority(const struct http_host *host)
+{
+	return text_string(&host->authority);
+}
+
 CURLU *
 http_host_url(const struct http_host *host)
 {
 	return host->url;
 }
 
-/* One of IPv6 stands in brackets, and libcurl refuses what it cannot read. */
-static bool
-needs_none(const struct http_host *host)
-{
-	return host->name[0] == '[' || !resolve_needed(host->name);
-}
-
 bool
 http_host_is_known(const struct http_host *host)
 {
-	return needs_none(host) ||
+	return host->needs_none ||
 	       (host->entry.length > 0 &&
 		   mono_ms_between(host->found_at, mono_now()) < FRESH_MS);
 }
@@ -167,7 +210,7 @@ http_host_find(struct http_host *host)
 const char *
 http_host_entry(const struct http_host *host)
 {
-	return needs_none(host) ? NULL : text_string(&host->entry);
+	return host->needs_none ? NULL : text_string(&host->entry);
 }
 
 void

@@ -24,6 +24,10 @@ struct http_host *http_host_free(struct http_host *host); /* NULL ok */
 /* As it stands in the URL, without the port. */
 const char *http_host_name(const struct http_host *host);
 
+/* What a request begins with ("/path?query"), and its Host. */
+const char *http_host_target(const struct http_host *host);
+const char *http_host_authority(const struct http_host *host);
+
 /* For CURLOPT_CURLU, so that it is taken apart once: the host's. */
 CURLU *http_host_url(const struct http_host *host);
 

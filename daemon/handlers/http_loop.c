@@ -1,7 +1,9 @@
 #include "daemon/handlers/http_loop.h"
 
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/busy.h"
@@ -16,6 +18,7 @@ enum {
 struct http_loop {
 	struct event_base *base;
 	CURLM *multi;
+	bool connects;
 	struct http_watches *watches;
 	struct event *timer;
 	http_loop_ended_cb *on_ended;
@@ -32,6 +35,16 @@ must(CURLMcode code)
 	abort();
 }
 
+/* libcurl closes its own when it is rid of the handle. */
+static int
+socket_of(CURL *easy)
+{
+	curl_socket_t socket = -1;
+
+	(void)curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &socket);
+	return fcntl(socket, F_DUPFD_CLOEXEC, 0);
+}
+
 static void
 report_ended(struct http_loop *loop)
 {
@@ -41,11 +54,15 @@ report_ended(struct http_loop *loop)
 	while ((message = curl_multi_info_read(loop->multi, &left)) != NULL) {
 		CURL *easy = message->easy_handle;
 		CURLcode code = message->data.result;
+		int socket = -1;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
+		if (loop->connects && code == CURLE_OK &&
+		    (socket = socket_of(easy)) < 0)
+			code = CURLE_COULDNT_CONNECT;
 		http_loop_stop(loop, easy);
-		loop->on_ended(easy, code, loop->argument);
+		loop->on_ended(easy, code, socket, loop->argument);
 	}
 }
 
@@ -121,10 +138,27 @@ on_close(void *argument, curl_socket_t socket)
 	return close(socket);
 }
 
-void
-http_loop_opened(struct http_loop *loop, curl_socket_t socket)
+/* The one place where a connection begins: by the address that is connected
+ * to, so it does not matter what a name stood for before or after. */
+static curl_socket_t
+on_open(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	http_watches_opened(loop->watches, socket);
+	struct http_opening *opening = argument;
+	int fd;
+
+	if (purpose != CURLSOCKTYPE_IPCXN)
+		return CURL_SOCKET_BAD;
+	if (!opening->allow_private &&
+	    !http_address_is_public(&address->addr)) {
+		http_address_format(&address->addr, opening->refused);
+		return CURL_SOCKET_BAD;
+	}
+	fd = socket(address->family,
+	    address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	    address->protocol);
+	if (fd >= 0)
+		http_watches_opened(opening->loop->watches, fd);
+	return fd;
 }
 
 static int
@@ -156,14 +190,15 @@ configure(struct http_loop *loop)
 }
 
 struct http_loop *
-http_loop_new(
-    struct event_base *base, http_loop_ended_cb *on_ended, void *argument)
+http_loop_new(struct event_base *base, bool connects,
+    http_loop_ended_cb *on_ended, void *argument)
 {
 	struct http_loop *loop = calloc(1, sizeof(*loop));
 
 	if (loop == NULL)
 		abort();
 	loop->base = base;
+	loop->connects = connects;
 	loop->on_ended = on_ended;
 	loop->argument = argument;
 	loop->watches = http_watches_new(base, on_ready, loop);
@@ -187,11 +222,24 @@ http_loop_free(struct http_loop *loop)
 	return NULL;
 }
 
+/* Options are refused only by a libcurl that was built without them. */
+#define MUST(call)                                                             \
+	do {                                                                   \
+		if ((call) != CURLE_OK)                                        \
+			abort();                                               \
+	} while (0)
+
 void
-http_loop_prepare(struct http_loop *loop, CURL *easy)
+http_loop_prepare(
+    struct http_loop *loop, CURL *easy, struct http_opening *opening)
 {
-	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
-	(void)curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, loop);
+	opening->loop = loop;
+	MUST(
+	    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, (long)loop->connects));
+	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open));
+	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, opening));
+	MUST(curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close));
+	MUST(curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, loop));
 }
 
 void

@@ -1,43 +1,13 @@
 #include "daemon/handlers/http_request.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/socket.h>
 
 #include "common/http_connect.h"
+#include "daemon/handlers/http_headers.h"
+#include "daemon/handlers/http_host.h"
 #include "daemon/handlers/http_loop.h"
-
-#define USER_AGENT "musterd"
-
-enum {
-	TRACE_BYTES = 16,
-	SPAN_BYTES = 8,
-	RANDOM_BYTES = 240, /* up to 256 come whole (getrandom(2)) */
-};
-
-/* The one place where a connection begins: by the address that is connected
- * to, so it does not matter what a name stood for before or after. */
-static curl_socket_t
-open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct http_request *request = argument;
-	int fd;
-
-	if (purpose != CURLSOCKTYPE_IPCXN)
-		return CURL_SOCKET_BAD;
-	if (!request->allow_private &&
-	    !http_address_is_public(&address->addr)) {
-		http_address_format(&address->addr, request->refused);
-		return CURL_SOCKET_BAD;
-	}
-	fd = socket(address->family,
-	    address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	    address->protocol);
-	if (fd >= 0)
-		http_loop_opened(request->loop, fd);
-	return fd;
-}
 
 /* Options are refused only by a libcurl that was built without them. */
 #define MUST(call)                                                             \
@@ -46,39 +16,49 @@ open_socket(void *argument, curlsocktype purpose, struct curl_sockaddr *address)
 			abort();                                               \
 	} while (0)
 
+struct http_request *
+http_request_of(const struct http_exchange *exchange)
+{
+	return (struct http_request *)(void *)((char *)(uintptr_t)exchange -
+					       offsetof(struct http_request,
+						   exchange));
+}
+
 static void
-set_up(struct http_request *request, const struct handler_config *config,
-    CURLU *url)
+set_up(struct http_request *request, const struct http_service *service)
 {
 	CURL *easy = request->easy;
 
-	MUST(curl_easy_setopt(easy, CURLOPT_CURLU, url));
+	MUST(curl_easy_setopt(
+	    easy, CURLOPT_CURLU, http_host_url(service->server)));
 	MUST(curl_easy_setopt(easy, CURLOPT_POST, 1L));
-	MUST(curl_easy_setopt(easy, CURLOPT_USERAGENT, USER_AGENT));
-	MUST(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->detail));
-	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket));
-	MUST(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, request));
+	MUST(curl_easy_setopt(easy, CURLOPT_USERAGENT, HTTP_USER_AGENT));
+	MUST(curl_easy_setopt(
+	    easy, CURLOPT_ERRORBUFFER, request->exchange.detail));
 	MUST(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->lines));
-	http_connect_setup(easy, config);
+	MUST(curl_easy_setopt(easy, CURLOPT_PRIVATE, request));
+	http_connect_setup(easy, service->config);
 }
 
 struct http_request *
-http_request_new(const struct handler_host *host,
-    const struct handler_config *config, CURLU *url, struct http_loop *loop)
+http_request_new(const struct http_service *service,
+    struct http_carrier *carrier, struct http_loop *loop)
 {
 	struct http_request *request = calloc(1, sizeof(*request));
+	struct http_exchange *exchange = &request->exchange;
 
 	if (request == NULL)
 		abort();
+	request->carrier = carrier;
 	request->easy = curl_easy_init();
 	if (request->easy == NULL)
 		abort();
-	request->allow_private = config->allow_private > 0;
-	http_answer_attach(&request->answer, request->easy,
-	    (size_t)host->config->max_result_bytes);
-	set_up(request, config, url);
-	request->loop = loop;
-	http_loop_prepare(loop, request->easy);
+	exchange->opening.allow_private = service->config->allow_private > 0;
+	exchange->answer.limit =
+	    (size_t)service->host->config->max_result_bytes;
+	http_answer_attach(&exchange->answer, request->easy);
+	set_up(request, service);
+	http_loop_prepare(loop, request->easy, &exchange->opening);
 	return request;
 }
 
@@ -86,7 +66,7 @@ struct http_request *
 http_request_free(struct http_request *request)
 {
 	curl_easy_cleanup(request->easy);
-	http_answer_free(&request->answer);
+	http_answer_free(&request->exchange.answer);
 	text_free(&request->head);
 	text_free(&request->body);
 	text_free(&request->entry);
@@ -94,128 +74,31 @@ http_request_free(struct http_request *request)
 	return NULL;
 }
 
-/* Drawn for many requests at once. */
-static void
-draw(unsigned char *bytes, size_t count)
-{
-	static unsigned char drawn[RANDOM_BYTES];
-	static size_t left;
-
-	if (left < count) {
-		if (getrandom(drawn, sizeof(drawn), 0) !=
-		    (ssize_t)sizeof(drawn))
-			abort();
-		left = sizeof(drawn);
-	}
-	left -= count;
-	memcpy(bytes, drawn + left, count);
-}
-
-static void
-write_hex(char *hex, const unsigned char *bytes, size_t count)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < count; i++) {
-		hex[2 * i] = digits[bytes[i] >> 4];
-		hex[2 * i + 1] = digits[bytes[i] & 15];
-	}
-}
-
-/* A trace of its own (W3C Trace Context, version 00, sampled). */
-static void
-add_trace(struct http_request *request, struct text *head)
-{
-	unsigned char bytes[TRACE_BYTES + SPAN_BYTES];
-	char span[2 * SPAN_BYTES];
-
-	draw(bytes, sizeof(bytes));
-	bytes[0] |= 1; /* all zeros would say "none" */
-	bytes[TRACE_BYTES] |= 1;
-	write_hex(request->trace_id, bytes, TRACE_BYTES);
-	write_hex(span, bytes + TRACE_BYTES, SPAN_BYTES);
-	text_add_string(head, "traceparent: 00-");
-	text_add(head, request->trace_id, 2 * TRACE_BYTES);
-	text_add_char(head, '-');
-	text_add(head, span, sizeof(span));
-	text_add_string(head, "-01");
-}
-
-/* Adds a line of the head, without its NUL. */
-static void
-add_line(struct text *head, const char *name, const char *value)
-{
-	text_add_string(head, name);
-	text_add_string(head, value);
-}
-
-/* The lines, each ended by a NUL. */
-static void
-write_head(
-    struct http_request *request, const struct task *task, const char *cluster)
-{
-	struct text *head = &request->head;
-
-	add_line(head, "Content-Type: ", "application/json");
-	text_add_char(head, '\0');
-	add_line(head, "Expect:", ""); /* none: no second round trip */
-	text_add_char(head, '\0');
-	add_line(head, "Idempotency-Key: ", cluster);
-	text_add_char(head, '-');
-	text_add_int(head, task->id);
-	text_add_char(head, '\0');
-	add_line(head, "Muster-Fencing-Token: ", "");
-	text_add_int(head, task->lease);
-	text_add_char(head, '-');
-	text_add_int(head, task->id);
-	text_add_char(head, '\0');
-	add_line(head, "Muster-Task: ", "");
-	text_add_int(head, task->id);
-	text_add_char(head, '\0');
-	add_line(head, "Muster-Kind: ", task->kind);
-	text_add_char(head, '\0');
-	add_line(head, "Muster-Attempt: ", "");
-	text_add_int(head, task->attempt);
-	text_add_char(head, '\0');
-	add_trace(request, head);
-	text_add_char(head, '\0');
-}
-
 static void
 chain_lines(struct http_request *request, struct curl_slist *configured)
 {
+	static char content_type[] = HTTP_CONTENT_TYPE;
+	static char expect[] = "Expect:"; /* none: no second round trip */
 	char *at = request->head.data;
 
-	for (int i = 0; i < HTTP_OWN_LINES; i++) {
+	request->lines[0].data = content_type;
+	request->lines[1].data = expect;
+	for (int i = HTTP_FIXED_LINES; i < HTTP_OWN_LINES; i++) {
 		request->lines[i].data = at;
-		request->lines[i].next = i + 1 < HTTP_OWN_LINES
-					     ? &request->lines[i + 1]
-					     : configured;
 		at += strlen(at) + 1;
 	}
+	for (int i = 0; i + 1 < HTTP_OWN_LINES; i++)
+		request->lines[i].next = &request->lines[i + 1];
+	request->lines[HTTP_OWN_LINES - 1].next = configured;
 }
 
-/* Both are handed on as PostgreSQL wrote them. */
 static void
-write_body(struct http_request *request, const struct task *task)
+set_body(struct http_request *request)
 {
-	struct text *body = &request->body;
-
-	text_add_string(body, "{\"payload\":");
-	if (task->payload != NULL)
-		text_add(body, task->payload, task->payload_size);
-	else
-		text_add_string(body, "null");
-	text_add_string(body, ",\"inputs\":");
-	if (task->inputs != NULL)
-		text_add(body, task->inputs, task->inputs_size);
-	else
-		text_add_string(body, "{}");
-	text_add_char(body, '}');
 	MUST(curl_easy_setopt(request->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-	    (curl_off_t)body->length));
+	    (curl_off_t)request->body.length));
 	MUST(curl_easy_setopt(
-	    request->easy, CURLOPT_POSTFIELDS, text_string(body)));
+	    request->easy, CURLOPT_POSTFIELDS, text_string(&request->body)));
 }
 
 static void
@@ -228,16 +111,17 @@ set_version(struct http_request *request, bool plain)
 }
 
 void
-http_request_fill(struct http_request *request, const struct task *task,
-    const char *cluster, const struct http_headers *headers, const char *entry,
-    bool plain)
+http_request_fill(struct http_request *request,
+    const struct http_service *service, const struct task *task, bool plain)
 {
+	const char *entry = http_host_entry(service->server);
 	struct curl_slist *addresses = NULL;
 
-	http_request_clear(request);
-	write_head(request, task, cluster);
-	chain_lines(request, http_headers_lines(headers));
-	write_body(request, task);
+	http_exchange_lines(&request->exchange, task,
+	    service->host->config->cluster, "", 1, &request->head);
+	chain_lines(request, http_headers_lines(service->headers));
+	http_exchange_body(task, &request->body);
+	set_body(request);
 	if (entry != NULL) {
 		text_add_string(&request->entry, entry);
 		request->entry_line.data = request->entry.data;
@@ -250,28 +134,26 @@ http_request_fill(struct http_request *request, const struct task *task,
 void
 http_request_again(struct http_request *request)
 {
-	http_answer_clear(&request->answer);
-	request->refused[0] = '\0';
-	request->detail[0] = '\0';
+	http_exchange_clear(&request->exchange);
 	set_version(request, true);
 }
 
 int64_t
 http_request_moved(const struct http_request *request)
 {
+	const struct http_answer *answer = &request->exchange.answer;
 	curl_off_t sent = 0;
 
 	(void)curl_easy_getinfo(request->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-	return sent + (int64_t)request->answer.header_bytes +
-	       (int64_t)request->answer.body_bytes;
+	return sent + (int64_t)answer->head.bytes + (int64_t)answer->body_bytes;
 }
 
 /* A server that resets a stream, or goes away, is quoted in `detail`. */
 bool
 http_request_was_lost(const struct http_request *request, CURLcode code)
 {
-	if (request->plain || request->detail[0] != '\0' ||
-	    http_answer_is_enough(&request->answer, code))
+	if (request->plain || request->exchange.detail[0] != '\0' ||
+	    http_answer_is_enough(&request->exchange.answer, code))
 		return false;
 	return code == CURLE_HTTP2_STREAM || code == CURLE_HTTP2 ||
 	       code == CURLE_PARTIAL_FILE;
@@ -280,10 +162,8 @@ http_request_was_lost(const struct http_request *request, CURLcode code)
 void
 http_request_clear(struct http_request *request)
 {
-	http_answer_clear(&request->answer);
+	http_exchange_clear(&request->exchange);
 	text_clear(&request->head);
 	text_clear(&request->entry);
 	text_free(&request->body);
-	request->refused[0] = '\0';
-	request->detail[0] = '\0';
 }
