@@ -1,5 +1,8 @@
 #include "daemon/worker/batch.h"
 
+#include <assert.h>
+#include <stdlib.h>
+
 static void
 open_array(struct text *array)
 {
@@ -80,6 +83,27 @@ add_string(
 void
 batch_add(struct batch *batch, const struct running *running)
 {
+	assert(batch->count < BATCH_MAX);
+	batch->bytes +=
+	    running->finish.result_size + running->finish.error_size;
+	batch->items[batch->count++] = running;
+}
+
+static int
+compare(const void *left, const void *right)
+{
+	const struct task *a = &(*(const struct running *const *)left)->task;
+	const struct task *b = &(*(const struct running *const *)right)->task;
+
+	if (a->lease != b->lease)
+		return a->lease < b->lease ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static void
+write_item(struct batch *batch, size_t at)
+{
+	const struct running *running = batch->items[at];
 	const struct finish *finish = &running->finish;
 
 	comma(&batch->lease);
@@ -87,14 +111,10 @@ batch_add(struct batch *batch, const struct running *running)
 	comma(&batch->task);
 	text_add_int(&batch->task, running->task.id);
 	text_add_char(&batch->outcome, finish->outcome);
-	add_number(&batch->ran, batch->count, finish->ran_ms);
-	add_number(&batch->delay, batch->count, finish->delay_ms);
-	add_string(
-	    &batch->result, batch->count, finish->result, finish->result_size);
-	add_string(
-	    &batch->error, batch->count, finish->error, finish->error_size);
-	batch->bytes += finish->result_size + finish->error_size;
-	batch->count++;
+	add_number(&batch->ran, at, finish->ran_ms);
+	add_number(&batch->delay, at, finish->delay_ms);
+	add_string(&batch->result, at, finish->result, finish->result_size);
+	add_string(&batch->error, at, finish->error, finish->error_size);
 }
 
 static void
@@ -108,6 +128,9 @@ close_column(struct batch_column *column, size_t count)
 void
 batch_end(struct batch *batch)
 {
+	qsort(batch->items, batch->count, sizeof(batch->items[0]), compare);
+	for (size_t i = 0; i < batch->count; i++)
+		write_item(batch, i);
 	text_add_char(&batch->lease, '}');
 	text_add_char(&batch->task, '}');
 	close_column(&batch->ran, batch->count);

@@ -27,6 +27,7 @@ struct batch_column {
 
 struct batch {
 	size_t count, bytes;
+	const struct running *items[BATCH_MAX];
 	struct text lease, task, outcome;
 	struct batch_column ran, delay, result, error;
 };
@@ -34,8 +35,10 @@ struct batch {
 /* Empties it, or readies a zeroed one. */
 void batch_start(struct batch *batch);
 bool batch_is_full(const struct batch *batch);
+/* It must live until batch_end. */
 void batch_add(struct batch *batch, const struct running *running);
-/* Closes the arrays; their strings can be sent now. */
+/* Writes the arrays, in the order of leases and tasks, so that PostgreSQL needs
+ * not search: their strings can be sent now. */
 void batch_end(struct batch *batch);
 void batch_free(struct batch *batch);
 

@@ -9,9 +9,16 @@ CREATE OR REPLACE FUNCTION muster.finish(p_worker bigint, p_lease bigint[],
 	OUT fenced_lease bigint[], OUT fenced_task bigint[])
 LANGUAGE plpgsql AS $$
 DECLARE
-	v_leases bigint[];
-	v_mixed boolean;
-	v_exact boolean;
+	v_lease bigint;
+	v_tasks bigint[];
+	v_from int;
+	v_to int := 0;
+	v_part bigint[];
+	v_left bigint[];
+	v_last bigint;
+	v_mixed boolean := false;
+	v_exact boolean := true;
+	v_over bigint[];
 	v_have_lease bigint[];
 	v_have_task bigint[];
 	v_ids bigint[] := p_task;
@@ -21,22 +28,36 @@ DECLARE
 	v_result text[] := p_result;
 	v_error text[] := p_error;
 BEGIN
-	-- Within a lease the tasks ascend; with the one before they may not.
-	SELECT array_agg(l.id), bool_or(l.first < l.before)
-	INTO v_leases, v_mixed
-	FROM (SELECT k.id, k.first, lag(k.last) OVER (ORDER BY k.id) AS before
-		FROM (SELECT x.id, x.task_ids[1] AS first,
-				x.task_ids[cardinality(x.task_ids)] AS last
-			FROM muster.lease x
+	-- A worker tells its tasks in the order of their leases, and within a
+	-- lease they ascend: a part of the array for each lease, which has all
+	-- of it. Whatever else comes is compared as sets.
+	FOR v_lease, v_tasks IN SELECT x.id, x.task_ids FROM muster.lease x
 			WHERE x.id = ANY (p_lease) AND x.worker_id = p_worker
-			ORDER BY x.id FOR UPDATE) k) l;
-	SELECT array_agg(l.id), array_agg(t.task)
-	INTO v_have_lease, v_have_task
-	FROM (SELECT x.id, x.task_ids FROM muster.lease x
-		WHERE x.id = ANY (v_leases) ORDER BY x.id) l
-	CROSS JOIN LATERAL unnest(l.task_ids) t(task);
-	v_exact := coalesce(v_have_task = p_task AND v_have_lease = p_lease,
-		false);
+			ORDER BY x.id FOR UPDATE LOOP
+		v_have_task := v_have_task || v_tasks;
+		v_have_lease := v_have_lease
+			|| array_fill(v_lease, ARRAY[cardinality(v_tasks)]);
+		CONTINUE WHEN NOT v_exact;
+		v_from := v_to + 1;
+		v_to := width_bucket(v_lease, p_lease);
+		v_part := p_task[v_from:v_to];
+		v_exact := v_from <= v_to AND p_lease[v_from:v_to]
+			= array_fill(v_lease, ARRAY[cardinality(v_part)]);
+		v_mixed := v_mixed OR coalesce(v_part[1] < v_last, false);
+		v_last := v_part[cardinality(v_part)];
+		IF v_exact AND v_part = v_tasks THEN
+			v_over := v_over || v_lease;
+		ELSIF v_exact THEN
+			v_left := ARRAY(SELECT t FROM unnest(v_tasks) t
+				WHERE v_part[width_bucket(t, v_part)]
+					IS DISTINCT FROM t);
+			v_exact := cardinality(v_left) + cardinality(v_part)
+				= cardinality(v_tasks);
+			UPDATE muster.lease l SET task_ids = v_left
+			WHERE l.id = v_lease AND v_exact;
+		END IF;
+	END LOOP;
+	v_exact := v_exact AND v_to = cardinality(p_task);
 	IF NOT v_exact THEN
 		SELECT array_agg(f.lease), array_agg(f.task)
 		INTO fenced_lease, fenced_task
@@ -67,7 +88,7 @@ BEGIN
 			CASE WHEN p_result <> '{}' THEN v_result END);
 	END IF;
 	IF v_exact THEN
-		DELETE FROM muster.lease l WHERE l.id = ANY (v_leases);
+		DELETE FROM muster.lease l WHERE l.id = ANY (v_over);
 	ELSE
 		PERFORM muster.finish_leases(v_have_lease, v_have_task, v_ids);
 	END IF;

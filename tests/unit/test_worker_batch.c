@@ -4,14 +4,23 @@
 
 #include "tests/unit/unit.h"
 
+static struct running all[BATCH_MAX];
+
+static void
+add_of(struct batch *batch, int64_t lease, int64_t id, struct finish finish)
+{
+	struct running *running = &all[batch->count];
+
+	*running = (struct running){.finish = finish};
+	running->task.id = id;
+	running->task.lease = lease;
+	batch_add(batch, running);
+}
+
 static void
 add(struct batch *batch, int64_t id, struct finish finish)
 {
-	struct running running = {.finish = finish};
-
-	running.task.id = id;
-	running.task.lease = 5;
-	batch_add(batch, &running);
+	add_of(batch, 5, id, finish);
 }
 
 START_TEST(b2_plain_successes_travel_as_ids_alone)
@@ -59,6 +68,24 @@ START_TEST(b2_what_is_rare_keeps_its_place_in_the_array)
 	    "{NULL,\"{\\\"a\\\":\\\"b\\\\\\\\\\\"}\",NULL,NULL}");
 	ck_assert_str_eq(text_string(&batch.error.text),
 	    "{NULL,NULL,NULL,\"say \\\"no\\\"\"}");
+	batch_free(&batch);
+}
+END_TEST
+
+START_TEST(finishes_are_told_in_the_order_of_leases_and_tasks)
+{
+	struct batch batch = {0};
+
+	batch_start(&batch);
+	add_of(&batch, 8, 30, (struct finish){.outcome = 'c'});
+	add_of(&batch, 7, 50, (struct finish){.outcome = 'b'});
+	add_of(&batch, 8, 20, (struct finish){.outcome = 's', .ran_ms = 9});
+	add_of(&batch, 7, 40, (struct finish){.outcome = 's'});
+	batch_end(&batch);
+	ck_assert_str_eq(text_string(&batch.lease), "{7,7,8,8}");
+	ck_assert_str_eq(text_string(&batch.task), "{40,50,20,30}");
+	ck_assert_str_eq(text_string(&batch.outcome), "sbsc");
+	ck_assert_str_eq(text_string(&batch.ran.text), "{0,0,9,0}");
 	batch_free(&batch);
 }
 END_TEST
@@ -172,6 +199,8 @@ main(void)
 
 	tcase_add_test(tests, b2_plain_successes_travel_as_ids_alone);
 	tcase_add_test(tests, b2_what_is_rare_keeps_its_place_in_the_array);
+	tcase_add_test(
+	    tests, finishes_are_told_in_the_order_of_leases_and_tasks);
 	tcase_add_test(tests, a_batch_is_bounded_in_tasks_and_bytes);
 	tests = unit_case(suite, "bisection");
 	tcase_add_test(tests, g1_bisection_finds_each_guilty_one_in_few_turns);
