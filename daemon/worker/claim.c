@@ -298,19 +298,21 @@ is_supplied(const struct route *route, const struct claim_facts *facts)
 		   share_is_supplied(set->pool, facts->turn_us));
 }
 
-bool
-claim_can_wait(const struct claim_facts *facts)
+int
+claim_wait_ms(const struct claim_facts *facts)
 {
-	bool any_waits = false;
+	int ms = 0;
 
 	for (int i = 0; i < facts->routes->count; i++) {
 		const struct route *route = facts->routes->items[i];
+		int company_ms = share_company_ms(route->shares.kind);
 
 		if (!is_supplied(route, facts))
-			return false;
-		any_waits = any_waits || !TAILQ_EMPTY(&route->backlog);
+			return 0;
+		if (!TAILQ_EMPTY(&route->backlog))
+			ms = ms == 0 ? company_ms : smaller(ms, company_ms);
 	}
-	return any_waits;
+	return ms;
 }
 
 void

@@ -50,9 +50,9 @@ void claim_nothing(struct claim *claim, const struct route_list *routes);
 void claim_plan(struct claim *claim, const struct claim_facts *facts);
 void claim_free(struct claim *claim);
 
-/* Whether slots are taken everywhere, and enough waits for them, so that a
- * claim would only make that line longer. */
-bool claim_can_wait(const struct claim_facts *facts);
+/* For how long: slots are taken everywhere, and enough waits for them, so that
+ * a claim would only make that line longer. 0: it cannot wait. */
+int claim_wait_ms(const struct claim_facts *facts);
 
 /* The turn brought `total` tasks, counted in the routes' `got`: learns which
  * of them have no more. `cut`: it brought less than there is for a reason of

@@ -4,7 +4,8 @@
  * a few milliseconds for others. Claims that someone waits for never do.
  *
  * A worker that has enough to do does not need the next turn soon: its
- * finishes wait for company, too, as long as that is so.
+ * finishes wait for company, too, as long as that is so. What a turn costs
+ * whatever it carries counts for more the quicker the tasks are.
  */
 #ifndef DAEMON_WORKER_PACE_H
 #define DAEMON_WORKER_PACE_H
@@ -16,8 +17,11 @@ enum {
 	PACE_BURST = 100,
 	PACE_WAIT_MS = 3,
 	PACE_TINY = 8, /* a turn with fewer finishes and claims is tiny */
-	PACE_SUPPLIED_MS = 10, /* with enough to do, at most */
-	PACE_COMPANY = 200,    /* finishes that wait for no more even then */
+	PACE_SUPPLIED_MS = 10, /* with enough to do, at most, and if what there
+				  is takes no more than PACE_QUICK_MS each: */
+	PACE_SUPPLIED_QUICK_MS = 25,
+	PACE_QUICK_MS = 5,
+	PACE_COMPANY = 500, /* finishes that wait for no more even then */
 };
 
 struct pace {

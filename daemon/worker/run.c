@@ -202,9 +202,10 @@ run_backlog(struct worker *worker)
 /* To give a task back takes one turn here and one elsewhere, and costs it its
  * place in the line: it pays only when it should have started long ago. */
 static int64_t
-stuck_ms(const struct worker *worker)
+stuck_ms(const struct worker *worker, const struct route *route)
 {
-	int64_t late_ms = 2 * share_horizon_us(worker->turn.us) / 1000;
+	int64_t late_ms =
+	    2 * share_horizon_us(route->shares.kind, worker->turn.us) / 1000;
 
 	return late_ms > RUN_STUCK_MS ? late_ms : RUN_STUCK_MS;
 }
@@ -215,7 +216,7 @@ look_at_route(struct worker *worker, struct route *route, struct mono now)
 {
 	struct running *first = TAILQ_FIRST(&route->backlog);
 
-	if (mono_ms_between(first->claimed, now) < stuck_ms(worker) ||
+	if (mono_ms_between(first->claimed, now) < stuck_ms(worker, route) ||
 	    share_set_can_start(&first->shares))
 		return;
 	while ((first = TAILQ_FIRST(&route->backlog)) != NULL)

@@ -207,17 +207,27 @@ share_token_room(const struct share *share)
 	return share->tokens > waiting ? share->tokens - waiting : 0;
 }
 
-int64_t
-share_horizon_us(int64_t turn_us)
+int
+share_company_ms(const struct share *share)
 {
-	return 2 * turn_us + (int64_t)PACE_SUPPLIED_MS * 1000;
+	bool quick =
+	    share->usual_us > 0 && share->usual_us <= PACE_QUICK_MS * 1000;
+
+	return quick ? PACE_SUPPLIED_QUICK_MS : PACE_SUPPLIED_MS;
+}
+
+int64_t
+share_horizon_us(const struct share *share, int64_t turn_us)
+{
+	return 2 * turn_us + (int64_t)share_company_ms(share) * 1000;
 }
 
 bool
 share_is_brief(const struct share *share, int64_t turn_us)
 {
 	return share->mean_us != 0 &&
-	       share->mean_us <= (double)share_horizon_us(turn_us);
+	       share->mean_us <=
+		   (double)(2 * turn_us + (int64_t)PACE_SUPPLIED_MS * 1000);
 }
 
 bool
@@ -335,7 +345,7 @@ share_ahead(const struct share *share, const struct share *kind, int promised,
 	    share->began_sum - longer->began_sum, mean_us, now);
 	each_us += ends_per_us(
 	    longer->running, longer->began_sum, longer->mean_us, now);
-	ahead = (double)share_horizon_us(turn_us) * each_us;
+	ahead = (double)share_horizon_us(kind, turn_us) * each_us;
 	return ahead > SHARE_AHEAD_MAX ? SHARE_AHEAD_MAX : (int)ahead;
 }
 

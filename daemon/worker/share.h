@@ -26,7 +26,7 @@
 
 enum {
 	SHARE_NO_LIMIT = 1 << 20,
-	SHARE_AHEAD_MAX = 400, /* claimed beyond the slots, at most */
+	SHARE_AHEAD_MAX = 900, /* claimed beyond the slots, at most */
 };
 
 /* What routes of a queue could get together in the last turn, and got. */
@@ -97,11 +97,16 @@ void share_set_ended(
 
 bool share_can_start(const struct share *share);
 
-/* Within this time starts what is claimed ahead: while the turn that brings it
- * is under way, until the next one is due, and while that is under way. */
-int64_t share_horizon_us(int64_t turn_us);
+/* How long finishes of its tasks may wait for company when there is enough to
+ * do. */
+int share_company_ms(const struct share *share);
 
-/* Whether its tasks are known to end within it. */
+/* Within this time starts what is claimed ahead of its tasks: while the turn
+ * that brings it is under way, until the next one is due, and while that is
+ * under way. */
+int64_t share_horizon_us(const struct share *share, int64_t turn_us);
+
+/* Whether its tasks are known to end within that time, whatever they are. */
 bool share_is_brief(const struct share *share, int64_t turn_us);
 
 /* Whether its slots are taken, and what waits for them will keep them so for

@@ -227,11 +227,14 @@ static bool
 can_wait(struct worker *worker)
 {
 	struct claim_facts facts = facts_of(worker);
+	int ms;
 
-	if (worker->finished_count >= PACE_COMPANY || !claim_can_wait(&facts))
+	if (worker->finished_count >= PACE_COMPANY)
 		return false;
-	wait_for_company(worker, TURN_WAIT_SUPPLIED, PACE_SUPPLIED_MS);
-	return true;
+	ms = claim_wait_ms(&facts);
+	if (ms > 0)
+		wait_for_company(worker, TURN_WAIT_SUPPLIED, ms);
+	return ms > 0;
 }
 
 /* Tells and claims nothing, so it is back soon. The one that was due follows.

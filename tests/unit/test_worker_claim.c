@@ -1,5 +1,6 @@
 #include "daemon/worker/claim.h"
 
+#include "daemon/worker/pace.h"
 #include "tests/unit/unit.h"
 
 /* Two queues of 10 and 4 slots with two kinds each, the routes 1 to 4. */
@@ -173,12 +174,12 @@ START_TEST(a_route_whose_tasks_got_stuck_claims_nothing_ahead)
 	learn("x", 1);
 	claim_pause(route, (struct mono){.us = 1000});
 	plan(0, 2000);
-	ck_assert_str_eq(text_string(&claim.wants), "{10,10,3,404,404,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{10,10,3,904,904,3}");
 	plan(0, 1000 + CLAIM_PAUSE_MS * 1000);
-	ck_assert_str_eq(text_string(&claim.wants), "{410,410,3,404,404,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{910,910,3,904,904,3}");
 	run("a", "x", 8);
 	plan(0, 2000);
-	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,404,404,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,904,904,3}");
 	run("a", "x", 2);
 	plan(0, 2000);
 	ck_assert_str_eq(text_string(&claim.routes), "{-1,3,4}");
@@ -203,7 +204,7 @@ START_TEST(longer_tasks_share_the_slots_whatever_brief_ones_get)
 	learn("x", 1);
 	plan(0, 1);
 	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
-	ck_assert_str_eq(text_string(&claim.wants), "{410,410,3,404,404,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{910,910,3,904,904,3}");
 	learn("y", 400000);
 	share_list_get(&kinds, "y")->limit = SHARE_NO_LIMIT;
 	learn("x", 500000);
@@ -223,10 +224,10 @@ START_TEST(brief_tasks_do_not_count_on_slots_that_longer_ones_will_have)
 	run("a", "y", 8);
 	plan(0, 200000);
 	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
-	ck_assert_str_eq(text_string(&claim.wants), "{402,402,2,404,404,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{902,902,2,904,904,4}");
 	route_find(&routes, 2)->gave = true;
 	plan(0, 200000);
-	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,404,404,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,904,904,4}");
 }
 END_TEST
 
@@ -252,12 +253,18 @@ park(int id, struct running *tasks, int count)
 	}
 }
 
-static bool
-can_wait(void)
+static int
+wait_ms(void)
 {
 	struct claim_facts facts = facts_at(0, 1);
 
-	return claim_can_wait(&facts);
+	return claim_wait_ms(&facts);
+}
+
+static bool
+can_wait(void)
+{
+	return wait_ms() > 0;
 }
 
 START_TEST(a_claim_can_wait_while_all_slots_are_taken_and_more_waits)
@@ -292,6 +299,25 @@ START_TEST(the_slots_of_a_kind_can_be_what_is_taken)
 	ck_assert(can_wait());
 	route_find(&routes, 1)->drained = false;
 	ck_assert(!can_wait());
+}
+END_TEST
+
+START_TEST(a_claim_waits_longer_where_all_that_waits_is_quick)
+{
+	static struct running tasks[40];
+	struct share *kind = share_list_get(&kinds, "x");
+
+	share_list_get(&queues, "a")->usual_us = 1000;
+	run("a", "x", 10);
+	route_find(&routes, 3)->drained = true;
+	route_find(&routes, 4)->drained = true;
+	park(1, tasks, 20);
+	kind->usual_us = PACE_QUICK_MS * 1000;
+	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_QUICK_MS);
+	park(2, tasks + 20, 20); /* of a kind that was never seen */
+	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_MS);
+	kind->usual_us = PACE_QUICK_MS * 1000 + 1;
+	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_MS);
 }
 END_TEST
 
@@ -339,6 +365,8 @@ main(void)
 	tcase_add_test(tests, nothing_is_nothing);
 	tests = unit_case(suite, "can wait");
 	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(
+	    tests, a_claim_waits_longer_where_all_that_waits_is_quick);
 	tcase_add_test(
 	    tests, a_claim_can_wait_while_all_slots_are_taken_and_more_waits);
 	tcase_add_test(tests, the_slots_of_a_kind_can_be_what_is_taken);
