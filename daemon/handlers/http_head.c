@@ -129,6 +129,13 @@ take_field(struct http_head *head, const char *name, size_t name_length,
 	}
 }
 
+/* Only one that is no answer yet is followed by another. */
+static bool
+awaits_status(const struct http_head *head)
+{
+	return !head->began || (head->ended && head->status < 200);
+}
+
 void
 http_head_line(struct http_head *head, const char *line, size_t length)
 {
@@ -139,7 +146,8 @@ http_head_line(struct http_head *head, const char *line, size_t length)
 	       (is_blank(line[length - 1]) || line[length - 1] == '\r' ||
 		   line[length - 1] == '\n'))
 		length--;
-	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+	if (awaits_status(head) && length >= 5 &&
+	    memcmp(line, "HTTP/", 5) == 0) {
 		take_status(head, line, length);
 		return;
 	}

@@ -1,6 +1,6 @@
 /*
  * http: the head of an answer, line by line as they come: what the outcome and
- * the connection depend on. A new status line begins a new head.
+ * the connection depend on. After one of 1xx comes another.
  */
 #ifndef DAEMON_HANDLERS_HTTP_HEAD_H
 #define DAEMON_HANDLERS_HTTP_HEAD_H

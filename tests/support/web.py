@@ -17,6 +17,7 @@ class Request:
         self.body = body
         self.connection = handler.connection_number
         self.at = time.monotonic()
+        self.rfile = handler.rfile
         self.wfile = handler.wfile
         self.socket = handler.connection
 
@@ -29,7 +30,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def setup(self):
         self.server.web.connections += 1
         self.connection_number = self.server.web.connections
+        self.server.web.change_open(1)
         super().setup()
+
+    def finish(self):
+        super().finish()
+        self.server.web.change_open(-1)
 
     def do_POST(self):
         length = int(self.headers.get("Content-Length", 0))
@@ -40,8 +46,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             answer = web.respond(request)
         finally:
             web.end()
-        if answer is None:  # it has dealt with the socket itself
-            self.close_connection = True
+        if not answer:  # it has dealt with the socket itself
+            self.close_connection = answer is None
             return
         status, headers, body = answer
         self.send_response(status)
@@ -66,7 +72,8 @@ class _Server(http.server.ThreadingHTTPServer):
 
 class Web:
     """`respond(request)` gives (status, headers, body), or None when it has
-    written to request.socket what it wanted. `context` makes it TLS."""
+    written to request.socket what it wanted; () is None and the connection
+    goes on. `context` makes it TLS."""
 
     def __init__(self, respond, context=None, address="127.0.0.1"):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -74,6 +81,7 @@ class Web:
         self.respond = respond
         self.requests = []
         self.connections = 0
+        self.open = 0  # of them
         self.now = self.most = 0
         self.reads = True  # False: answers without reading the body
         self._lock = threading.Lock()
@@ -97,6 +105,10 @@ class Web:
     def end(self):
         with self._lock:
             self.now -= 1
+
+    def change_open(self, by):
+        with self._lock:
+            self.open += by
 
     def url(self, host="127.0.0.1", path="/in"):
         return f"{self.scheme}://{host}:{self.port}{path}"
