@@ -1,5 +1,6 @@
-"""Requests to servers that answer at once, beside what wrk and bare libcurl get
-from them: nginx, and an HTTP server of Node's."""
+"""Requests to servers that answer at once, beside what wrk, h2load and bare
+libcurl get from them: nginx, without and with TLS, and an HTTP server of
+Node's."""
 
 import os
 import re
@@ -15,6 +16,7 @@ from table import median, ratio
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 NODE = shutil.which("node")
 WRK = shutil.which("wrk")
+H2LOAD = shutil.which("h2load")
 
 CONFIG = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error;
@@ -24,7 +26,7 @@ http {{
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
-  server {{ listen 127.0.0.1:{port}; location / {{ return 200; }} }}
+  {server}
 }}
 """
 
@@ -38,32 +40,33 @@ server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 """
 
 # As the daemon's requests are, so that both sides send as many bytes.
-REQUEST = """
-wrk.method = "POST"
-wrk.body = '{"payload":{},"inputs":{}}'
-wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Idempotency-Key"] = "bench-1000000"
-wrk.headers["Muster-Fencing-Token"] = "1000000-1000000"
-wrk.headers["Muster-Task"] = "1000000"
-wrk.headers["Muster-Kind"] = "hook"
-wrk.headers["Muster-Attempt"] = "1"
-wrk.headers["traceparent"] = "00-" .. string.rep("a", 32) .. "-" ..
-    string.rep("b", 16) .. "-01"
-"""
+BODY = '{"payload":{},"inputs":{}}'
+HEADERS = {
+    "Content-Type": "application/json",
+    "Idempotency-Key": "bench-1000000",
+    "Muster-Fencing-Token": "1000000-1000000",
+    "Muster-Task": "1000000", "Muster-Kind": "hook", "Muster-Attempt": "1",
+    "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
 
 
 class Nginx:
+    program = NGINX
+    server = "server {{ listen 127.0.0.1:{port}; location / {{ return 200; }} }}"
+
     def __init__(self, scratch):
         self.folder = os.path.join(scratch, "nginx")
         os.mkdir(self.folder)
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self.port = taken.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
+        self.more = {}  # of the handler's configuration
 
     def __enter__(self):
         path = os.path.join(self.folder, "nginx.conf")
         with open(path, "w", encoding="ascii") as file:
-            file.write(CONFIG.format(folder=self.folder, port=self.port))
+            file.write(CONFIG.format(
+                folder=self.folder, server=self.server.format(
+                    folder=self.folder, port=self.port)))
         self.process = subprocess.Popen(
             [NGINX, "-c", path], stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -78,11 +81,42 @@ class Nginx:
         shutil.rmtree(self.folder)
 
 
+class NginxTls(Nginx):
+    """With HTTP/2, before a server behind it, so that it reads the bodies."""
+    server = """
+  upstream behind {{ server unix:{folder}/behind; keepalive 64; }}
+  server {{ listen unix:{folder}/behind; location / {{ return 200; }} }}
+  server {{
+    listen 127.0.0.1:{port} ssl http2; ssl_certificate {folder}/certificate;
+    ssl_certificate_key {folder}/key;
+    location / {{
+      proxy_pass http://behind; proxy_http_version 1.1;
+      proxy_set_header Connection "";
+    }}
+  }}"""
+
+    def __init__(self, scratch):
+        super().__init__(scratch)
+        self.url = f"https://localhost:{self.port}/"
+        self.more = {"ca_file": os.path.join(self.folder, "certificate")}
+
+    def __enter__(self):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes",
+             "-days", "2", "-subj", "/CN=localhost", "-addext",
+             "subjectAltName=DNS:localhost", "-keyout", "key", "-out",
+             "certificate"], cwd=self.folder, check=True,
+            stderr=subprocess.DEVNULL)
+        return super().__enter__()
+
+
 class Node:
     """An application server as people write them; it has one thread."""
+    program = NODE
 
     def __init__(self, scratch):
         self.path = os.path.join(scratch, "server.js")
+        self.more = {}
 
     def __enter__(self):
         with open(self.path, "w", encoding="ascii") as file:
@@ -102,10 +136,12 @@ class Node:
 
 
 def wrk(bench, url, connections, seconds=3):
-    """Requests a second."""
+    """Requests a second; as many threads as there are workers."""
     script = os.path.join(bench.scratch, "request.lua")
     with open(script, "w", encoding="ascii") as file:
-        file.write(REQUEST)
+        file.write(f'wrk.method = "POST"\nwrk.body = \'{BODY}\'\n')
+        for name, value in HEADERS.items():
+            file.write(f'wrk.headers["{name}"] = "{value}"\n')
     text = subprocess.run(
         [WRK, "-t", str(bench.workers), "-c", str(connections), "-d",
          f"{seconds}s", "-s", script, url], check=True, text=True,
@@ -113,14 +149,20 @@ def wrk(bench, url, connections, seconds=3):
     return float(re.search(r"Requests/sec:\s+([0-9.]+)", text)[1])
 
 
-def daemon_posts(bench, url, connections, tasks):
-    bench.forget()
-    bench.fill(tasks, "hooks", "hook")
-    handlers = {"hook": {"http": url, "allow_private": True}}
-    queues = {"hooks": {"concurrency": connections}}
-    with bench.daemon(queues, handlers) as daemon:
-        daemon.wait_done(tasks)
-    return bench.rate(of_queue("hooks"))
+def h2load(bench, url, streams, seconds=3):
+    """Requests a second over HTTP/2: each worker has one connection, which
+    carries its part of the streams, and so has each thread here."""
+    body = os.path.join(bench.scratch, "request.json")
+    with open(body, "w", encoding="ascii") as file:
+        file.write(BODY)
+    headers = [word for name, value in HEADERS.items()
+               for word in ("-H", f"{name.lower()}: {value}")]
+    count = str(bench.workers)
+    text = subprocess.run(
+        [H2LOAD, "-t", count, "-c", count, "-m",
+         str(streams // bench.workers), "-D", str(seconds), "-d", body,
+         *headers, url], check=True, text=True, stdout=subprocess.PIPE).stdout
+    return float(re.search(r"finished in .*?, ([0-9.]+) req/s", text)[1])
 
 
 def libcurl(bench, url, connections, seconds=3):
@@ -129,37 +171,52 @@ def libcurl(bench, url, connections, seconds=3):
         "http", bench.workers, connections, seconds, url))
 
 
-def compare(bench, name, server, tasks, connections, rounds=3):
-    """In turns. wrk has as many threads as there are workers."""
-    wrks, bare, daemons = [], [], []
+def daemon_posts(bench, server, connections, tasks):
+    bench.forget()
+    bench.fill(tasks, "hooks", "hook")
+    handlers = {"hook": {
+        "http": server.url, "allow_private": True, **server.more}}
+    queues = {"hooks": {"concurrency": connections}}
+    with bench.daemon(queues, handlers) as daemon:
+        daemon.wait_done(tasks)
+    return bench.rate(of_queue("hooks"))
+
+
+def compare(bench, name, server, others, tasks, connections, at_least,
+            rounds=3):
+    """In turns. The first of the others is what the daemon is held against."""
+    rates = {other: [] for other in others}
+    daemons = []
     with server:
         for _ in range(rounds):
-            wrks.append(wrk(bench, server.url, connections))
-            bare.append(libcurl(bench, server.url, connections))
-            daemons.append(
-                daemon_posts(bench, server.url, connections, tasks))
-    bench.table.add(f"{name}: wrk, {connections} connections", median(wrks),
-                    "requests/s")
-    bench.table.add(f"{name}: bare libcurl", median(bare), "requests/s")
-    bench.table.add("  of wrk", ratio(bare, wrks))
+            for other, found in rates.items():
+                found.append(other(bench, server.url, connections))
+            daemons.append(daemon_posts(bench, server, connections, tasks))
+    first = rates[others[0]]
+    for other, found in rates.items():
+        bench.table.add(f"{name}: {other.__name__}, {connections} at a time",
+                        median(found), "requests/s")
+        if found is not first:
+            bench.table.add(f"  of {others[0].__name__}", ratio(found, first))
     bench.table.add(f"{name}: daemon, http", median(daemons), "tasks/s",
                     at_least=5000)
-    bench.table.add("  of wrk", ratio(daemons, wrks), at_least=0.8)
-    bench.table.add("  of bare libcurl", ratio(daemons, bare))
+    bench.table.add(f"  of {others[0].__name__}", ratio(daemons, first),
+                    at_least=at_least)
 
 
 def http(bench, connections=64):
     """A server answers with one process, over as many connections as tasks
-    run at a time."""
-    for name, program, server, tasks in (
-            ("nginx", NGINX, Nginx, 120000), ("node", NODE, Node, 90000)):
-        missing = [each for each, path in ((name, program), ("wrk", WRK))
-                   if path is None]
-        if missing:
-            print(f"http to {name}: skipped, {' and '.join(missing)} not "
-                  "installed", flush=True)
+    run at a time; HTTP/2 over as many as there are workers."""
+    for name, server, program, others, tasks, at_least in (
+            ("nginx", Nginx, WRK, (wrk, libcurl), 200000, 0.8),
+            ("node", Node, WRK, (wrk, libcurl), 150000, 0.8),
+            ("nginx, HTTP/2", NginxTls, H2LOAD, (h2load,), 60000, None)):
+        if server.program is None or program is None:
+            print(f"http to {name}: skipped, wrk, h2load, nginx or node is "
+                  "not installed", flush=True)
         else:
-            compare(bench, name, server(bench.scratch), tasks, connections)
+            compare(bench, name, server(bench.scratch), others, tasks,
+                    connections, at_least)
 
 
 HTTP = (http,)
