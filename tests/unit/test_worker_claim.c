@@ -321,6 +321,21 @@ START_TEST(a_claim_waits_longer_where_all_that_waits_is_quick)
 }
 END_TEST
 
+START_TEST(quick_tasks_are_claimed_further_ahead)
+{
+	struct share share = {
+	    .limit = 20, .running = 20, .began_sum = 20, .mean_us = 5000};
+	struct mono now = {.us = 1000};
+
+	share.usual_us = 5000;
+	ck_assert_int_eq(share_horizon_us(&share, 2000), 29000);
+	ck_assert_int_eq(share_ahead(&share, &share, 0, 2000, now), 116);
+	share.usual_us = 5001;
+	ck_assert_int_eq(share_horizon_us(&share, 2000), 14000);
+	ck_assert(!share_is_brief(&(struct share){.mean_us = 15000}, 2000));
+}
+END_TEST
+
 START_TEST(nothing_that_waits_is_no_reason_to_wait)
 {
 	for (int i = 0; i < routes.count; i++)
@@ -367,6 +382,7 @@ main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(
 	    tests, a_claim_waits_longer_where_all_that_waits_is_quick);
+	tcase_add_test(tests, quick_tasks_are_claimed_further_ahead);
 	tcase_add_test(
 	    tests, a_claim_can_wait_while_all_slots_are_taken_and_more_waits);
 	tcase_add_test(tests, the_slots_of_a_kind_can_be_what_is_taken);

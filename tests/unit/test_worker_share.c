@@ -246,17 +246,6 @@ START_TEST(medium_tasks_are_claimed_as_far_as_the_horizon)
 }
 END_TEST
 
-START_TEST(short_tasks_are_claimed_further_ahead)
-{
-	struct share share = {.limit = 20};
-	struct mono now = run(&share, 20, 5000, (struct mono){.us = 1000});
-
-	ck_assert_int_eq(share_horizon_us(&share, 2000), 29000);
-	ck_assert_int_eq(share_ahead(&share, &share, 0, 2000, now), 116);
-	ck_assert(!share_is_brief(&(struct share){.mean_us = 15000}, 2000));
-}
-END_TEST
-
 START_TEST(slots_are_supplied_while_what_waits_lasts_longer_than_a_turn)
 {
 	struct share share = {.limit = 8};
@@ -449,7 +438,6 @@ main(void)
 	tcase_add_test(tests, nothing_is_claimed_ahead_before_it_was_measured);
 	tcase_add_test(tests, quick_tasks_are_claimed_by_hundreds);
 	tcase_add_test(tests, medium_tasks_are_claimed_as_far_as_the_horizon);
-	tcase_add_test(tests, short_tasks_are_claimed_further_ahead);
 	tcase_add_test(tests,
 	    slots_are_supplied_while_what_waits_lasts_longer_than_a_turn);
 	tcase_add_test(tests, no_slot_waits_for_a_turn_and_turns_are_few);
