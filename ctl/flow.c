@@ -117,7 +117,7 @@ read_head(struct check *check)
 {
 	struct flow *flow = check->flow;
 
-	check_keys(check, flow->node, flow_keys, NULL);
+	check_keys(check, flow->node, flow_keys);
 	flow->name = check_word(check, flow->node, "flow");
 	if (!flow->nested && yaml_member(flow->node, "flow") == NULL)
 		COMPLAIN(check, flow->node,

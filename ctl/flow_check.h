@@ -23,10 +23,9 @@ __attribute__((format(printf, 4, 5))) void check_complain(
 #define COMPLAIN(check, node, ...)                                             \
 	check_complain(check, (node)->line, (node)->column, __VA_ARGS__)
 
-/* Complains of keys that are not among the known ones; those in `later` will
- * be known one day (NULL: none). */
-void check_keys(struct check *check, const struct yaml_node *map,
-    const char *const *known, const char *const *later);
+/* Complains of keys that are not among the known ones. */
+void check_keys(
+    struct check *check, const struct yaml_node *map, const char *const *known);
 
 /* A member that is a word; NULL after a complaint or without it. */
 const char *check_word(

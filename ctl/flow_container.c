@@ -27,7 +27,7 @@ check_long_map(struct check *check, const struct flow_task *task,
 	const struct yaml_node *over = yaml_member(map, "over");
 	const char *from = check_word(check, map, "from");
 
-	check_keys(check, map, map_keys, NULL);
+	check_keys(check, map, map_keys);
 	if ((over == NULL) == (yaml_member(map, "from") == NULL))
 		COMPLAIN(check, map, "a map must have either from or over");
 	if (over != NULL && over->shape != YAML_LIST &&

@@ -93,7 +93,7 @@ read_need(struct check *check, const struct yaml_node *node,
 
 	ret_need->when = FLOW_SUCCEEDED;
 	if (node->shape == YAML_MAP) {
-		check_keys(check, node, need_keys, NULL);
+		check_keys(check, node, need_keys);
 		name = check_word(check, node, "task");
 		if (yaml_member(node, "task") == NULL)
 			COMPLAIN(check, node, "the key 'task' is missing");
@@ -165,6 +165,28 @@ read_needs(struct check *check, struct flow_task *task)
 	refuse_twice(check, task, list);
 }
 
+/* A key, or {key: KEY, limit: COUNT}. */
+static void
+check_lock(struct check *check, const struct yaml_node *task)
+{
+	const struct yaml_node *lock = yaml_member(task, "lock");
+
+	if (lock == NULL || lock->shape == YAML_BROKEN)
+		return;
+	if (lock->shape == YAML_MAP) {
+		check_keys(check, lock, lock_keys);
+		if (yaml_member(lock, "key") == NULL)
+			COMPLAIN(check, lock, "the key 'key' is missing");
+		(void)check_word(check, lock, "key");
+		check_int(check, lock, "limit", 1, 1000000);
+	} else if (lock->shape == YAML_LIST) {
+		COMPLAIN(check, lock,
+		    "lock must be a key or {key: KEY, limit: COUNT}");
+	} else {
+		(void)check_word(check, task, "lock");
+	}
+}
+
 /* How many needs must be met: all, any or {at_least: K}. */
 static void
 read_mode(struct check *check, struct flow_task *task)
@@ -175,7 +197,7 @@ read_mode(struct check *check, struct flow_task *task)
 	if (node == NULL || node->shape == YAML_BROKEN)
 		return;
 	if (node->shape == YAML_MAP) {
-		check_keys(check, node, mode_keys, NULL);
+		check_keys(check, node, mode_keys);
 		least = yaml_member(node, "at_least");
 	}
 	if (node->shape == YAML_SCALAR && strcmp(node->value, "all") == 0)
@@ -195,28 +217,6 @@ read_mode(struct check *check, struct flow_task *task)
 		    task->least, task->need_count);
 }
 
-/* A key, or {key: KEY, limit: COUNT}. */
-static void
-check_lock(struct check *check, const struct yaml_node *task)
-{
-	const struct yaml_node *lock = yaml_member(task, "lock");
-
-	if (lock == NULL || lock->shape == YAML_BROKEN)
-		return;
-	if (lock->shape == YAML_MAP) {
-		check_keys(check, lock, lock_keys, NULL);
-		if (yaml_member(lock, "key") == NULL)
-			COMPLAIN(check, lock, "the key 'key' is missing");
-		(void)check_word(check, lock, "key");
-		check_int(check, lock, "limit", 1, 1000000);
-	} else if (lock->shape == YAML_LIST) {
-		COMPLAIN(check, lock,
-		    "lock must be a key or {key: KEY, limit: COUNT}");
-	} else {
-		(void)check_word(check, task, "lock");
-	}
-}
-
 void
 check_task(struct check *check, struct flow_task *task)
 {
@@ -229,7 +229,7 @@ check_task(struct check *check, struct flow_task *task)
 		    task->name);
 		return;
 	}
-	check_keys(check, node, task_keys, NULL);
+	check_keys(check, node, task_keys);
 	kind = yaml_member(node, "kind");
 	if (kind == NULL && yaml_member(node, "flow") == NULL)
 		check_complain(check, node->key_line, node->key_column,

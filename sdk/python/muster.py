@@ -942,12 +942,12 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
                 depends_when: Optional[str] = None,
                 flow_id: Optional[int] = None,
                 max_attempts: Optional[int] = None, timeout: _Interval = None,
-                wake: Optional[bool] = None, unique_key: Optional[str] = None,
+                wake: Optional[bool] = None, needs_mode: Optional[str] = None,
+                unique_key: Optional[str] = None,
                 unique_for: _Interval = None,
                 on_conflict: Optional[str] = None,
                 lock_key: Optional[str] = None,
-                lock_limit: Optional[int] = None,
-                 needs_mode: Optional[str] = None) -> Tuple[str, List[Any]]:
+                lock_limit: Optional[int] = None) -> Tuple[str, List[Any]]:
     """The statement and the arguments of enqueue(), for drivers that enqueue()
     cannot use: `await connection.execute(*muster.enqueue_sql("resize"))`."""
     return _call(
@@ -959,11 +959,11 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
         ("depends_when", "text", depends_when), ("flow_id", "bigint", flow_id),
         ("max_attempts", "int", max_attempts),
         ("timeout", "interval", _interval(timeout)), ("wake", "boolean", wake),
+        ("needs_mode", "text", needs_mode),
         ("unique_key", "text", unique_key),
         ("unique_for", "interval", _interval(unique_for)),
         ("on_conflict", "text", on_conflict), ("lock_key", "text", lock_key),
-        ("lock_limit", "int", lock_limit),
-        ("needs_mode", "text", needs_mode))
+        ("lock_limit", "int", lock_limit))
 
 
 def enqueue(connection: Any, kind: str, payload: Any = _NONE,

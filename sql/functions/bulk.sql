@@ -222,7 +222,7 @@ DECLARE
 	v_gone bigint[];
 	v_told bigint[];
 BEGIN
-	v_open := muster.bulk_open(p_ids);
+	v_open := muster.lock_open(p_ids);
 	IF v_open <> '{}' THEN
 		SELECT c.o_gone, c.o_told INTO v_gone, v_told
 		FROM muster.cancel_tasks(v_open,
@@ -241,7 +241,7 @@ END
 $$;
 
 -- Those that are open and that nobody else holds, ascending, locked.
-CREATE OR REPLACE FUNCTION muster.bulk_open(p_ids bigint[])
+CREATE OR REPLACE FUNCTION muster.lock_open(p_ids bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN ARRAY(SELECT t.id FROM muster.task t
@@ -258,6 +258,7 @@ DECLARE
 	v_all bigint[];
 	v_busy bigint[];
 	v_ids bigint[];
+	v_keyed bigint[];
 	v_again bigint[];
 	v_later int;
 BEGIN
@@ -279,17 +280,18 @@ BEGIN
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_ids) AND t.state IN ('f', 'c', 'k')
 		ORDER BY t.id);
-	v_again := muster.retry_choose(v_ids);
+	SELECT k.o_again, k.o_keyed INTO v_again, v_keyed
+	FROM muster.retry_keyed(v_ids) k;
 	IF v_again <> '{}' THEN
-		v_again := muster.without(v_again,
-			muster.reopen(v_again, NULL, v_again));
+		PERFORM muster.reopen(v_again, NULL, v_again);
 	END IF;
 	SELECT count(*) INTO v_later FROM muster.blocked b
 	WHERE b.task_id = ANY (v_again);
 	o_tally := jsonb_build_object(
 		'back', cardinality(v_again) - v_later,
 		'later', v_later,
-		'unmet', cardinality(v_ids) - cardinality(v_again),
+		'unmet', cardinality(v_keyed) - cardinality(v_again),
+		'held', cardinality(v_ids) - cardinality(v_keyed),
 		'other', cardinality(p_ids) - cardinality(v_ids)
 			- coalesce(cardinality(o_left), 0));
 END
@@ -306,7 +308,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	v_sorted bigint[];
 	v_ranks smallint[];
-	v_open bigint[] := muster.bulk_open(p_these);
+	v_open bigint[] := muster.lock_open(p_these);
 	v_same bigint[];
 	v_running bigint[];
 	v_waiting bigint[] := '{}';
@@ -385,16 +387,7 @@ BEGIN
 	WHERE s.task_id = ANY (v_more);
 	v_busy := v_busy || ARRAY(SELECT s.task_id FROM muster.scheduled s
 		WHERE s.task_id = ANY (p_ids));
-	o_waiting := o_waiting || v_hit || v_more;
-	-- Who waits for a slot of a key asks for it anew.
-	v_hit := ARRAY(SELECT w.task_id FROM muster.waiting w
-		WHERE w.task_id = ANY (p_ids)
-		ORDER BY w.task_id FOR UPDATE SKIP LOCKED);
-	IF v_hit <> '{}' THEN
-		DELETE FROM muster.waiting w WHERE w.task_id = ANY (v_hit);
-		PERFORM muster.lock_ask(v_hit);
-		o_waiting := o_waiting || v_hit;
-	END IF;
+	o_waiting := o_waiting || v_hit || v_more || muster.lock_leave(p_ids);
 	v_busy := v_busy || ARRAY(SELECT w.task_id FROM muster.waiting w
 		WHERE w.task_id = ANY (p_ids));
 	v_busy := muster.without(v_busy, o_waiting);
@@ -450,9 +443,11 @@ LANGUAGE sql IMMUTABLE AS $$
 			'%s tasks had it already'),
 		(9, 'unmet', false, '%s task stays as it is: a need is not met',
 			'%s tasks stay as they are: a need is not met'),
-		(10, 'ended', false, '%s task had ended or does not exist',
+		(10, 'held', false, '%s task stays as it is: its unique key is held',
+			'%s tasks stay as they are: their unique keys are held'),
+		(11, 'ended', false, '%s task had ended or does not exist',
 			'%s tasks had ended or do not exist'),
-		(11, 'other', false, '%s task was in another state by then',
+		(12, 'other', false, '%s task was in another state by then',
 			'%s tasks were in another state by then')
 	) w(o, key, changes, one, many)
 $$;

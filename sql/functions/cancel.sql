@@ -87,7 +87,8 @@ BEGIN
 END
 $$;
 
--- Takes tasks that have a concurrency key (ascending) out of their places, and hands
+-- Takes tasks that have a concurrency key (ascending) out of their places, but for
+-- arriving, which is the next that the caller looks at, and hands
 -- on the slots of those that are ready; gives those that some other transaction is
 -- just moving. Which of them are ready is seen at one moment: those that stand
 -- nowhere else then. They stay so, since nothing is claimed now; and as their
@@ -117,7 +118,6 @@ BEGIN
 	SELECT array_agg(t.lock_id) INTO v_locks FROM muster.task t
 	WHERE t.id = ANY (v_met);
 	v_busy := muster.cancel_waiting(v_else);
-	DELETE FROM muster.arriving a WHERE a.task_id = ANY (v_else);
 	WITH gone AS (
 		DELETE FROM muster.waiting w WHERE w.ctid = ANY (ARRAY(
 			SELECT x.ctid FROM muster.waiting x

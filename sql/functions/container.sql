@@ -34,8 +34,7 @@ DECLARE
 	v_key text;
 BEGIN
 	SELECT k INTO v_key FROM jsonb_object_keys(p_spec) k
-	WHERE k IN ('kind', 'queue', 'payload', 'max_attempts', 'timeout', 'lock',
-		'unique_key',
+	WHERE k IN ('kind', 'queue', 'payload', 'max_attempts', 'timeout',
 		'map', 'chunk') LIMIT 1;
 	RETURN 'has flow and ' || v_key
 		|| ': a nested flow leaves that to its tasks';
@@ -60,6 +59,9 @@ BEGIN
 		PERFORM muster.flow_refuse(NULL, format('a nested flow has at '
 			'most 10000 tasks, not %s', cardinality(v_name)));
 	END IF;
+	PERFORM muster.flow_refuse(u.n, 'unique_key: a nested flow, which is '
+		'submitted later, can have none')
+	FROM unnest(v_name, v_spec) u(n, s) WHERE u.s ? 'unique_key';
 	PERFORM muster.flow_check_steps(v_name, v_spec),
 		muster.container_check(v_name, v_spec, p_depth);
 	PERFORM muster.check_name('kind', coalesce(u.s ->> 'kind', 'flow')),
@@ -84,9 +86,6 @@ BEGIN
 		RETURN 'has a chunk and no map';
 	ELSIF NOT p_spec ? 'kind' THEN
 		RETURN 'has no kind';
-	ELSIF p_spec ?| '{lock,unique_key}' THEN
-		RETURN 'a map has neither lock nor unique_key; max_running of the '
-			'map limits its items';
 	ELSIF jsonb_typeof(coalesce(p_spec -> 'payload', '{}')) <> 'object' THEN
 		RETURN 'payload: must be an object, to which the item is added';
 	ELSIF muster.whole(p_spec -> 'chunk', 1, 10000) IS FALSE THEN

@@ -68,9 +68,9 @@ DECLARE
 	v_known boolean;
 	v_max bigint;
 	v_needs bigint[];
-	v_least int;
 	v_lock bigint;
 	v_standing bigint;
+	v_least int;
 BEGIN
 	SELECT r.id, EXISTS (SELECT FROM muster.lanes l WHERE l.route_id = r.id
 			AND l.rank = v_rank AND l.lane = 8),
@@ -90,10 +90,6 @@ BEGIN
 		v_needs := muster.check_needs(nullif(depends_on, '{}'),
 			depends_when, flow_id);
 	END IF;
-	IF needs_mode IS DISTINCT FROM 'all' THEN
-		v_least := muster.least_of(needs_mode,
-			coalesce(cardinality(v_needs), 0));
-	END IF;
 	IF unique_key IS NOT NULL OR lock_key IS NOT NULL
 			OR unique_for IS NOT NULL THEN
 		PERFORM muster.check_keys(unique_key, unique_for, on_conflict,
@@ -108,6 +104,10 @@ BEGIN
 		ELSIF on_conflict = 'error' THEN
 			PERFORM muster.unique_refuse(unique_key, v_standing);
 		END IF;
+	END IF;
+	IF needs_mode IS DISTINCT FROM 'all' THEN
+		v_least := muster.least_of(needs_mode,
+			coalesce(cardinality(v_needs), 0));
 	END IF;
 	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
 		size, max_attempts, rank, lane, has_needs, payload, lock_id,
@@ -159,9 +159,8 @@ CREATE OR REPLACE FUNCTION muster.enqueue_unique(kind text,
 	depends_on bigint[] DEFAULT NULL, depends_when text DEFAULT 'succeeded',
 	flow_id bigint DEFAULT NULL, max_attempts int DEFAULT NULL,
 	timeout interval DEFAULT NULL, wake boolean DEFAULT true,
-	needs_mode text DEFAULT 'all', unique_key text DEFAULT NULL,
-	unique_for interval DEFAULT NULL, on_conflict text DEFAULT 'keep',
-	lock_key text DEFAULT NULL,
+	needs_mode text DEFAULT 'all', unique_key text DEFAULT NULL, unique_for interval DEFAULT NULL,
+	on_conflict text DEFAULT 'keep', lock_key text DEFAULT NULL,
 	lock_limit int DEFAULT 1)
 RETURNS TABLE (id bigint, outcome text) LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
@@ -259,8 +258,8 @@ END
 $$;
 
 -- Enqueues a task for each payload; their ids in order. priorities[i] and
--- run_ats[i] are those of payloads[i]; null: as priority and run_at say; so are
--- unique_keys[i] and lock_keys[i], which may be null. Of one whose unique key is
+-- run_ats[i] are those of payloads[i]; null: as priority and run_at say. So are
+-- unique_keys[i] and lock_keys[i], which may be null; of one whose unique key is
 -- kept, the id is that of the task that has it. Tasks with keys are stored in the
 -- order of their unique keys, so that two such calls never wait for each other.
 CREATE OR REPLACE FUNCTION muster.enqueue_many(kind text, payloads jsonb[],
@@ -288,7 +287,8 @@ BEGIN
 	PERFORM muster.check_length('priorities', cardinality(priorities),
 			v_count),
 		muster.check_length('run_ats', cardinality(run_ats), v_count),
-		muster.check_length('unique_keys', cardinality(unique_keys), v_count),
+		muster.check_length('unique_keys', cardinality(unique_keys),
+			v_count),
 		muster.check_length('lock_keys', cardinality(lock_keys), v_count);
 	IF v_count = 0 THEN
 		RETURN;
@@ -296,7 +296,7 @@ BEGIN
 			OR unique_for IS NOT NULL THEN
 		RETURN QUERY SELECT x.id
 		FROM (SELECT u.o, muster.enqueue(kind, u.p, queue,
-				coalesce(u.r, priority), coalesce(u.t, run_at),
+				coalesce(u.rank, priority), coalesce(u.at, run_at),
 				max_attempts => enqueue_many.max_attempts,
 				timeout => enqueue_many.timeout, wake => enqueue_many.wake,
 				unique_key => u.k, unique_for => CASE
@@ -306,7 +306,7 @@ BEGIN
 				lock_limit => enqueue_many.lock_limit) AS id
 			FROM (SELECT * FROM unnest(payloads, unique_keys, lock_keys,
 					priorities, run_ats)
-				WITH ORDINALITY y(p, k, l, r, t, o)
+				WITH ORDINALITY y(p, k, l, rank, at, o)
 				ORDER BY y.k, y.o OFFSET 0) u OFFSET 0) x
 		ORDER BY x.o;
 		RETURN;

@@ -336,6 +336,27 @@ BEGIN
 END
 $$;
 
+-- Takes these tasks, as far as nobody else holds them, out of the lines of their
+-- keys, to stand in line again as they are then; gives them.
+CREATE OR REPLACE FUNCTION muster.lock_leave(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_ids bigint[];
+BEGIN
+	WITH gone AS (
+		DELETE FROM muster.waiting w WHERE w.ctid = ANY (ARRAY(
+			SELECT x.ctid FROM muster.waiting x
+			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
+		RETURNING w.task_id
+	)
+	SELECT array_agg(g.task_id) INTO v_ids FROM gone g;
+	IF v_ids IS NOT NULL THEN
+		PERFORM muster.lock_ask(v_ids);
+	END IF;
+	RETURN v_ids;
+END
+$$;
+
 -- Keys that have had no task for ten minutes; admission makes them anew.
 CREATE OR REPLACE FUNCTION muster.purge_locks(p_limit int)
 RETURNS void LANGUAGE plpgsql AS $$

@@ -29,25 +29,15 @@ BEGIN
 END
 $$;
 
--- As do_pause().
 CREATE OR REPLACE FUNCTION muster.do_pause_kind(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO muster.paused (kind) VALUES (p_request.kind)
 	ON CONFLICT DO NOTHING;
-	IF FOUND OR p_request.cursor = 1 THEN
-		IF muster.lock_shed(ARRAY(SELECT r.id FROM muster.route r
-				WHERE r.kind = p_request.kind), p_limit) = p_limit THEN
-			UPDATE muster.request SET cursor = 1
-			WHERE id = p_request.id;
-			RETURN p_limit;
-		END IF;
-		RETURN muster.answer(p_request.id, 'done', format(
-			'kind %s is paused; what runs goes on', p_request.kind));
-	END IF;
-	RETURN muster.answer(p_request.id, 'done', format(
-		'kind %s was paused already', p_request.kind));
+	RETURN muster.end_pause(p_request, FOUND, p_limit, ARRAY(
+		SELECT r.id FROM muster.route r
+		WHERE r.kind = p_request.kind), 'kind ' || p_request.kind);
 END
 $$;
 

@@ -97,8 +97,7 @@ BEGIN
 	SELECT t.id, p_run_at[width_bucket(t.id, p_ids)],
 		v_left[width_bucket(t.id, v_blocked)],
 		v_spare[width_bucket(t.id, v_blocked)],
-		t.route_id, t.size, t.rank, t.lane, t.ticket,
-		t.lock_id
+		t.route_id, t.size, t.rank, t.lane, t.ticket, t.lock_id
 	FROM muster.task t WHERE t.id = ANY (v_blocked);
 	PERFORM muster.place_free(muster.without(p_ids, v_blocked || v_unmet),
 		p_ids, p_run_at);

@@ -171,25 +171,33 @@ BEGIN
 END
 $$;
 
--- What is ready gives back its concurrency keys, p_limit tasks at a time.
+-- These routes are paused, by this request (p_new) or before: what of them is ready
+-- gives back its concurrency keys, p_limit tasks at a time.
+CREATE OR REPLACE FUNCTION muster.end_pause(p_request muster.request,
+	p_new boolean, p_limit int, p_routes int[], p_what text)
+RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	IF NOT p_new AND p_request.cursor = 0 THEN
+		RETURN muster.answer(p_request.id, 'done',
+			p_what || ' was paused already');
+	ELSIF muster.lock_shed(p_routes, p_limit) = p_limit THEN
+		UPDATE muster.request SET cursor = 1 WHERE id = p_request.id;
+		RETURN p_limit;
+	END IF;
+	RETURN muster.answer(p_request.id, 'done',
+		p_what || ' is paused; what runs goes on');
+END
+$$;
+
 CREATE OR REPLACE FUNCTION muster.do_pause(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO muster.paused (queue) VALUES (p_request.queue)
 	ON CONFLICT DO NOTHING;
-	IF FOUND OR p_request.cursor = 1 THEN
-		IF muster.lock_shed(ARRAY(SELECT r.id FROM muster.route r
-				WHERE r.queue = p_request.queue), p_limit) = p_limit THEN
-			UPDATE muster.request SET cursor = 1
-			WHERE id = p_request.id;
-			RETURN p_limit;
-		END IF;
-		RETURN muster.answer(p_request.id, 'done', format(
-			'queue %s is paused; what runs goes on', p_request.queue));
-	END IF;
-	RETURN muster.answer(p_request.id, 'done', format(
-		'queue %s was paused already', p_request.queue));
+	RETURN muster.end_pause(p_request, FOUND, p_limit, ARRAY(
+		SELECT r.id FROM muster.route r
+		WHERE r.queue = p_request.queue), 'queue ' || p_request.queue);
 END
 $$;
 

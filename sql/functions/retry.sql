@@ -8,9 +8,9 @@ DECLARE
 	v_all bigint[];
 	v_got int;
 	v_state "char";
-	v_need bigint;
 	v_key text;
 	v_holder bigint;
+	v_need bigint;
 BEGIN
 	v_all := ARRAY(SELECT DISTINCT u.id FROM unnest(v_id
 		|| (SELECT n.ids FROM muster.needs n WHERE n.task_id = v_id))
@@ -80,15 +80,14 @@ $$;
 
 -- Opens ended tasks (ascending, locked with their needs) again, in a new life
 -- with all its attempts, wherever their needs let them stand; gives those of
--- whose needs too few are met, which stay as they are, as do those whose unique key
--- another task holds. p_done, p_again: as place_needs().
+-- whose needs too few are met, which stay as they are. p_done, p_again: as
+-- place_needs(). The caller has seen to it that they have their unique keys.
 CREATE OR REPLACE FUNCTION muster.reopen(p_ids bigint[],
 	p_done bigint[] DEFAULT NULL, p_again bigint[] DEFAULT NULL)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
-	v_ids bigint[] := muster.unique_reopen(p_ids);
-	v_unmet bigint[] := muster.place(v_ids, NULL, p_done,
-		muster.without(p_again, muster.without(p_ids, v_ids)));
+	v_unmet bigint[] := muster.place(p_ids, NULL, p_done, p_again);
+	v_ids bigint[] := p_ids;
 BEGIN
 	IF v_unmet IS NOT NULL THEN
 		PERFORM muster.unique_free(v_unmet);
@@ -100,7 +99,7 @@ BEGIN
 		finished_at = NULL, attempts = 0, snoozes = 0, rescues = 0,
 		ran_ms = NULL, worker_id = NULL, result = NULL, error = NULL
 	WHERE t.id = ANY (v_ids);
-	RETURN nullif(muster.without(p_ids, v_ids), '{}');
+	RETURN v_unmet;
 END
 $$;
 
@@ -177,9 +176,9 @@ BEGIN
 				WHERE r.task_id = ANY (v_ids)) THEN
 		RETURN 0; -- held by others, or dependents are still being told
 	END IF;
-	v_ids := muster.retry_choose(ARRAY(SELECT t.id FROM muster.task t
+	v_ids := (muster.retry_keyed(ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_ids) AND t.state IS NOT NULL
-			AND t.state <> 's' ORDER BY t.id));
+			AND t.state <> 's' ORDER BY t.id))).o_again;
 	IF v_ids <> '{}' THEN
 		PERFORM muster.reopen(v_ids, NULL, v_ids);
 	END IF;
@@ -240,6 +239,19 @@ BEGIN
 	END LOOP;
 	RETURN ARRAY(SELECT u.id FROM unnest(p_ids, v_can) u(id, can)
 		WHERE u.can ORDER BY u.id);
+END
+$$;
+
+-- The same of those that have their unique keys (again): o_keyed.
+CREATE OR REPLACE FUNCTION muster.retry_keyed(
+	p_ids bigint[], OUT o_again bigint[], OUT o_keyed bigint[])
+LANGUAGE plpgsql AS $$
+BEGIN
+	o_keyed := muster.unique_reopen(p_ids);
+	o_again := muster.retry_choose(o_keyed);
+	IF o_again <> o_keyed THEN
+		PERFORM muster.unique_free(muster.without(o_keyed, o_again));
+	END IF;
 END
 $$;
 

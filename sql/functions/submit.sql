@@ -7,11 +7,11 @@
 -- {"flow": name, "on_failure": "cancel"|"continue", "tasks": {name: {"kind": …,
 -- "payload": …, "queue": …, "priority": …, "max_attempts": …, "timeout": "30s",
 -- "run_at": …, "expect": "2s", "needs": ["a", {"task": "b", "when": "finished"}],
--- "needs_mode": "all"|"any"|{"at_least": 2}}}}. A step with "map" and "chunk" is a
+-- "needs_mode": "all"|"any"|{"at_least": 2}, "unique_key": …, "lock": key or
+-- {"key": …, "limit": 2}}}}. A step with "map" and "chunk" is a
 -- map, one with "flow" a nested flow (container.sql). `tasks` may also be a list of
 -- objects that have a "name": then their
--- order is kept, and a name that stands there twice is found. A step may have a
--- "unique_key" and a "lock": a key, or {"key": …, "limit": …}. Gives the flow's
+-- order is kept, and a name that stands there twice is found. Gives the flow's
 -- id; raises MU003 with the name of the step that is wrong, MU006 with that of a
 -- step whose unique key is held.
 CREATE OR REPLACE FUNCTION muster.submit_flow(flow jsonb)
@@ -140,17 +140,6 @@ RETURNS float8 LANGUAGE sql IMMUTABLE STRICT AS $$
 	FROM regexp_match(p_text, '^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d|w)?$') m
 $$;
 
--- The needs_mode of a step as enqueue() has it; null if it is none.
-CREATE OR REPLACE FUNCTION muster.flow_mode(p_value jsonb)
-RETURNS text LANGUAGE sql IMMUTABLE AS $$
-	SELECT CASE WHEN p_value IN ('"all"', '"any"') THEN p_value #>> '{}'
-		WHEN jsonb_typeof(p_value) = 'object'
-			AND p_value - 'at_least' = '{}'
-			AND jsonb_typeof(p_value -> 'at_least') = 'number'
-			AND p_value ->> 'at_least' ~ '^[1-9]\d{0,8}$'
-		THEN 'at_least ' || (p_value ->> 'at_least') END
-$$;
-
 -- The key of "lock"; null if it has none.
 CREATE OR REPLACE FUNCTION muster.flow_lock(p_lock jsonb)
 RETURNS text LANGUAGE sql IMMUTABLE STRICT AS $$
@@ -168,6 +157,17 @@ RETURNS int LANGUAGE sql IMMUTABLE STRICT AS $$
 			AND jsonb_typeof(p_lock -> 'limit') = 'number'
 			AND p_lock ->> 'limit' ~ '^([1-9]\d{0,5}|1000000)$'
 			THEN (p_lock ->> 'limit')::int END
+$$;
+
+-- The needs_mode of a step as enqueue() has it; null if it is none.
+CREATE OR REPLACE FUNCTION muster.flow_mode(p_value jsonb)
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE WHEN p_value IN ('"all"', '"any"') THEN p_value #>> '{}'
+		WHEN jsonb_typeof(p_value) = 'object'
+			AND p_value - 'at_least' = '{}'
+			AND jsonb_typeof(p_value -> 'at_least') = 'number'
+			AND p_value ->> 'at_least' ~ '^[1-9]\d{0,8}$'
+		THEN 'at_least ' || (p_value ->> 'at_least') END
 $$;
 
 -- What is wrong with a key of a step; null if nothing.
@@ -568,8 +568,8 @@ BEGIN
 		v_needs[p_dep[i]] := v_needs[p_dep[i]] + 1;
 		v_feeds[p_need[i]] := true;
 	END LOOP;
-	v_least := muster.flow_least(p_name, p_step, v_needs);
 	PERFORM muster.flow_unique(v_id, p_name, p_step);
+	v_least := muster.flow_least(p_name, p_step, v_needs);
 	INSERT INTO muster.flow (id, created_at, total, fail_fast, name)
 	VALUES (p_flow, clock_timestamp(), cardinality(p_name), v_fast,
 		p_spec ->> 'flow');
@@ -600,8 +600,7 @@ BEGIN
 	IF v_holds THEN
 		PERFORM muster.container_store(v_id, p_name, p_step);
 	END IF;
-	PERFORM muster.flow_place(v_id, v_needs, v_least, v_route, v_lock,
-		p_lane,
+	PERFORM muster.flow_place(v_id, v_needs, v_least, v_route, v_lock, p_lane,
 		ARRAY(SELECT (u.s ->> 'run_at')::timestamptz
 			FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o),
 		ARRAY(SELECT -coalesce((u.s ->> 'priority')::int, 0)

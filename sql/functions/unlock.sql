@@ -182,6 +182,7 @@ BEGIN
 		WHERE t.id = ANY (v_ids) AND t.state = 'k'
 		AND NOT EXISTS (SELECT FROM muster.remainder r
 			WHERE r.task_id = t.id) ORDER BY t.id);
+	v_ids := muster.unique_reopen(v_ids);
 	IF v_ids <> '{}' THEN
 		RETURN muster.without(v_ids, muster.reopen(v_ids, p_done));
 	END IF;
