@@ -112,6 +112,42 @@ def fan_out(bench, width=1000000, chunk=20000):
     bench.sql("SELECT pg_reload_conf()")
 
 
+def fan_in(bench, width=100000):
+    """A task waits for so many; nobody else may wait long for a lock."""
+    bench.forget()
+    bench.sql("ALTER SYSTEM SET log_lock_waits = on")
+    bench.sql("ALTER SYSTEM SET deadlock_timeout = '100ms'")
+    bench.sql("SELECT pg_reload_conf()")
+    before = lock_waits(bench)
+    queues = {"side": {"concurrency": 20},
+              "wide": {"concurrency": BATCH * bench.workers}}
+    bench.sql("SELECT muster.submit_flow(jsonb_build_object('tasks', (SELECT"
+              " jsonb_object_agg('t' || i, '{\"kind\": \"noop\", \"queue\":"
+              f" \"wide\"}}'::jsonb) FROM generate_series(1, {width}) i) ||"
+              " jsonb_build_object('last', jsonb_build_object('kind', 'noop',"
+              " 'queue', 'wide', 'needs', (SELECT jsonb_agg('t' || i)"
+              f" FROM generate_series(1, {width}) i)))))")
+    with bench.daemon(queues, NOOP) as daemon:
+        latencies = latencies_meanwhile(bench, daemon, width)
+        daemon.wait(lambda: bench.value(
+            "SELECT state FROM muster.flow_status") == "succeeded",
+            "the flow ends", 600)
+    bench.table.add(f"a task that waits for {width:,} no-ops",
+                    bench.rate(of_queue("wide")), "tasks/s")
+    bench.table.add("latency p99 of another queue meanwhile",
+                    percentile(latencies, 0.99), "ms")
+    bench.table.add("waits for a lock over 100 ms",
+                    lock_waits(bench) - before, at_most=0)
+    bench.sql("ALTER SYSTEM RESET log_lock_waits")
+    bench.sql("ALTER SYSTEM RESET deadlock_timeout")
+    bench.sql("SELECT pg_reload_conf()")
+
+
+def lock_waits(bench):
+    with open(bench.postgres.log, encoding="utf-8", errors="replace") as log:
+        return sum(1 for line in log if "still waiting for" in line)
+
+
 def latencies_meanwhile(bench, daemon, width):
     """Of single tasks of another queue, until the wide one is done."""
     found = []
@@ -127,4 +163,4 @@ def slow_statements(bench):
                    if re.search(r"musterd.*LOG:  duration:", line))
 
 
-LONG = (neighbours, old_snapshot, fan_out)
+LONG = (neighbours, old_snapshot, fan_out, fan_in)

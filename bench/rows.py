@@ -80,7 +80,9 @@ class Bench:
                  " muster.flow_delta, muster.finished, muster.attempt,"
                  " muster.arriving, muster.waiting, muster.unique_key,"
                  " muster.lock_key, muster.lock_held, muster.lock_floor,"
-                 " muster.lock_closed, muster.lock_freed;"
+                 " muster.lock_closed, muster.lock_freed,"
+                 " muster.container, muster.container_plan,"
+                 " muster.map_page, muster.expansion;"
                  " VACUUM ANALYZE; CHECKPOINT")
 
 
@@ -189,7 +191,7 @@ def latency(bench, count=300):
                         at_most=limit)
 
 
-def flows(bench, count=2000):
+def daemon_flows(bench, count):
     bench.forget()
     flow = ('{"flow": "diamond", "tasks": {"a": {"kind": "noop", "queue":'
             ' "flow"}, "z": {"kind": "noop", "queue": "flow", "needs": ['
@@ -199,10 +201,40 @@ def flows(bench, count=2000):
     bench.sql(f"SELECT count(muster.submit_flow('{flow}'))"
               f" FROM generate_series(1, {count})")
     queues = {"flow": {"concurrency": BATCH * bench.workers}}
+    bench.sql("VACUUM ANALYZE; CHECKPOINT")
     with bench.daemon(queues, NOOP) as daemon:
         daemon.wait_done(10 * count)
-    bench.table.add("flows of 1 → 8 → 1, no-op tasks",
-                    bench.rate(of_queue("flow")), "tasks/s")
+    return bench.rate(of_queue("flow"))
+
+
+def flows(bench, count=4000, rounds=3):
+    waiting, plain = [], []
+    for _ in range(rounds):
+        waiting.append(daemon_flows(bench, count))
+        plain.append(daemon_noop(bench, 10 * count))
+    bench.table.add("flows of 1 → 8 → 1, no-op tasks", median(waiting),
+                    "tasks/s")
+    bench.table.add("  of as many without dependencies",
+                    ratio(waiting, plain), at_least=0.6)
+
+
+def chain(bench, length=1000):
+    """From the end of a task to the end of the one that waits for it."""
+    bench.forget()
+    with bench.daemon({"chain": {"concurrency": 10}}, NOOP) as daemon:
+        bench.sql("SELECT muster.submit_flow(jsonb_build_object('tasks',"
+                  " (SELECT jsonb_object_agg('t' || i, jsonb_build_object("
+                  "'kind', 'noop', 'queue', 'chain', 'needs', CASE WHEN i > 1"
+                  " THEN jsonb_build_array('t' || i - 1) ELSE '[]' END))"
+                  f" FROM generate_series(1, {length}) i)))")
+        daemon.wait_done(length)
+    times = [float(row[0]) for row in bench.sql(
+        "SELECT extract(epoch FROM finished_at) * 1000 FROM muster.task"
+        f" WHERE {of_queue('chain')} ORDER BY finished_at")]
+    hops = [after - before for before, after in zip(times, times[1:])]
+    bench.table.add(f"a chain of {length:,} no-op tasks, a hop p50",
+                    percentile(hops, 0.5), "ms", at_most=2.0)
+    bench.table.add("  p99", percentile(hops, 0.99), "ms")
 
 
 def executables(bench, count=2000, children=16, rounds=5):
@@ -276,4 +308,4 @@ def growth_kb(bench, daemon, done, tasks):
     return sizes[1] - sizes[0]
 
 
-SHORT = (throughput, latency, flows, executables, enqueues, memory)
+SHORT = (throughput, latency, flows, chain, executables, enqueues, memory)

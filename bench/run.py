@@ -8,19 +8,26 @@ import shutil
 import sys
 import tempfile
 
+import event_rows
 import handler_rows
 import http_rows
 import key_rows
+import limit_rows
 import long_rows
+import map_rows
 import pool_rows
+import replay_rows
 import rows
 import sql_rows
 import stream_rows
 from servers import Postgres, Redis
 from table import Table
 
-SHORT = (rows.SHORT + key_rows.SHORT + sql_rows.SHORT + pool_rows.SHORT + http_rows.HTTP
-         + stream_rows.STREAM + handler_rows.SHORT)
+SHORT = (rows.SHORT + key_rows.SHORT + sql_rows.SHORT
+         + pool_rows.SHORT + http_rows.HTTP
+         + stream_rows.STREAM + event_rows.EVENTS + handler_rows.SHORT
+         + replay_rows.SHORT + limit_rows.SHORT + map_rows.SHORT)
+LONG = long_rows.LONG + map_rows.LONG
 
 
 def arguments():
@@ -38,9 +45,9 @@ def arguments():
 
 
 def chosen(options):
-    known = {each.__name__: each for each in SHORT + long_rows.LONG}
+    known = {each.__name__: each for each in SHORT + LONG}
     if not options.only:
-        return SHORT + (long_rows.LONG if options.long else ())
+        return SHORT + (LONG if options.long else ())
     names = options.only.split(",")
     for name in names:
         if name not in known:

@@ -147,6 +147,8 @@ class Daemon:
         os.mkdir(self.config["runtime_dir"])
         with open(path, "w", encoding="utf-8") as file:
             for key, value in self.config.items():
+                if value is None:
+                    continue
                 file.write(f"{key}: {json.dumps(value)}\n")
         environment = {key: value for key, value in os.environ.items()
                        if key in ("PATH", "HOME", "LANG")}

@@ -31,9 +31,17 @@ struct task_defaults {
 	struct backoff_config backoff;
 };
 
+/* Starts on all hosts. */
+struct rate_config {
+	double per_s; /* 0: no limit */
+	int burst;    /* at once, after a rest; 0 without a rate */
+};
+
 struct queue_config {
 	char *name;
-	int concurrency;      /* tasks of it at a time in this instance */
+	int concurrency; /* tasks of it at a time in this instance */
+	int max_running; /* on all hosts; 0: no limit */
+	struct rate_config rate;
 	int64_t retention_ms; /* how long finished tasks are kept */
 };
 
@@ -41,6 +49,7 @@ enum handler_type {
 	HANDLER_EXEC,
 	HANDLER_SQL,
 	HANDLER_NOOP,
+	HANDLER_SLEEP,
 	HANDLER_POOL,
 	HANDLER_HTTP,
 	HANDLER_PLUGIN,
@@ -76,6 +85,8 @@ struct handler_config {
 	int queue_limit; /* plugin: tasks that may wait for a thread */
 	int share_transaction; /* sql: so many calls; 0: SQL_COMPANY_MAX */
 	int concurrency; /* at a time in this instance; 0: as the queue says */
+	int max_running; /* on all hosts; 0: no limit */
+	struct rate_config rate;
 	struct task_defaults limits; /* resolved against `defaults` */
 	char *working_directory;     /* exec, pool; NULL: / */
 	char **environment; /* exec, pool: "NAME=value", NULL at the end */
@@ -96,6 +107,36 @@ struct handler_config {
 	int64_t core_bytes;	  /* not above 0: no core */
 	int umask;		  /* below 0: the daemon's */
 	int nice;		  /* not above 0: as nice as the daemon */
+};
+
+/* What becomes of ticks that nobody could fire, and of a tick while the task of
+ * the last one is open. */
+enum { SCHEDULE_MISSED = 3, SCHEDULE_OVERLAP = 3 };
+extern const char *const config_missed_words[SCHEDULE_MISSED],
+    *const config_overlap_words[SCHEDULE_OVERLAP];
+
+struct schedule_config {
+	char *name;
+	char *cron;	  /* NULL: every */
+	int64_t every_ms; /* negative: cron */
+	char *timezone, *kind, *queue;
+	char *payload; /* JSON; NULL: {} */
+	int priority;
+	int max_attempts;    /* negative: as the handler says */
+	int64_t timeout_ms;  /* the same */
+	int missed, overlap; /* numbers of words */
+	int64_t jitter_ms;
+};
+
+/* Messages that become tasks. */
+struct trigger_config {
+	char *name;
+	char *channel; /* or NULL: */
+	char *pattern; /* of channels */
+	char *kind, *queue;
+	int priority;
+	double rate; /* a second */
+	int burst;
 };
 
 struct config {
@@ -119,6 +160,10 @@ struct config {
 	size_t queue_count;
 	struct handler_config *handlers; /* by kind */
 	size_t handler_count;
+	struct schedule_config *schedules; /* by name */
+	size_t schedule_count;
+	struct trigger_config *triggers; /* by name */
+	size_t trigger_count;
 };
 
 /* All errors of a load, in the order of files and lines. */

@@ -234,7 +234,7 @@ get_number(struct cursor *cursor, const struct config_key *key, void *base)
 	double number;
 
 	get(cursor, &number, sizeof(number));
-	if (!(number >= -1 && number <= 0x1p53) ||
+	if (!(number >= (key->min < -1 ? key->min : -1) && number <= 0x1p53) ||
 	    (key->type->storage == STORE_INT && number > INT32_MAX))
 		cursor->failed = true;
 	else

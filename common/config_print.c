@@ -107,7 +107,9 @@ print_value(
 			print_list(*config_list(key, base), ret_text);
 			return;
 		}
-		if (key->type->storage == STORE_STRING)
+		if (key->type == &config_type_json) /* which is YAML, too */
+			text_add_string(ret_text, *config_string(key, base));
+		else if (key->type->storage == STORE_STRING)
 			print_text(*config_string(key, base), ret_text);
 		else
 			key->type->format(config_number(key, base), ret_text);

@@ -6,6 +6,7 @@
 
 #include "common/config_load.h"
 #include "common/config_rules.h"
+#include "common/yaml_json.h"
 
 #define VARIABLE "${CREDENTIALS_DIRECTORY}"
 #define UNITS_FOLDER SYSCONFDIR "/musterd"
@@ -374,6 +375,28 @@ read_shorthand(struct config_loader *loader, const struct config_key *key,
 	return true;
 }
 
+/* Whatever stands there; it replaces what an earlier file said. */
+static void
+read_json(struct config_loader *loader, const struct config_key *key,
+    void *base, const struct yaml_node *node)
+{
+	char **field = config_string(key, base);
+	struct text json = TEXT_EMPTY;
+
+	yaml_json(node, &json);
+	if (yaml_is_empty(node)) {
+		config_complain_key(
+		    loader, node, "%s: has no value", key->name);
+	} else if (json.length > (size_t)key->max) {
+		config_complain(loader, node, "%s: longer than %.0f bytes",
+		    key->name, key->max);
+	} else {
+		free(*field);
+		*field = text_steal(&json);
+	}
+	text_free(&json);
+}
+
 static void
 read_value(struct config_loader *loader, const struct config_key *key,
     void *base, const struct yaml_node *node)
@@ -383,6 +406,10 @@ read_value(struct config_loader *loader, const struct config_key *key,
 	bool map = storage == STORE_SECTION || storage == STORE_NAMED ||
 		   storage == STORE_ENVIRONMENT;
 
+	if (key->type == &config_type_json) {
+		read_json(loader, key, base, node);
+		return;
+	}
 	/* A map whose members are all commented out is an empty one. */
 	if (map && yaml_is_empty(node))
 		return;

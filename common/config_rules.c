@@ -1,12 +1,17 @@
 #include "common/config_rules.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
+#include <unistd.h>
 
+#include "common/cron.h"
 #include "common/pg_conninfo.h"
 #include "common/redis.h"
+
+#define ZONES "/usr/share/zoneinfo"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS "0123456789"
@@ -108,6 +113,32 @@ config_is_function(const char *value, struct error *error)
 		return true;
 	error_set(error, "'%.64s' is not schema.function", value);
 	return false;
+}
+
+bool
+config_is_cron(const char *value, struct error *error)
+{
+	return cron_check(value, error);
+}
+
+/* Where the host has no zones the database alone knows. */
+bool
+config_is_timezone(const char *value, struct error *error)
+{
+	char path[sizeof(ZONES) + 128];
+	size_t length = strspn(value, LETTERS DIGITS "_+-/");
+
+	snprintf(path, sizeof(path), ZONES "/%s", value);
+	if (length == 0 || length > 100 || value[length] != '\0' ||
+	    value[0] == '/' || value[length - 1] == '/' ||
+	    (access(ZONES, X_OK) == 0 && access(path, R_OK) < 0)) {
+		error_set(error,
+		    "'%.64s' is not the name of a time zone such as "
+		    "Europe/Berlin",
+		    value);
+		return false;
+	}
+	return true;
 }
 
 bool

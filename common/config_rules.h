@@ -18,6 +18,9 @@ bool config_is_conninfo(const char *value, struct error *error);
 bool config_is_redis(const char *value, struct error *error);
 /* schema.function, as it stands in SQL without quotes. */
 bool config_is_function(const char *value, struct error *error);
+/* A cron expression, a time zone that this host knows of. */
+bool config_is_cron(const char *value, struct error *error);
+bool config_is_timezone(const char *value, struct error *error);
 bool config_is_variable(const char *value, struct error *error);
 /* http:// or https://, a host, no user, no password, no fragment. */
 bool config_is_url(const char *value, struct error *error);

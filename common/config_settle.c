@@ -83,9 +83,11 @@ check_backoff(struct config_loader *loader,
 static int
 count_types(struct handler_config *handler)
 {
-	int count = (handler->argv != NULL) + (handler->pool != NULL) +
-		    (handler->url != NULL) + (handler->function != NULL) +
-		    (handler->plugin != NULL) + (handler->type == HANDLER_NOOP);
+	int count =
+	    (handler->argv != NULL) + (handler->pool != NULL) +
+	    (handler->url != NULL) + (handler->function != NULL) +
+	    (handler->plugin != NULL) +
+	    (handler->type == HANDLER_NOOP || handler->type == HANDLER_SLEEP);
 
 	if (handler->function != NULL)
 		handler->type = HANDLER_SQL;
@@ -243,6 +245,30 @@ settle_pool(const struct config *config, struct handler_config *handler)
 }
 
 static void
+settle_limits(struct config_loader *loader, int *max_running,
+    struct rate_config *rate, const struct yaml_node *place)
+{
+	if (*max_running < 0)
+		*max_running = 0;
+	if (rate->per_s <= 0) {
+		if (rate->burst > 0)
+			config_complain_key(loader,
+			    member_or_self(place, "rate"),
+			    "rate: burst without a rate");
+		*rate = (struct rate_config){0};
+	} else if (rate->burst < 1) {
+		rate->burst = rate->per_s > 1 ? (int)rate->per_s : 1;
+	}
+}
+
+static void
+settle_queue(struct config_loader *loader, struct queue_config *queue)
+{
+	settle_limits(loader, &queue->max_running, &queue->rate,
+	    place_of(loader, &loader->config->queues, queue->name));
+}
+
+static void
 settle_handler(struct config_loader *loader, struct handler_config *handler)
 {
 	const void *handlers = &loader->config->handlers;
@@ -256,6 +282,8 @@ settle_handler(struct config_loader *loader, struct handler_config *handler)
 		settle_pool(loader->config, handler);
 	take_over(&config_section_limits, &handler->limits,
 	    &loader->config->defaults);
+	settle_limits(loader, &handler->max_running, &handler->rate,
+	    place_of(loader, handlers, handler->kind));
 	if (!is_broken(loader, handlers, handler->kind))
 		check_handler(loader, handler, types,
 		    place_of(loader, handlers, handler->kind));
@@ -263,6 +291,24 @@ settle_handler(struct config_loader *loader, struct handler_config *handler)
 		handler->threads = PLUGIN_THREADS;
 	if (handler->type == HANDLER_PLUGIN && handler->queue_limit < 0)
 		handler->queue_limit = 0;
+}
+
+static void
+check_schedule(
+    struct config_loader *loader, const struct schedule_config *schedule)
+{
+	const void *schedules = &loader->config->schedules;
+	const struct yaml_node *place =
+	    place_of(loader, schedules, schedule->name);
+
+	if (is_broken(loader, schedules, schedule->name))
+		return;
+	if (schedule->kind == NULL)
+		config_complain_key(loader, place, "schedule '%s' needs a kind",
+		    schedule->name);
+	if ((schedule->every_ms < 0) == (schedule->cron == NULL))
+		config_complain_key(loader, place,
+		    "schedule '%s' needs either every or cron", schedule->name);
 }
 
 static void
@@ -321,6 +367,40 @@ check_routes(struct config_loader *loader)
 		    ROUTES_LIMIT);
 }
 
+static void
+settle_trigger(struct config_loader *loader, struct trigger_config *trigger)
+{
+	const void *triggers = &loader->config->triggers;
+	const struct yaml_node *place =
+	    place_of(loader, triggers, trigger->name);
+
+	if (trigger->burst < 1)
+		trigger->burst = trigger->rate > 1 ? (int)trigger->rate : 1;
+	if (is_broken(loader, triggers, trigger->name))
+		return;
+	if ((trigger->channel != NULL) == (trigger->pattern != NULL))
+		config_complain_key(loader, place,
+		    "trigger '%s' needs exactly one of channel and pattern",
+		    trigger->name);
+	if (trigger->kind == NULL)
+		config_complain_key(loader, place,
+		    "trigger '%s' needs the kind of its tasks", trigger->name);
+}
+
+static void
+settle_triggers(struct config_loader *loader)
+{
+	struct config *config = loader->config;
+
+	for (size_t i = 0; i < config->trigger_count; i++)
+		settle_trigger(loader, &config->triggers[i]);
+	if (config->trigger_count > 0 && config->redis == NULL)
+		config_complain_key(loader,
+		    member_or_self(loader->root, "triggers"),
+		    "triggers: there is no redis to listen to; add a line such "
+		    "as redis: unix:///run/redis/redis.sock");
+}
+
 static int
 compare_items(const void *a, const void *b)
 {
@@ -335,6 +415,12 @@ sort_items(struct config *config)
 	if (config->handler_count > 0)
 		qsort(config->handlers, config->handler_count,
 		    sizeof(config->handlers[0]), compare_items);
+	if (config->schedule_count > 0)
+		qsort(config->schedules, config->schedule_count,
+		    sizeof(config->schedules[0]), compare_items);
+	if (config->trigger_count > 0)
+		qsort(config->triggers, config->trigger_count,
+		    sizeof(config->triggers[0]), compare_items);
 }
 
 static void
@@ -359,8 +445,13 @@ config_settle(struct config_loader *loader, const char *file)
 	struct config *config = loader->config;
 
 	need_default_queue(config);
+	for (size_t i = 0; i < config->queue_count; i++)
+		settle_queue(loader, &config->queues[i]);
 	for (size_t i = 0; i < config->handler_count; i++)
 		settle_handler(loader, &config->handlers[i]);
+	for (size_t i = 0; i < config->schedule_count; i++)
+		check_schedule(loader, &config->schedules[i]);
+	settle_triggers(loader);
 	sort_items(config);
 	check_database(loader, file);
 	check_concurrency(loader);

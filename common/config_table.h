@@ -46,8 +46,9 @@ extern const struct config_type config_type_duration, config_type_size,
     config_type_boolean, config_type_workers, config_type_level,
     config_type_log_format, config_type_noop, config_type_text,
     config_type_list, config_type_environment, config_type_headers,
-    config_type_flag, config_type_section, config_type_inline,
-    config_type_named, config_type_later;
+    config_type_rate, config_type_flag, config_type_section, config_type_inline,
+    config_type_named, config_type_missed, config_type_overlap,
+    config_type_json, config_type_later;
 
 enum { CONFIG_WORKERS_LIMIT = 256 };
 
@@ -76,7 +77,9 @@ struct config_key {
 extern const struct config_section config_section_top;
 extern const struct config_section config_section_limits,
     config_section_processes, config_section_recycle,
-    config_section_sql_connections;
+    config_section_sql_connections, config_section_schedule,
+    config_section_trigger, config_section_rate, config_section_queue,
+    config_section_handler;
 
 static inline void *
 config_field(const struct config_key *key, void *base)

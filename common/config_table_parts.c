@@ -163,3 +163,66 @@ static const struct config_key sql_connections_keys[] = {
 const struct config_section config_section_sql_connections = {
     KEYS(sql_connections_keys), sizeof(struct sql_connections_config)};
 #undef OWNER
+
+#define OWNER rate_config
+static const struct config_key rate_keys[] = {
+    {.name = "rate",
+	.type = &config_type_rate,
+	AT(per_s),
+	.min = 1 / 86400.0,
+	.max = 1000000,
+	IN_PLACE,
+	.help = "So many starts a second, minute, hour or day."},
+    {.name = "burst",
+	.type = &config_type_integer,
+	AT(burst),
+	.min = 1,
+	.max = 1000000,
+	IN_PLACE,
+	.help = "So many may start at once after a rest; else what the rate "
+		"gives in a second, and at least 1."},
+};
+const struct config_section config_section_rate = {
+    KEYS(rate_keys), sizeof(struct rate_config), "rate"};
+#undef OWNER
+
+#define OWNER queue_config
+static const struct config_key queue_keys[] = {
+    {.name = "concurrency",
+	.type = &config_type_integer,
+	AT(concurrency),
+	.min = 1,
+	.max = 8192,
+	.fallback = "50",
+	IN_PLACE,
+	.help = "How many tasks of the queue run at a time in this instance; "
+		"its workers share them."},
+    {.name = "retention",
+	.type = &config_type_duration,
+	AT(retention_ms),
+	.max = 3650 * DAY,
+	.fallback = "7d",
+	IN_PLACE,
+	.help = "How long finished tasks are kept."},
+    {.name = "max_running",
+	.type = &config_type_integer,
+	AT(max_running),
+	.min = 1,
+	.max = 1000000,
+	IN_PLACE,
+	.help = "How many tasks of the queue run at a time on all hosts of the "
+		"database. Each should say the same; else the smallest "
+		"counts, and a host that says nothing is not bound by it. A "
+		"lowered limit ends no task."},
+    {.name = "rate",
+	.type = &config_type_section,
+	AT(rate),
+	.section = &config_section_rate,
+	IN_PLACE,
+	.help = "How many tasks of the queue start on all hosts of the "
+		"database, such as 10/s, 100/m, 5/h or 1/d; or rate and burst. "
+		"Where hosts differ the smallest counts."},
+};
+const struct config_section config_section_queue = {
+    KEYS(queue_keys), sizeof(struct queue_config)};
+#undef OWNER

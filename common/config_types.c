@@ -149,22 +149,35 @@ format_level(double number, struct text *ret_text)
 	text_add_string(ret_text, log_level_name((enum log_level)number));
 }
 
+const char *const config_missed_words[SCHEDULE_MISSED] = {
+    "skip", "run_once", "run_all"};
+const char *const config_overlap_words[SCHEDULE_OVERLAP] = {
+    "skip", "queue", "allow"};
+
 static const char *const log_formats[] = {
     [LOG_FORMAT_AUTO] = "auto",
     [LOG_FORMAT_TEXT] = "text",
     [LOG_FORMAT_JSON] = "json",
 };
 
+/* The number of a word in a list of `count`. */
 static int
-read_log_format(const char *value, double *ret_number)
+read_word(
+    const char *const *words, int count, const char *value, double *ret_number)
 {
-	for (int i = LOG_FORMAT_AUTO; i <= LOG_FORMAT_JSON; i++) {
-		if (strcmp(value, log_formats[i]) != 0)
+	for (int i = 0; i < count; i++) {
+		if (strcmp(value, words[i]) != 0)
 			continue;
 		*ret_number = i;
 		return 0;
 	}
 	return -EINVAL;
+}
+
+static int
+read_log_format(const char *value, double *ret_number)
+{
+	return read_word(log_formats, LOG_FORMAT_JSON + 1, value, ret_number);
 }
 
 static void
@@ -173,15 +186,92 @@ format_log_format(double number, struct text *ret_text)
 	text_add_string(ret_text, log_formats[(int)number]);
 }
 
-/* The type of a handler is HANDLER_NOOP from here; the others follow from
- * the keys they have. */
+static int
+read_missed(const char *value, double *ret_number)
+{
+	return read_word(
+	    config_missed_words, SCHEDULE_MISSED, value, ret_number);
+}
+
+static void
+format_missed(double number, struct text *ret_text)
+{
+	text_add_string(ret_text, config_missed_words[(int)number]);
+}
+
+static int
+read_overlap(const char *value, double *ret_number)
+{
+	return read_word(
+	    config_overlap_words, SCHEDULE_OVERLAP, value, ret_number);
+}
+
+static void
+format_overlap(double number, struct text *ret_text)
+{
+	text_add_string(ret_text, config_overlap_words[(int)number]);
+}
+
+/* The types of handlers that have no other key; those of the others follow
+ * from the keys they have. */
 static int
 read_noop(const char *value, double *ret_number)
 {
-	if (strcmp(value, "true") != 0)
+	if (strcmp(value, "true") == 0)
+		*ret_number = HANDLER_NOOP;
+	else if (strcmp(value, "sleep") == 0)
+		*ret_number = HANDLER_SLEEP;
+	else
 		return -EINVAL;
-	*ret_number = HANDLER_NOOP;
 	return 0;
+}
+
+static void
+format_noop(double number, struct text *ret_text)
+{
+	text_add_string(
+	    ret_text, (int)number == HANDLER_SLEEP ? "sleep" : "true");
+}
+
+static const struct {
+	char unit;
+	int seconds;
+} rate_units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+
+enum { RATE_UNITS = sizeof(rate_units) / sizeof(rate_units[0]) };
+
+static int
+read_rate(const char *value, double *ret_number)
+{
+	size_t digits = strspn(value, "0123456789");
+
+	if (digits == 0 || digits > 9 || value[digits] != '/')
+		return -EINVAL;
+	for (int i = 0; i < RATE_UNITS; i++) {
+		if (value[digits + 1] != rate_units[i].unit ||
+		    value[digits + 2] != '\0')
+			continue;
+		*ret_number = strtod(value, NULL) / rate_units[i].seconds;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* In the first unit of which it is a whole number. */
+static void
+format_rate(double number, struct text *ret_text)
+{
+	double count = 0, whole = 0;
+	int i;
+
+	for (i = 0; i < RATE_UNITS; i++) {
+		count = number * rate_units[i].seconds;
+		whole = (double)(int64_t)(count + 0.5);
+		if (whole > 0 && count - whole < 1e-6 && whole - count < 1e-6)
+			break;
+	}
+	text_addf(ret_text, "%.0f/%c", whole,
+	    rate_units[i < RATE_UNITS ? i : RATE_UNITS - 1].unit);
 }
 
 const struct config_type config_type_duration = {STORE_INT64,
@@ -202,8 +292,16 @@ const struct config_type config_type_level = {STORE_INT,
     "one of error, warning, notice, info, debug", read_level, format_level};
 const struct config_type config_type_log_format = {
     STORE_INT, "one of auto, text, json", read_log_format, format_log_format};
+const struct config_type config_type_missed = {
+    STORE_INT, "one of skip, run_once, run_all", read_missed, format_missed};
+const struct config_type config_type_overlap = {
+    STORE_INT, "one of skip, queue, allow", read_overlap, format_overlap};
+const struct config_type config_type_json = {
+    STORE_STRING, "any value; it becomes JSON", NULL, NULL};
 const struct config_type config_type_noop = {
-    STORE_INT, "true", read_noop, format_boolean};
+    STORE_INT, "true or sleep", read_noop, format_noop};
+const struct config_type config_type_rate = {
+    STORE_DOUBLE, "a rate such as 10/s or 100/m", read_rate, format_rate};
 const struct config_type config_type_text = {
     STORE_STRING, "a text", NULL, NULL};
 const struct config_type config_type_list = {

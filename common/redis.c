@@ -121,6 +121,7 @@ void
 redis_came_up(struct redis *redis)
 {
 	redis_set_state(redis, LINK_UP);
+	redis->on_message = NULL;
 	redis->up_since = mono_now();
 	tell(redis, true, NULL);
 }
@@ -157,11 +158,32 @@ attempt(struct redis *redis)
 		redis_failed(redis, "too many name lookups hang");
 }
 
+/* PING has no answer that hiredis would hand on; that to SUBSCRIBE, to a
+ * channel on which nobody publishes, it does. */
+static void
+look_at_listener(struct redis *redis, int64_t quiet_ms)
+{
+	if (quiet_ms > IDLE_MS + ANSWER_MS) {
+		redis_failed(redis, "no answer for 5 s");
+		return;
+	}
+	set_timer(redis, LOOK_MS);
+	if (quiet_ms <= IDLE_MS || redis->asked)
+		return;
+	redis->asked = true;
+	if (redis_session_listen(redis, "SUBSCRIBE", "muster:quiet") < 0)
+		redis_failed(redis, "takes no command");
+}
+
 /* Answers must come while some are owed, and a quiet session is asked. */
 static void
 look(struct redis *redis)
 {
 	int64_t quiet_ms = mono_ms_between(redis->last_answer, mono_now());
+	if (redis->on_message != NULL) {
+		look_at_listener(redis, quiet_ms);
+		return;
+	}
 	if (redis->pending > 0 && quiet_ms > ANSWER_MS) {
 		redis_failed(redis, "no answer for 5 s");
 		return;
@@ -256,7 +278,7 @@ redis_ask(struct redis *redis, int argc, const char *const *argv,
 {
 	size_t bytes = size_of(argc, argv, lengths);
 	int r = 0;
-	if (redis->state != LINK_UP)
+	if (redis->state != LINK_UP || redis->on_message != NULL)
 		r = -ENOTCONN;
 	else if (redis->pending >= PENDING_MAX ||
 		 redis->pending_bytes + bytes > pending_bytes_max)
@@ -280,6 +302,30 @@ redis_command(struct redis *redis, int argc, const char *const *argv,
     const size_t *lengths)
 {
 	return redis_ask(redis, argc, argv, lengths, NULL, NULL);
+}
+
+int
+redis_listen(struct redis *redis, bool pattern, const char *name,
+    redis_message_cb *on_message, void *argument)
+{
+	if (redis->state != LINK_UP)
+		return -ENOTCONN;
+	if (redis->on_message == NULL) {
+		redis->last_answer = mono_now();
+		redis->asked = false;
+	}
+	redis->on_message = on_message;
+	redis->message_argument = argument;
+	return redis_session_listen(
+	    redis, pattern ? "PSUBSCRIBE" : "SUBSCRIBE", name);
+}
+
+void
+redis_unlisten(struct redis *redis, bool pattern, const char *name)
+{
+	if (redis->state == LINK_UP)
+		(void)redis_session_listen(
+		    redis, pattern ? "PUNSUBSCRIBE" : "UNSUBSCRIBE", name);
 }
 
 const char *

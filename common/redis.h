@@ -63,6 +63,20 @@ int redis_ask(struct redis *redis, int argc, const char *const *argv,
     const size_t *lengths, redis_reply_cb *on_reply, void *argument)
     __attribute__((warn_unused_result));
 
+/*
+ * Listens to a channel, or with `pattern` to all that it fits. A connection
+ * that listens takes no commands any more; when it was lost, and is up again,
+ * it listens to nothing. The bytes of a message are valid during the call;
+ * `name` is the channel or pattern as it was asked for. 0 or -ENOTCONN.
+ */
+typedef void redis_message_cb(bool pattern, const char *name,
+    const char *message, size_t size, void *argument);
+int redis_listen(struct redis *redis, bool pattern, const char *name,
+    redis_message_cb *on_message, void *argument)
+    __attribute__((warn_unused_result));
+/* No more of it. */
+void redis_unlisten(struct redis *redis, bool pattern, const char *name);
+
 /* What Redis answered to the last command when that was an error ("OOM
  * command not allowed …"); NULL when it was not. */
 const char *redis_trouble(const struct redis *redis);

@@ -61,6 +61,9 @@ struct redis {
 	size_t pending, pending_bytes;
 	struct mono last_answer; /* or when the first pending one was sent */
 	uint64_t dropped;
+	redis_message_cb *on_message; /* NULL: it does not listen */
+	void *message_argument;
+	bool asked; /* listening: whether Redis is there */
 	char trouble[256];
 };
 
@@ -78,5 +81,9 @@ void redis_session_start(struct redis *redis, const char *address);
 void redis_session_drop(struct redis *redis); /* also answers everyone */
 int redis_session_send(struct redis *redis, int argc, const char *const *argv,
     const size_t *lengths, struct redis_request *request);
+
+/* SUBSCRIBE and its like; their answers and all messages go to `on_message`. */
+int redis_session_listen(
+    struct redis *redis, const char *word, const char *name);
 
 #endif

@@ -154,6 +154,51 @@ on_disconnect(const redisAsyncContext *context, int status)
 	busy_leave(busy);
 }
 
+/* [p]message, its pattern if it has one, its channel, the text; or the word
+ * that we are subscribed. */
+static void
+hand_on_message(struct redis *redis, const redisReply *reply)
+{
+	bool pattern = reply->elements == 4;
+	const redisReply *text;
+	if (reply->elements < 3 || redis->on_message == NULL)
+		return;
+	text = reply->element[reply->elements - 1];
+	if (strcmp(reply->element[0]->str, pattern ? "pmessage" : "message") ==
+		0 &&
+	    text->type == REDIS_REPLY_STRING)
+		redis->on_message(pattern, reply->element[1]->str, text->str,
+		    (size_t)text->len, redis->message_argument);
+}
+
+static void
+on_told(redisAsyncContext *context, void *data, void *argument)
+{
+	struct redis *redis = context->data;
+	const redisReply *reply = data;
+	(void)argument;
+	if (redis == NULL || reply == NULL ||
+	    reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
+	    reply->element[0]->type != REDIS_REPLY_STRING)
+		return;
+	struct busy busy = busy_enter("redis message");
+	redis_enter(redis);
+	redis->last_answer = mono_now();
+	redis->asked = false;
+	hand_on_message(redis, reply);
+	redis_leave(redis);
+	busy_leave(busy);
+}
+
+int
+redis_session_listen(struct redis *redis, const char *word, const char *name)
+{
+	const char *words[] = {word, name};
+	int r = redisAsyncCommandArgv(
+	    redis->context, on_told, NULL, 2, words, NULL);
+	return r == REDIS_OK ? 0 : -ENOTCONN;
+}
+
 static void
 send_setup(struct redis *redis, int argc, const char *const *argv)
 {

@@ -14,7 +14,7 @@
 
 enum {
 	SCOREBOARD_MAGIC = 0x6d736272, /* "msbr" */
-	SCOREBOARD_VERSION = 4,
+	SCOREBOARD_VERSION = 5,
 	READ_ATTEMPTS = 64,  /* of a slot that changes under the reader */
 	PID_LIMIT = 1 << 22, /* the kernel's own */
 	BITS = 64,

@@ -50,9 +50,13 @@ enum scoreboard_counter {
 	SCOREBOARD_TURNS,
 	SCOREBOARD_LOG_DROPPED,
 	SCOREBOARD_HEARTBEATS,
-	SCOREBOARD_STREAMED,	   /* messages of tasks, sent to Redis */
-	SCOREBOARD_STREAM_DROPPED, /* and not sent */
-	SCOREBOARD_EVENTS_REFUSED, /* lines that programs should not write */
+	SCOREBOARD_STREAMED,	     /* messages of tasks, sent to Redis */
+	SCOREBOARD_STREAM_DROPPED,   /* and not sent */
+	SCOREBOARD_EVENTS_REFUSED,   /* lines that programs should not write */
+	SCOREBOARD_EVENTS_PUBLISHED, /* that somebody subscribes to */
+	SCOREBOARD_EVENTS_DROPPED,   /* and that did not go out */
+	SCOREBOARD_TRIGGERED,	     /* tasks enqueued by triggers */
+	SCOREBOARD_TRIGGERS_DROPPED, /* messages that became none */
 	SCOREBOARD_COUNTERS
 };
 

@@ -26,9 +26,11 @@ struct channel {
 	void *argument;
 	redisContext *redis; /* NULL: away */
 	struct mono tried, heard;
-	bool asked;	/* PING is under way */
-	bool told;	/* that Redis is away */
-	int64_t *tasks; /* owned */
+	bool asked;	 /* PING is under way */
+	bool told;	 /* that Redis is away */
+	char *events;	 /* owned; types of events as a glob; NULL: none */
+	bool has_events; /* this connection is subscribed to them */
+	int64_t *tasks;	 /* owned */
 	size_t count, subscribed;
 };
 
@@ -65,6 +67,7 @@ channel_free(struct channel *channel)
 		redisFree(channel->redis);
 	redis_address_free(&channel->address);
 	free(channel->cluster);
+	free(channel->events);
 	free(channel->tasks);
 	free(channel);
 	return NULL;
@@ -81,6 +84,7 @@ lost(struct channel *channel, const char *why)
 		redisFree(channel->redis);
 	channel->redis = NULL;
 	channel->subscribed = 0;
+	channel->has_events = false;
 }
 
 /* False: no connection now. */
@@ -130,6 +134,22 @@ add_names(const struct channel *channel, size_t count, const char **names)
 	}
 }
 
+static bool
+subscribe_events(struct channel *channel)
+{
+	struct text pattern = TEXT_EMPTY;
+
+	if (channel->events == NULL || channel->has_events)
+		return true;
+	text_addf(
+	    &pattern, "muster:%s:events:%s", channel->cluster, channel->events);
+	redisAppendCommand(
+	    channel->redis, "PSUBSCRIBE %s", text_string(&pattern));
+	text_free(&pattern);
+	channel->has_events = true;
+	return write_out(channel);
+}
+
 /* Whatever of `tasks` this connection does not know yet. */
 static bool
 subscribe(struct channel *channel)
@@ -153,6 +173,14 @@ subscribe(struct channel *channel)
 }
 
 void
+channel_follow_events(struct channel *channel, const char *types)
+{
+	channel->events = strdup(types);
+	if (channel->events == NULL)
+		abort();
+}
+
+void
 channel_follow(struct channel *channel, int64_t task)
 {
 	if (channel == NULL)
@@ -167,21 +195,24 @@ channel_follow(struct channel *channel, int64_t task)
 	channel->tasks[channel->count++] = task;
 }
 
+/* [p]message, its pattern if it has one, its channel, the text. */
 static void
 take(struct channel *channel, const redisReply *reply)
 {
 	struct json_value message;
+	const redisReply *text;
 	const char *colon;
 
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 ||
-	    reply->element[0]->type != REDIS_REPLY_STRING ||
-	    strcmp(reply->element[0]->str, "message") != 0 ||
-	    reply->element[1]->type != REDIS_REPLY_STRING ||
-	    reply->element[2]->type != REDIS_REPLY_STRING)
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 ||
+	    reply->elements > 4)
 		return;
-	colon = strrchr(reply->element[1]->str, ':');
-	if (colon != NULL && json_value_of(reply->element[2]->str,
-				 (size_t)reply->element[2]->len, &message))
+	for (size_t i = 0; i < reply->elements; i++)
+		if (reply->element[i]->type != REDIS_REPLY_STRING)
+			return;
+	text = reply->element[reply->elements - 1];
+	colon = strrchr(reply->element[reply->elements - 2]->str, ':');
+	if (colon != NULL &&
+	    json_value_of(text->str, (size_t)text->len, &message))
 		channel->on_message(
 		    strtoll(colon + 1, NULL, 10), message, channel->argument);
 }
@@ -232,8 +263,10 @@ channel_wait(struct channel *channel, int64_t ms)
 	int64_t left = ms;
 
 	while (left >= 0 && !interrupt_seen()) {
-		bool up = channel != NULL && channel->count > 0 &&
-			  link_up(channel) && subscribe(channel);
+		bool up = channel != NULL &&
+			  (channel->count > 0 || channel->events != NULL) &&
+			  link_up(channel) && subscribe(channel) &&
+			  subscribe_events(channel);
 		struct pollfd socket = {.fd = -1, .events = POLLIN};
 		int pause = left > AGAIN_MS ? AGAIN_MS : (int)left;
 

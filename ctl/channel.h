@@ -1,7 +1,7 @@
 /*
- * What running tasks tell, as it comes through Redis (the daemon's side is
- * daemon/worker/outbox.h). A Redis that is away is tried again and again; what
- * was told meanwhile is lost.
+ * Events, and what running tasks tell, as it comes through Redis (the daemon's
+ * side is daemon/event.h and daemon/worker/outbox.h). A Redis that is away is
+ * tried again and again; what was told meanwhile is lost.
  */
 #ifndef CTL_CHANNEL_H
 #define CTL_CHANNEL_H
@@ -11,7 +11,8 @@
 
 struct channel;
 
-/* One message, a JSON object, of a task that is followed. */
+/* One message, a JSON object, of a task that is followed; an event has the
+ * task 0. */
 typedef void channel_message_cb(
     int64_t task, struct json_value message, void *argument);
 
@@ -23,6 +24,9 @@ struct channel *channel_free(struct channel *channel); /* returns NULL */
 
 /* From now on, this task too. */
 void channel_follow(struct channel *channel, int64_t task);
+
+/* Called once, before channel_wait: events of these types, a glob. */
+void channel_follow_events(struct channel *channel, const char *types);
 
 /* Hands over what comes within so many milliseconds, and returns at the end of
  * that time, after a batch of messages, or when a signal came. With NULL it

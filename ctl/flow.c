@@ -37,6 +37,12 @@ list_tasks(struct check *check)
 		flow->tasks[i].name = check->tasks->items[i]->key;
 	}
 	qsort(flow->tasks, count, sizeof(*flow->tasks), compare_places);
+	for (size_t i = 0; i < count && check->path != NULL; i++) {
+		struct text path = TEXT_EMPTY;
+
+		text_addf(&path, "%s/%s", check->path, flow->tasks[i].name);
+		flow->tasks[i].path = text_steal(&path);
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (!check_position(check, flow->tasks[i].name, &number))
 			abort();
@@ -74,11 +80,11 @@ check_names(struct check *check)
 static void
 read_tasks(struct check *check)
 {
-	const struct yaml_node *root = check->flow->root;
+	const struct yaml_node *node = check->flow->node;
 
-	check->tasks = yaml_member(root, "tasks");
+	check->tasks = yaml_member(node, "tasks");
 	if (check->tasks == NULL) {
-		COMPLAIN(check, root, "the key 'tasks' is missing");
+		COMPLAIN(check, node, "the key 'tasks' is missing");
 		return;
 	}
 	if (check->tasks->shape != YAML_MAP || check->tasks->count == 0) {
@@ -94,23 +100,56 @@ read_tasks(struct check *check)
 		check_cycle(check);
 }
 
+const char *
+check_on_failure(struct check *check, const struct yaml_node *map)
+{
+	const char *word = check_word(check, map, "on_failure");
+
+	if (word != NULL && strcmp(word, "cancel") != 0 &&
+	    strcmp(word, "continue") != 0)
+		COMPLAIN(check, yaml_member(map, "on_failure"),
+		    "on_failure must be cancel or continue");
+	return word;
+}
+
 static void
 read_head(struct check *check)
 {
 	struct flow *flow = check->flow;
-	const char *on_failure;
 
-	check_keys(check, flow->root, flow_keys, NULL);
-	flow->name = check_word(check, flow->root, "flow");
-	if (yaml_member(flow->root, "flow") == NULL)
-		COMPLAIN(check, flow->root,
+	check_keys(check, flow->node, flow_keys);
+	flow->name = check_word(check, flow->node, "flow");
+	if (!flow->nested && yaml_member(flow->node, "flow") == NULL)
+		COMPLAIN(check, flow->node,
 		    "the key 'flow' is missing, the flow's name");
-	on_failure = flow->on_failure =
-	    check_word(check, flow->root, "on_failure");
-	if (on_failure != NULL && strcmp(on_failure, "cancel") != 0 &&
-	    strcmp(on_failure, "continue") != 0)
-		COMPLAIN(check, yaml_member(flow->root, "on_failure"),
-		    "on_failure must be cancel or continue");
+	flow->on_failure = check_on_failure(check, flow->node);
+}
+
+struct flow *
+flow_read_inner(struct check *outer, const struct flow_task *task,
+    const struct yaml_node *node)
+{
+	struct flow *flow = calloc(1, sizeof(*flow));
+	struct check check = {.flow = flow,
+	    .errors = outer->errors,
+	    .path = task->path != NULL ? task->path : task->name};
+
+	if (flow == NULL)
+		abort();
+	*flow = (struct flow){
+	    .node = node, .nested = true, .source = outer->flow->source};
+	if (node->shape == YAML_BROKEN)
+		return flow;
+	if (node->shape != YAML_MAP) {
+		COMPLAIN(
+		    &check, node, "a flow must be a map with the key tasks");
+	} else {
+		read_head(&check);
+		read_tasks(&check);
+	}
+	free(check.number);
+	outer->wrong = outer->wrong || check.wrong;
+	return flow;
 }
 
 static void
@@ -134,6 +173,7 @@ flow_check(struct flow *flow, struct flow_errors *errors)
 		COMPLAIN(&check, flow->root,
 		    "a flow must be a map with the keys flow and tasks");
 	} else if (flow->root != NULL) {
+		flow->node = flow->root;
 		read_head(&check);
 		read_tasks(&check);
 	}
@@ -175,11 +215,16 @@ flow_free(struct flow *flow)
 {
 	if (flow == NULL)
 		return NULL;
-	for (size_t i = 0; i < flow->count; i++)
+	for (size_t i = 0; i < flow->count; i++) {
 		free(flow->tasks[i].needs);
+		free(flow->tasks[i].path);
+		flow_free(flow->tasks[i].inner);
+	}
 	free(flow->tasks);
-	yaml_tree_free(flow->root);
-	yaml_source_free(flow->source);
+	if (!flow->nested) {
+		yaml_tree_free(flow->root);
+		yaml_source_free(flow->source);
+	}
 	free(flow);
 	return NULL;
 }

@@ -25,12 +25,17 @@ struct flow_need {
 };
 
 struct flow_task {
-	const char *name, *kind, *queue; /* the tree's */
-	int64_t timeout_ms, expect_ms;	 /* -1: not said */
-	int line, column;		 /* of its kind, for complaints */
-	struct flow_need *needs;	 /* owned */
+	const char *name, *kind,
+	    *queue; /* the tree's; of a nested flow no kind */
+	int64_t timeout_ms, expect_ms; /* -1: not said */
+	int line, column;	       /* of its kind, for complaints */
+	struct flow_need *needs;       /* owned */
 	size_t need_count;
+	size_t least; /* so many of them must be met; 0: all */
 	const struct yaml_node *node;
+	bool is_map;
+	struct flow *inner; /* owned; NULL: it is no nested flow */
+	char *path;	    /* owned; NULL: its name, it is in no nested flow */
 };
 
 struct flow {
@@ -38,8 +43,10 @@ struct flow {
 	const char *on_failure;	 /* NULL: not said */
 	struct flow_task *tasks; /* in the order of the file */
 	size_t count;
-	struct yaml_source *source; /* owned */
-	struct yaml_node *root;	    /* owned */
+	const struct yaml_node *node;
+	bool nested; /* in another flow, which owns the following */
+	struct yaml_source *source;
+	struct yaml_node *root;
 };
 
 /* What is wrong with a file, at most FLOW_ERRORS things. */
@@ -58,6 +65,14 @@ struct flow *flow_parse(const char *name, const char *text, size_t size,
     struct flow_errors *errors);
 struct flow *flow_free(struct flow *flow); /* NULL ok; returns NULL */
 
+/* How many tasks it has with those of nested flows. */
+size_t flow_count_all(const struct flow *flow);
+/* A copy in which the tasks of nested flows stand beside those of the outer
+ * one, under their paths ("outer/inner"); those that need nothing in their
+ * flow need what holds them. For as long as `flow` lives; the caller frees it.
+ */
+struct flow *flow_flatten(const struct flow *flow);
+
 /* Adds one; the place is a line and column of the flow's file. */
 void flow_error_add(struct flow_errors *errors,
     const struct yaml_source *source, const struct error *error);
@@ -69,10 +84,6 @@ void flow_errors_free(struct flow_errors *errors);
 
 /* What muster.submit_flow takes. */
 void flow_json(const struct flow *flow, struct text *ret_json);
-
-/* A value of the tree as JSON. Plain true, false, null and decimal numbers
- * are themselves, byte for byte; everything else is a string. */
-void flow_value_json(const struct yaml_node *node, struct text *ret_json);
 
 const char *flow_when_name(enum flow_when when);
 

@@ -34,16 +34,11 @@ is_one_of(const char *const *words, const char *word)
 }
 
 static void
-complain_of_key(struct check *check, const struct yaml_node *node,
-    const char *const *known, const char *const *later)
+complain_of_key(
+    struct check *check, const struct yaml_node *node, const char *const *known)
 {
 	struct nearest nearest = nearest_start(node->key);
 
-	if (later != NULL && is_one_of(later, node->key)) {
-		check_complain(check, node->key_line, node->key_column,
-		    "'%s' is not in this build", node->key);
-		return;
-	}
 	for (; *known != NULL; known++)
 		nearest_offer(&nearest, *known);
 	if (nearest.word != NULL)
@@ -56,12 +51,12 @@ complain_of_key(struct check *check, const struct yaml_node *node,
 }
 
 void
-check_keys(struct check *check, const struct yaml_node *map,
-    const char *const *known, const char *const *later)
+check_keys(
+    struct check *check, const struct yaml_node *map, const char *const *known)
 {
 	for (size_t i = 0; i < map->count; i++)
 		if (!is_one_of(known, map->items[i]->key))
-			complain_of_key(check, map->items[i], known, later);
+			complain_of_key(check, map->items[i], known);
 }
 
 const char *

@@ -2,89 +2,12 @@
 #include <string.h>
 
 #include "ctl/flow.h"
-#include "common/yaml_tree.h"
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static const char *
-skip_digits(const char *at)
-{
-	while (is_digit(*at))
-		at++;
-	return at;
-}
-
-/* JSON's own grammar of numbers: what is none of these is text, so 0777,
- * 1_000 and .5 stay what their author sees. */
-static bool
-is_number(const char *at)
-{
-	at += *at == '-';
-	if (!is_digit(*at))
-		return false;
-	at = *at == '0' ? at + 1 : skip_digits(at);
-	if (*at == '.') {
-		if (!is_digit(*++at))
-			return false;
-		at = skip_digits(at);
-	}
-	if (*at == 'e' || *at == 'E') {
-		at++;
-		at += *at == '+' || *at == '-';
-		if (!is_digit(*at))
-			return false;
-		at = skip_digits(at);
-	}
-	return *at == '\0';
-}
+#include "common/yaml_json.h"
 
 static void
 add_string(struct text *text, const char *string)
 {
 	text_add_json_string(text, string, strlen(string));
-}
-
-static void
-add_scalar(struct text *text, const struct yaml_node *node)
-{
-	const char *value = node->value;
-
-	if (node->quoted)
-		add_string(text, value);
-	else if (*value == '\0')
-		text_add_string(text, "null");
-	else if (strcmp(value, "true") == 0 || strcmp(value, "false") == 0 ||
-		 strcmp(value, "null") == 0 || is_number(value))
-		text_add_string(text, value);
-	else
-		add_string(text, value);
-}
-
-/* The depth is bounded by the reader of the tree. */
-void
-flow_value_json(const struct yaml_node *node, struct text *ret_json)
-{
-	bool map = node->shape == YAML_MAP;
-
-	if (node->shape == YAML_SCALAR) {
-		add_scalar(ret_json, node);
-		return;
-	}
-	text_add_char(ret_json, map ? '{' : '[');
-	for (size_t i = 0; i < node->count; i++) {
-		if (i > 0)
-			text_add_char(ret_json, ',');
-		if (map) {
-			add_string(ret_json, node->items[i]->key);
-			text_add_char(ret_json, ':');
-		}
-		flow_value_json(node->items[i], ret_json);
-	}
-	text_add_char(ret_json, map ? '}' : ']');
 }
 
 const char *
@@ -109,6 +32,9 @@ add_needs(
 		    text, ",\"when\":\"%s\"}", flow_when_name(need->when));
 	}
 	text_add_char(text, ']');
+	if (task->least > 0)
+		text_addf(
+		    text, ",\"needs_mode\":{\"at_least\":%zu}", task->least);
 }
 
 /* A word that stands plain in the file and is text all the same. */
@@ -138,7 +64,38 @@ add_value(struct text *text, const struct yaml_node *task, const char *key)
 	if (node == NULL)
 		return;
 	text_addf(text, ",\"%s\":", key);
-	flow_value_json(node, text);
+	yaml_json(node, text);
+}
+
+static void
+add_map(struct text *text, const struct yaml_node *task)
+{
+	const struct yaml_node *map = yaml_member(task, "map");
+	struct text inner = TEXT_EMPTY;
+
+	if (map == NULL || map->shape != YAML_MAP) {
+		add_value(text, task, "map");
+	} else {
+		add_word(&inner, map, "from");
+		add_value(&inner, map, "over");
+		add_value(&inner, map, "max_running");
+		add_word(&inner, map, "on_failure");
+		text_addf(text, ",\"map\":{%s}", text_string(&inner) + 1);
+		text_free(&inner);
+	}
+	add_value(text, task, "chunk");
+}
+
+static void
+add_kind(struct text *text, const struct flow_task *task)
+{
+	if (task->inner != NULL) {
+		text_add_string(text, "\"flow\":");
+		flow_json(task->inner, text);
+		return;
+	}
+	text_add_string(text, "\"kind\":");
+	add_string(text, task->kind);
 }
 
 static void
@@ -161,8 +118,8 @@ add_task(
     struct text *text, const struct flow *flow, const struct flow_task *task)
 {
 	add_string(text, task->name);
-	text_add_string(text, ":{\"kind\":");
-	add_string(text, task->kind);
+	text_add_string(text, ":{");
+	add_kind(text, task);
 	add_word(text, task->node, "queue");
 	add_ms(text, "timeout", task->timeout_ms);
 	add_ms(text, "expect", task->expect_ms);
@@ -172,6 +129,7 @@ add_task(
 	add_value(text, task->node, "priority");
 	add_value(text, task->node, "max_attempts");
 	add_value(text, task->node, "payload");
+	add_map(text, task->node);
 	if (task->need_count > 0)
 		add_needs(text, flow, task);
 	text_add_char(text, '}');
@@ -180,11 +138,15 @@ add_task(
 void
 flow_json(const struct flow *flow, struct text *ret_json)
 {
-	text_add_string(ret_json, "{\"flow\":");
-	add_string(ret_json, flow->name);
+	text_add_char(ret_json, '{');
+	if (flow->name != NULL) {
+		text_add_string(ret_json, "\"flow\":");
+		add_string(ret_json, flow->name);
+		text_add_char(ret_json, ',');
+	}
 	if (flow->on_failure != NULL)
-		text_addf(ret_json, ",\"on_failure\":\"%s\"", flow->on_failure);
-	text_add_string(ret_json, ",\"tasks\":{");
+		text_addf(ret_json, "\"on_failure\":\"%s\",", flow->on_failure);
+	text_add_string(ret_json, "\"tasks\":{");
 	for (size_t i = 0; i < flow->count; i++) {
 		if (i > 0)
 			text_add_char(ret_json, ',');

@@ -1,4 +1,5 @@
 /* What stands under the name of a task in a flow file. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,13 +9,13 @@
 #include "common/nearest.h"
 
 static const char *const task_keys[] = {"kind", "payload", "queue", "priority",
-    "needs", "max_attempts", "timeout", "run_at", "expect", "unique_key",
-    "lock", NULL};
-static const char *const later_keys[] = {"map", "chunk", NULL};
+    "needs", "needs_mode", "max_attempts", "timeout", "run_at", "expect", "map",
+    "chunk", "flow", "unique_key", "lock", NULL};
 static const char *const lock_keys[] = {"key", "limit", NULL};
 static const char *const need_keys[] = {"task", "when", NULL};
+static const char *const mode_keys[] = {"at_least", NULL};
 
-static void
+void
 check_int(struct check *check, const struct yaml_node *map, const char *key,
     int least, int most)
 {
@@ -92,7 +93,7 @@ read_need(struct check *check, const struct yaml_node *node,
 
 	ret_need->when = FLOW_SUCCEEDED;
 	if (node->shape == YAML_MAP) {
-		check_keys(check, node, need_keys, NULL);
+		check_keys(check, node, need_keys);
 		name = check_word(check, node, "task");
 		if (yaml_member(node, "task") == NULL)
 			COMPLAIN(check, node, "the key 'task' is missing");
@@ -173,7 +174,7 @@ check_lock(struct check *check, const struct yaml_node *task)
 	if (lock == NULL || lock->shape == YAML_BROKEN)
 		return;
 	if (lock->shape == YAML_MAP) {
-		check_keys(check, lock, lock_keys, NULL);
+		check_keys(check, lock, lock_keys);
 		if (yaml_member(lock, "key") == NULL)
 			COMPLAIN(check, lock, "the key 'key' is missing");
 		(void)check_word(check, lock, "key");
@@ -184,6 +185,36 @@ check_lock(struct check *check, const struct yaml_node *task)
 	} else {
 		(void)check_word(check, task, "lock");
 	}
+}
+
+/* How many needs must be met: all, any or {at_least: K}. */
+static void
+read_mode(struct check *check, struct flow_task *task)
+{
+	const struct yaml_node *node = yaml_member(task->node, "needs_mode");
+	const struct yaml_node *least = node;
+
+	if (node == NULL || node->shape == YAML_BROKEN)
+		return;
+	if (node->shape == YAML_MAP) {
+		check_keys(check, node, mode_keys);
+		least = yaml_member(node, "at_least");
+	}
+	if (node->shape == YAML_SCALAR && strcmp(node->value, "all") == 0)
+		return;
+	if (node->shape == YAML_SCALAR && strcmp(node->value, "any") == 0)
+		task->least = 1;
+	else if (node->shape == YAML_MAP && least != NULL &&
+		 least->shape == YAML_SCALAR && !least->quoted &&
+		 format_is_int(least->value, 1, INT_MAX))
+		task->least = strtoul(least->value, NULL, 10);
+	else
+		COMPLAIN(check, node,
+		    "needs_mode must be all, any or {at_least: NUMBER}");
+	if (task->least > task->need_count)
+		COMPLAIN(check, node,
+		    "needs_mode wants %zu needs met, but there are %zu",
+		    task->least, task->need_count);
 }
 
 void
@@ -198,9 +229,9 @@ check_task(struct check *check, struct flow_task *task)
 		    task->name);
 		return;
 	}
-	check_keys(check, node, task_keys, later_keys);
+	check_keys(check, node, task_keys);
 	kind = yaml_member(node, "kind");
-	if (kind == NULL)
+	if (kind == NULL && yaml_member(node, "flow") == NULL)
 		check_complain(check, node->key_line, node->key_column,
 		    "task '%.64s' has no kind", task->name);
 	task->kind = check_word(check, node, "kind");
@@ -217,4 +248,6 @@ check_task(struct check *check, struct flow_task *task)
 	(void)check_word(check, node, "unique_key");
 	check_lock(check, node);
 	read_needs(check, task);
+	read_mode(check, task);
+	check_container(check, task);
 }

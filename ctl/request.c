@@ -7,6 +7,7 @@
 #include "ctl/interrupt.h"
 #include "ctl/json.h"
 #include "ctl/session.h"
+#include "ctl/waiting.h"
 #include "common/clock.h"
 
 enum { WAIT_LIMIT_MS = 15000, PAUSE_MS = 50, SHOWN = 20 };
@@ -19,8 +20,9 @@ const struct option request_options[] = {
 /* Requests on their way. */
 struct requests {
 	PGresult *made;	   /* owned: id, about */
-	PGresult *answers; /* owned: id, done, answer, verdict; NULL: none
-			      asked for */
+	PGresult *answers; /* owned: id, done, answer, verdict, how many
+			      tasks are done, of how many (null: it is for
+			      one); NULL: none asked for */
 	struct text ids;   /* as an array of PostgreSQL */
 	const char *what;
 };
@@ -48,19 +50,34 @@ count_open(const PGresult *answers)
 	return open;
 }
 
-/* Until each has its answer, or nobody seems to be there to answer. */
+/* The sum of a column of numbers. */
+static int64_t
+add_up(const PGresult *answers, int column)
+{
+	int64_t sum = 0;
+
+	for (int row = 0; row < PQntuples(answers); row++)
+		sum += strtoll(PQgetvalue(answers, row, column), NULL, 10);
+	return sum;
+}
+
+/* Until each has its answer, or nobody seems to be there to answer: nothing
+ * comes forward. */
 static int
-await_answers(struct ctl *ctl, struct requests *requests)
+poll_answers(struct ctl *ctl, struct requests *requests)
 {
 	static const char sql[] =
-	    "SELECT i.id, s.done, s.answer, s.verdict"
+	    "SELECT i.id, s.done, s.answer, s.verdict, p.count, p.total"
 	    " FROM unnest($1::bigint[]) WITH ORDINALITY AS i(id, at)"
 	    " CROSS JOIN LATERAL muster.request_status(i.id) AS s"
+	    " CROSS JOIN LATERAL muster.request_progress(i.id) AS p"
 	    " ORDER BY i.at";
-	struct mono until = mono_add_ms(mono_now(), WAIT_LIMIT_MS);
+	struct mono since = mono_now(), moved = since;
+	int64_t before = 0;
 	const char *values[] = {text_string(&requests->ids)};
 
 	for (;;) {
+		int64_t done, total;
 		int code;
 
 		PQclear(requests->answers);
@@ -68,11 +85,27 @@ await_answers(struct ctl *ctl, struct requests *requests)
 		code = session_query(ctl, &requests->answers, sql, 1, values);
 		if (code != 0 || count_open(requests->answers) == 0)
 			return code;
-		if (mono_ms_between(mono_now(), until) <= 0)
+		done = add_up(requests->answers, 4);
+		total = add_up(requests->answers, 5);
+		if (done > before)
+			moved = mono_now();
+		before = done;
+		if (mono_ms_between(moved, mono_now()) >= WAIT_LIMIT_MS)
 			return 0;
+		if (total > 0)
+			waiting_show_bar(since, done, total);
 		if (!interrupt_wait_ms(PAUSE_MS))
 			return CTL_INTERRUPTED;
 	}
+}
+
+static int
+await_answers(struct ctl *ctl, struct requests *requests)
+{
+	int code = poll_answers(ctl, requests);
+
+	waiting_end_bar();
+	return code;
 }
 
 static const char *

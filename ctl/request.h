@@ -1,6 +1,7 @@
 /*
- * Requests: cancel, retry, pause, resume. SQL only records them; a scheduler
- * carries them out and leaves its answer, which is waited for here.
+ * Requests: cancel, retry, reprioritise, pause, resume. SQL only records them;
+ * a scheduler carries them out and leaves its answer, which is waited for here:
+ * on a terminal with a bar, if it is for many tasks.
  */
 #ifndef CTL_REQUEST_H
 #define CTL_REQUEST_H

@@ -13,11 +13,12 @@ int run_follow(struct ctl *ctl, const struct flow *flow, int64_t flow_id);
 
 /* The tree of one moment, at most `height` lines of at most `width` columns;
  * returns how many lines were added. */
+#define RUN_NO_TASK SIZE_MAX /* or it was not created yet */
 struct run_view {
 	const struct flow *flow;
 	const struct tree *tree;
 	const struct watch *watch;
-	const size_t *task_of; /* of a task of the flow: in watch->tasks */
+	const size_t *task_of; /* of a task of the flow: in watch->tasks, */
 	int width, height;
 };
 int run_draw(const struct run_view *view, struct text *ret_text);

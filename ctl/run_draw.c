@@ -7,12 +7,16 @@
 #include "ctl/terminal.h"
 #include "ctl/tree.h"
 
-enum { BAR_WIDTH = 30, WAITS_SHOWN = 3 };
+enum { BAR_WIDTH = 30, ITEMS_WIDTH = 10, WAITS_SHOWN = 3 };
 
 static const struct watch_task *
 task_of(const struct run_view *view, size_t task)
 {
-	return &view->watch->tasks[view->task_of[task]];
+	static const struct watch_task absent = {
+	    .state = STATE_BLOCKED, .ran_ms = -1};
+	size_t at = view->task_of[task];
+
+	return at == RUN_NO_TASK ? &absent : &view->watch->tasks[at];
 }
 
 void
@@ -36,12 +40,29 @@ run_add_waits(struct text *text, const struct run_view *view, size_t task)
 		text_addf(text, " and %zu more", open - WAITS_SHOWN);
 }
 
+/* How far a map is. */
+static void
+add_items(struct text *text, const struct watch_task *seen)
+{
+	int64_t full = seen->ended * ITEMS_WIDTH / seen->items;
+
+	for (int64_t i = 0; i < ITEMS_WIDTH; i++)
+		text_add_string(text, i < full ? "█" : "░");
+	text_addf(text, " %lld of %lld", (long long)seen->ended,
+	    (long long)seen->items);
+	if (seen->failed > 0)
+		text_addf(text, ", %lld failed", (long long)seen->failed);
+	text_add_string(text, "  ");
+}
+
 /* What there is to say about a task beside its name and state. */
 static void
 add_remark(struct text *text, const struct run_view *view, size_t task)
 {
 	const struct watch_task *seen = task_of(view, task);
 
+	if (seen->items > 0)
+		add_items(text, seen);
 	if (seen->state == STATE_RUNNING)
 		format_ms(text, mono_ms_between(seen->since, mono_now()));
 	else if (state_is_final(seen->state) && seen->ran_ms >= 0)
@@ -111,12 +132,9 @@ static void
 add_bar(struct text *text, const struct run_view *view)
 {
 	const struct watch *watch = view->watch;
-	size_t done = count_final(watch);
-	size_t full = watch->count == 0 ? 0 : done * BAR_WIDTH / watch->count;
 	struct text bar = TEXT_EMPTY;
 
-	for (size_t i = 0; i < BAR_WIDTH; i++)
-		text_add_string(&bar, i < full ? "█" : "░");
+	terminal_add_bar(&bar, count_final(watch), watch->count);
 	text_add_char(&bar, ' ');
 	add_counts(&bar, watch);
 	terminal_add_cut(text, text_string(&bar), view->width);
@@ -166,6 +184,8 @@ add_rows(struct text *text, const struct run_view *view, size_t room)
 	bool all = count <= room;
 
 	share_room(view, all ? room : room - 1, shares);
+	for (int i = 0; all && i < 5; i++)
+		shares[i] = count; /* what is not created is in no count */
 	for (size_t row = 0; row < count; row++) {
 		size_t task = view->tree->rows[row].task;
 		int rank = importance(task_of(view, task)->state);

@@ -12,10 +12,11 @@ enum { CANCEL_LIMIT_MS = 15000, REDRAW_MS = 250 };
 
 struct follow {
 	struct ctl *ctl;
-	const struct flow *flow;
+	struct flow *flow; /* owned, flat */
 	struct watch watch;
 	struct tree tree;
-	size_t *task_of; /* owned; NULL until the first look */
+	size_t *task_of; /* owned */
+	size_t matched;	 /* so many tasks of the database are in it */
 	bool live;	 /* drawn on a terminal */
 	int drawn;	 /* lines on it */
 };
@@ -53,35 +54,32 @@ compare_name(const void *key, const void *member)
 	    wanted->name, wanted->tasks[*(const size_t *)member].name);
 }
 
-/* Which task of the database is which of the file: by their names. False
- * when they are not the same. */
+/* Which task of the database is which of the file: by their names. What is in
+ * a flow that was not opened yet is none. False when one is in no file. */
 static bool
 match_names(struct follow *follow)
 {
-	size_t count = follow->watch.count, *sorted, *found;
+	size_t count = follow->watch.count, known = 0;
+	size_t *sorted = calloc(count + 1, sizeof(*sorted));
 
-	if (count != follow->flow->count)
-		return false;
-	sorted = calloc(count, sizeof(*sorted));
-	follow->task_of = calloc(count, sizeof(*sorted));
-	if (sorted == NULL || follow->task_of == NULL)
+	if (sorted == NULL)
 		abort();
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = i;
 	qsort_r(
 	    sorted, count, sizeof(*sorted), compare_names, follow->watch.tasks);
-	found = sorted;
-	for (size_t i = 0; i < count && found != NULL; i++) {
+	for (size_t i = 0; i < follow->flow->count; i++) {
 		struct name_key key = {
 		    follow->flow->tasks[i].name, follow->watch.tasks};
-
-		found =
+		const size_t *found =
 		    bsearch(&key, sorted, count, sizeof(*sorted), compare_name);
-		if (found != NULL)
-			follow->task_of[i] = *found;
+
+		follow->task_of[i] = found != NULL ? *found : RUN_NO_TASK;
+		known += found != NULL;
 	}
 	free(sorted);
-	return found != NULL;
+	follow->matched = count;
+	return known == count;
 }
 
 static void
@@ -130,7 +128,8 @@ look(struct follow *follow)
 
 	if (code != 0)
 		return code;
-	if (follow->live && follow->task_of == NULL && !match_names(follow))
+	if (follow->live && follow->matched != follow->watch.count &&
+	    !match_names(follow))
 		follow->live = false;
 	if (follow->live)
 		draw(follow);
@@ -185,17 +184,21 @@ run_follow(struct ctl *ctl, const struct flow *flow, int64_t flow_id)
 {
 	struct follow follow = {
 	    .ctl = ctl,
-	    .flow = flow,
+	    .flow = flow_flatten(flow),
 	    .live = terminal_is_person() && !ctl_json(ctl),
 	};
 	int code;
 
+	follow.task_of = calloc(follow.flow->count, sizeof(size_t));
+	if (follow.task_of == NULL)
+		abort();
 	interrupt_hold();
-	tree_lay_out(&follow.tree, flow);
+	tree_lay_out(&follow.tree, follow.flow);
 	watch_start(&follow.watch, flow_id, 0);
 	code = follow_to_end(&follow);
 	watch_free(&follow.watch);
 	tree_free(&follow.tree);
 	free(follow.task_of);
+	flow_free(follow.flow);
 	return code;
 }

@@ -24,18 +24,27 @@ account_of_conninfo(const char *conninfo)
 	return account;
 }
 
-void
-service_user_become(struct service_user *self, const char *conninfo)
+/* NULL: this process is to stay what it is. */
+static struct passwd *
+account_to_become(const char *conninfo)
 {
 	struct passwd *account;
 
-	self->changed = false;
 	if (geteuid() != 0)
-		return;
+		return NULL;
 	account = account_of_conninfo(conninfo);
 	if (account == NULL)
 		account = getpwnam(SERVICE_ACCOUNT);
-	if (account == NULL || account->pw_uid == 0)
+	return account != NULL && account->pw_uid != 0 ? account : NULL;
+}
+
+void
+service_user_become(struct service_user *self, const char *conninfo)
+{
+	struct passwd *account = account_to_become(conninfo);
+
+	self->changed = false;
+	if (account == NULL)
 		return;
 	self->group_count = getgroups(64, self->groups);
 	if (self->group_count < 0)
@@ -44,6 +53,17 @@ service_user_become(struct service_user *self, const char *conninfo)
 	    setegid(account->pw_gid) < 0 || seteuid(account->pw_uid) < 0)
 		abort();
 	self->changed = true;
+}
+
+void
+service_user_stay(const char *conninfo)
+{
+	struct passwd *account = account_to_become(conninfo);
+
+	if (account != NULL &&
+	    (initgroups(account->pw_name, account->pw_gid) < 0 ||
+		setgid(account->pw_gid) < 0 || setuid(account->pw_uid) < 0))
+		abort();
 }
 
 void

@@ -21,6 +21,8 @@ struct service_user {
  * not root or neither account exists.
  */
 void service_user_become(struct service_user *self, const char *conninfo);
+/* The same for good, in a process that is to become another program. */
+void service_user_stay(const char *conninfo);
 /* Back to root. Aborts when that fails. */
 void service_user_return(struct service_user *self);
 

@@ -94,6 +94,16 @@ terminal_add_cut(struct text *text, const char *string, int columns)
 		text_add_string(text, "…");
 }
 
+void
+terminal_add_bar(struct text *text, size_t done, size_t total)
+{
+	enum { WIDTH = 30 };
+	size_t full = total == 0 ? 0 : done * WIDTH / total;
+
+	for (size_t i = 0; i < WIDTH; i++)
+		text_add_string(text, i < full ? "█" : "░");
+}
+
 static const struct {
 	const char *state, *colour;
 } state_colours[] = {

@@ -16,6 +16,9 @@ int terminal_columns(const char *string);
 /* Adds at most `columns` columns of a string, "…" where it was cut. */
 void terminal_add_cut(struct text *text, const char *string, int columns);
 
+/* Adds a bar of 30 columns that is full to the share done / total. */
+void terminal_add_bar(struct text *text, size_t done, size_t total);
+
 /* The colour that a state of a task, flow or worker has; "" without colours. */
 const char *terminal_state_colour(const char *state);
 const char *terminal_bold(void);

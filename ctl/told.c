@@ -56,10 +56,10 @@ told_add_progress(struct text *text, struct json_value message)
 	text_free(&note);
 }
 
-/* JSON in one line, without what a terminal would obey: blanks between its
- * parts become spaces, and the rest stands in strings only. */
-static void
-add_tame(struct text *text, struct json_value value)
+/* Blanks between its parts become spaces, and the rest stands in strings only.
+ */
+void
+told_add_json(struct text *text, struct json_value value)
 {
 	for (size_t i = 0; i < value.length; i++) {
 		unsigned char c = (unsigned char)value.at[i];
@@ -86,7 +86,7 @@ add_value(struct json *json, struct json_value object, const char *name)
 	struct json_value value;
 
 	if (json_member(object, name, &value))
-		add_tame(&tame, value);
+		told_add_json(&tame, value);
 	json_add_raw(json, tame.length > 0 ? text_string(&tame) : NULL);
 	text_free(&tame);
 }
@@ -138,7 +138,7 @@ add_chunk(struct text *line, struct json_value message)
 	if (json_value_string(data, &string))
 		text_add_escaped(line, text_string(&string), string.length);
 	else
-		add_tame(line, data);
+		told_add_json(line, data);
 	text_free(&string);
 }
 

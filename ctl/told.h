@@ -15,6 +15,9 @@ enum told_type told_type(struct json_value message);
 void told_print(const struct ctl *ctl, int64_t task, const char *name,
     struct json_value message);
 
+/* JSON in one line, without what a terminal would obey. */
+void told_add_json(struct text *text, struct json_value value);
+
 /* "40%  page 2 of 5", escaped, of a progress. */
 void told_add_progress(struct text *text, struct json_value message);
 /* When it was said, microseconds since 1970; 0: it does not say. */

@@ -8,6 +8,7 @@
 #include "ctl/state.h"
 #include "ctl/table.h"
 #include "ctl/verb_list.h"
+#include "ctl/watch.h"
 
 const struct option graph_options[] = {
     {"flow", 'f', "ID", "a flow in the database, coloured by state"},
@@ -22,6 +23,7 @@ static const struct column node_columns[] = {
     {"task", "", COLUMN_ID},
     {"name", "", COLUMN_TEXT},
     {"state", "", COLUMN_STATE},
+    {"needs_mode", "", COLUMN_TEXT},
     {0},
 };
 
@@ -41,21 +43,42 @@ static const char *const fills[STATES] = {
     [STATE_READY] = "aliceblue",
 };
 
+/* A map stands for many tasks; a nested flow has its own beside it. */
+static const char map_look[] = "peripheries=3";
+static const char nested_look[] = "shape=folder";
+
 /* A string of DOT: only quotes and backslashes mean something in it. */
 static void
-add_quoted(struct text *dot, const char *string)
+add_escaped(struct text *dot, const char *string)
 {
 	struct text clean = TEXT_EMPTY;
 
 	text_add_escaped(&clean, string, strlen(string));
-	text_add_char(dot, '"');
 	for (const char *at = text_string(&clean); *at != '\0'; at++) {
 		if (*at == '"' || *at == '\\')
 			text_add_char(dot, '\\');
 		text_add_char(dot, *at);
 	}
-	text_add_char(dot, '"');
 	text_free(&clean);
+}
+
+static void
+add_quoted(struct text *dot, const char *string)
+{
+	text_add_char(dot, '"');
+	add_escaped(dot, string);
+	text_add_char(dot, '"');
+}
+
+/* What a node shows: its name and, below, how many needs it wants. */
+static void
+add_label(struct text *dot, const char *name, const char *mode)
+{
+	text_add_string(dot, "label=\"");
+	add_escaped(dot, name);
+	if (*mode != '\0')
+		text_addf(dot, "\\n%s", mode);
+	text_add_char(dot, '"');
 }
 
 static void
@@ -100,24 +123,45 @@ print_document(const struct flow *flow)
 }
 
 static void
+add_mode(struct text *dot, const struct flow_task *task)
+{
+	char mode[40];
+
+	if (task->least == 0)
+		return;
+	snprintf(
+	    mode, sizeof(mode), "%zu of %zu", task->least, task->need_count);
+	text_add_string(dot, " [");
+	add_label(dot, task->name, mode);
+	text_add_char(dot, ']');
+}
+
+static void
 print_flow(const struct flow *flow)
 {
 	struct text dot = TEXT_EMPTY;
+	struct flow *flat = flow_flatten(flow);
 
 	add_head(&dot, flow->name);
-	for (size_t i = 0; i < flow->count; i++) {
+	for (size_t i = 0; i < flat->count; i++) {
 		text_add_char(&dot, '\t');
-		add_quoted(&dot, flow->tasks[i].name);
+		add_quoted(&dot, flat->tasks[i].name);
+		add_mode(&dot, &flat->tasks[i]);
+		if (flat->tasks[i].is_map)
+			text_addf(&dot, " [%s]", map_look);
+		else if (flat->tasks[i].kind == NULL)
+			text_addf(&dot, " [%s]", nested_look);
 		text_add_string(&dot, ";\n");
 	}
-	for (size_t i = 0; i < flow->count; i++)
-		for (size_t n = 0; n < flow->tasks[i].need_count; n++) {
-			const struct flow_need *need = &flow->tasks[i].needs[n];
+	for (size_t i = 0; i < flat->count; i++)
+		for (size_t n = 0; n < flat->tasks[i].need_count; n++) {
+			const struct flow_need *need = &flat->tasks[i].needs[n];
 
-			add_edge(&dot, flow->tasks[need->task].name,
-			    flow->tasks[i].name, flow_when_name(need->when));
+			add_edge(&dot, flat->tasks[need->task].name,
+			    flat->tasks[i].name, flow_when_name(need->when));
 		}
 	print_dot(&dot);
+	flow_free(flat);
 }
 
 static int
@@ -145,10 +189,15 @@ add_node(struct text *dot, const PGresult *rows, int row)
 
 	text_add_char(dot, '\t');
 	add_quoted(dot, session_value(rows, row, "task"));
-	text_add_string(dot, " [label=");
-	add_quoted(dot, session_value(rows, row, "name"));
+	text_add_string(dot, " [");
+	add_label(dot, session_value(rows, row, "name"),
+	    session_value(rows, row, "needs_mode"));
 	if (fills[state] != NULL)
 		text_addf(dot, ", fillcolor=%s", fills[state]);
+	if (strcmp(session_value(rows, row, "holds"), "map") == 0)
+		text_addf(dot, ", %s", map_look);
+	else if (strcmp(session_value(rows, row, "holds"), "flow") == 0)
+		text_addf(dot, ", %s", nested_look);
 	text_add_string(dot, "];\n");
 }
 
@@ -156,14 +205,25 @@ static int
 query_graph(
     struct ctl *ctl, const char *id, PGresult **ret_nodes, PGresult **ret_edges)
 {
-	static const char nodes[] =
-	    "SELECT id AS task, coalesce(name, kind) AS name, state"
-	    " FROM muster.task_status WHERE flow_id = $1 ORDER BY id";
-	static const char edges[] =
-	    "SELECT n.needs_id AS need, n.task_id AS task,"
-	    " n.needs_when FROM muster.task_status t"
-	    " JOIN muster.task_needs n ON n.task_id = t.id"
-	    " WHERE t.flow_id = $1 ORDER BY n.task_id, n.needs_id";
+	static const char nodes[] = WATCH_FLOWS
+	    "SELECT t.id AS task, f.path || coalesce(t.name, t.kind) AS name,"
+	    " t.state, n.needs_mode, CASE t.queue WHEN '-' THEN t.kind END"
+	    " AS holds"
+	    " FROM f JOIN muster.task_status t ON t.flow_id = f.flow_id"
+	    " LEFT JOIN LATERAL"
+	    " (SELECT CASE min(x.needs_mode) WHEN 'any' THEN '1'"
+	    " ELSE substr(min(x.needs_mode), 10) END"
+	    " || ' of ' || count(*) AS needs_mode FROM muster.task_needs x"
+	    " WHERE x.task_id = t.id AND x.needs_mode <> 'all') AS n ON true"
+	    " ORDER BY t.id";
+	static const char edges[] = WATCH_FLOWS
+	    "SELECT coalesce(n.needs_id, c.task_id) AS need, t.id AS task,"
+	    " coalesce(n.needs_when, 'succeeded') AS needs_when"
+	    " FROM f JOIN muster.task_status t ON t.flow_id = f.flow_id"
+	    " LEFT JOIN muster.task_needs n ON n.task_id = t.id"
+	    " LEFT JOIN muster.containers c ON c.flow_id = f.flow_id"
+	    " WHERE n.needs_id IS NOT NULL OR c.task_id IS NOT NULL"
+	    " ORDER BY t.id, need";
 	const char *values[] = {id};
 	int code = session_query(ctl, ret_nodes, nodes, 1, values);
 

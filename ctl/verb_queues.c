@@ -18,6 +18,7 @@ static const struct column columns[] = {
     {"arriving", "ARRIVING", COLUMN_NUMBER},
     {"oldest_ready_ms", "OLDEST", COLUMN_MS},
     {"paused", "PAUSED", COLUMN_BOOL},
+    {"limits", "LIMITS", COLUMN_TEXT},
     {0},
 };
 
@@ -26,8 +27,13 @@ verb_queues(struct ctl *ctl)
 {
 	static const char sql[] =
 	    "SELECT queue, kind, ready, running, scheduled, blocked, waiting,"
-	    " arriving, oldest_ready_ms::bigint, paused FROM muster.queue_stats"
-	    " ORDER BY queue, kind";
+	    " arriving, oldest_ready_ms::bigint, paused, (SELECT "
+	    "string_agg(l.scope"
+	    " || ' ' || l.use, ', ' ORDER BY l.scope DESC)"
+	    "  FROM muster.limit_status l"
+	    "  WHERE (l.scope, l.name) IN (('queue', queue), ('kind', kind)))"
+	    " AS limits"
+	    " FROM muster.queue_stats ORDER BY queue, kind";
 	PGresult *result;
 	int code = session_connect(ctl);
 

@@ -1,26 +1,26 @@
 /* musterctl retry */
-#include "ctl/filter.h"
+#include "ctl/bulk.h"
 #include "ctl/format.h"
 #include "ctl/request.h"
 #include "ctl/session.h"
 #include "ctl/verb_list.h"
 
-#define MOST "10000"
-
 const struct option retry_options[] = {
-    {"failed", 0, NULL, "every failed task that the filters let through"},
+    {"failed", 0, NULL, "the same as --state failed"},
     {"flow", 'f', "ID",
-	"of this flow; without --failed what was cancelled too"},
-    {"queue", 'q', "QUEUE", "of this queue"},
-    {"kind", 'k', "KIND", "of this kind"},
-    {"no-wait", 0, NULL, "record the request and don't wait for the answer"},
+	"alone: what failed in this flow, and what that or its stop kept from "
+	"running; with other options, tasks of it"},
+    BULK_FILTERS,
+    BULK_HOW,
     {0},
 };
 
 const char retry_examples[] =
     "musterctl retry 42\n"
     "musterctl retry --flow 7                # so that it can end well\n"
-    "musterctl retry --failed --kind resize  # at most " MOST " at a time\n";
+    "musterctl retry --failed --flow 7       # nothing that was cancelled\n"
+    "musterctl retry --kind resize --since 1h\n"
+    "musterctl retry --error 'timeout%' --dry-run  # how many\n";
 
 static int
 retry_one(struct ctl *ctl)
@@ -30,6 +30,8 @@ retry_one(struct ctl *ctl)
 	int code = format_id_argument(ctl, &id);
 
 	if (code == 0)
+		code = bulk_refuse(ctl);
+	if (code == 0)
 		code = session_connect(ctl);
 	if (code != 0)
 		return code;
@@ -38,39 +40,35 @@ retry_one(struct ctl *ctl)
 }
 
 static int
-retry_many(struct ctl *ctl)
+retry_flow(struct ctl *ctl)
 {
-	struct filter filter = {0};
-	struct text sql = TEXT_EMPTY;
+	const char *values[] = {ctl_option(ctl, "flow")};
+	int64_t id;
 	int code;
 
-	/* What an on_failure stopped was cancelled, not failed. */
-	filter_add(&filter, "state = ANY($::text[])",
-	    ctl_option(ctl, "failed") != NULL ? "{failed}"
-					      : "{failed,cancelled}");
-	code = filter_add_options(&filter, ctl);
-	if (code == 0)
-		code = session_connect(ctl);
-	text_addf(&sql,
-	    "SELECT muster.retry(id), id::text FROM (SELECT id"
-	    " FROM muster.task_status%s ORDER BY id LIMIT " MOST ") AS t",
-	    text_string(&filter.sql));
-	if (code == 0)
-		code = request_make(ctl, "task", text_string(&sql),
-		    filter.count, filter.values);
-	text_free(&sql);
-	filter_free(&filter);
-	return code;
+	if (!format_parse_id(values[0], &id))
+		return ctl_usage(ctl, "'%s' is no id", values[0]);
+	code = session_connect(ctl);
+	if (code != 0)
+		return code;
+	return request_make(ctl, "flow",
+	    "SELECT muster.retry_flow($1::bigint), $1::text", 1, values);
 }
 
 int
 verb_retry(struct ctl *ctl)
 {
-	bool many = ctl_option(ctl, "failed") != NULL ||
-		    ctl_option(ctl, "flow") != NULL;
+	bool failed = ctl_option(ctl, "failed") != NULL;
+	bool flow = ctl_option(ctl, "flow") != NULL;
+	bool one = ctl_argument(ctl, 0) != NULL;
 
-	if (many == (ctl_argument(ctl, 0) != NULL))
-		return ctl_usage(
-		    ctl, "give the id of a task, --flow ID or --failed");
-	return many ? retry_many(ctl) : retry_one(ctl);
+	if (one && !failed && !flow)
+		return retry_one(ctl);
+	if (one || (!failed && !flow && !bulk_given(ctl)))
+		return ctl_usage(ctl,
+		    "give the id of a task, --flow ID, --failed or a filter");
+	if (flow && !failed && !bulk_given(ctl) &&
+	    ctl_option(ctl, "dry-run") == NULL)
+		return retry_flow(ctl);
+	return bulk_run(ctl, "retry", "failed", NULL);
 }

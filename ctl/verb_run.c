@@ -36,26 +36,31 @@ compare_routes(const void *a, const void *b)
 	return order != 0 ? order : left->line - right->line;
 }
 
-static const struct flow_task **
-sort_by_route(const struct flow *flow)
+/* The tasks that a worker will run: all but nested flows. */
+static size_t
+sort_by_route(const struct flow *flat, const struct flow_task **sorted)
 {
-	const struct flow_task **sorted = calloc(flow->count, sizeof(*sorted));
+	size_t count = 0;
 
-	if (sorted == NULL)
-		abort();
-	for (size_t i = 0; i < flow->count; i++)
-		sorted[i] = &flow->tasks[i];
-	qsort(sorted, flow->count, sizeof(*sorted), compare_routes);
-	return sorted;
+	for (size_t i = 0; i < flat->count; i++)
+		if (flat->tasks[i].kind != NULL)
+			sorted[count++] = &flat->tasks[i];
+	qsort(sorted, count, sizeof(*sorted), compare_routes);
+	return count;
 }
 
 static void
 check_routes(const struct flow *flow, const struct handled *handled,
     struct flow_errors *errors)
 {
-	const struct flow_task **sorted = sort_by_route(flow);
+	struct flow *flat = flow_flatten(flow);
+	const struct flow_task **sorted = calloc(flat->count, sizeof(*sorted));
+	size_t count;
 
-	for (size_t i = 0; i < flow->count; i++) {
+	if (sorted == NULL)
+		abort();
+	count = sort_by_route(flat, sorted);
+	for (size_t i = 0; i < count; i++) {
 		const struct flow_task *task = sorted[i];
 		struct error error;
 
@@ -68,6 +73,7 @@ check_routes(const struct flow *flow, const struct handled *handled,
 		flow_error_add(errors, flow->source, &error);
 	}
 	free(sorted);
+	flow_free(flat);
 }
 
 /* Nothing is stored while a task of it would wait for ever. */

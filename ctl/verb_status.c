@@ -83,6 +83,8 @@ static const struct column database_columns[] = {
     {"arriving", "arriving", COLUMN_NUMBER},
     {"oldest_ready_ms", "oldest ready", COLUMN_MS},
     {"paused", "paused", COLUMN_NAMES},
+    {"paused_kinds", "paused kinds", COLUMN_NAMES},
+    {"limits", "limits", COLUMN_NAMES},
     {"flows", "flows running", COLUMN_NUMBER},
     {0},
 };
@@ -101,7 +103,12 @@ query(struct ctl *ctl, PGresult **ret_result)
 	    " coalesce(sum(waiting), 0) AS waiting,"
 	    " coalesce(sum(arriving), 0) AS arriving,"
 	    " max(oldest_ready_ms)::bigint AS oldest_ready_ms,"
-	    " json_agg(DISTINCT queue) FILTER (WHERE paused) AS paused,"
+	    " (SELECT json_agg(queue ORDER BY queue) FROM muster.pauses"
+	    "   WHERE queue IS NOT NULL) AS paused,"
+	    " (SELECT json_agg(kind ORDER BY kind) FROM muster.pauses"
+	    "   WHERE kind IS NOT NULL) AS paused_kinds,"
+	    " (SELECT json_agg(scope || ' ' || name || ' ' || use"
+	    "   ORDER BY scope DESC, name) FROM muster.limit_status) AS limits,"
 	    " (SELECT count(*) FROM muster.flow_status"
 	    "   WHERE finished_at IS NULL) AS flows"
 	    " FROM muster.queue_stats";

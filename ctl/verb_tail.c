@@ -5,19 +5,23 @@
 #include "ctl/format.h"
 #include "ctl/interrupt.h"
 #include "ctl/run.h"
+#include "ctl/tail_events.h"
 #include "ctl/told.h"
 #include "ctl/verb_list.h"
 #include "ctl/watch.h"
 
 const struct option tail_options[] = {
     {"flow", 'f', "ID", "every task of this flow"},
+    {"events", 'e', NULL, "whatever happens from now on, until interrupted"},
+    {"type", 't', "TYPE", "events of this type alone, such as 'task.*'"},
     {0},
 };
 
 const char tail_examples[] =
     "musterctl tail 42               # until it is over\n"
     "musterctl tail --flow 7 --json  # a JSON line for each change\n"
-    "musterctl tail 42 --json | jq -c 'select(.chunk).chunk'\n";
+    "musterctl tail 42 --json | jq -c 'select(.chunk).chunk'\n"
+    "musterctl tail --events --type flow.finished\n";
 
 enum {
 	LAST_WORDS_MS = 300, /* for what is on its way when a task is over */
@@ -166,12 +170,19 @@ verb_tail(struct ctl *ctl)
 {
 	const char *flow = ctl_option(ctl, "flow");
 	const char *task = ctl_argument(ctl, 0);
+	const char *type = ctl_option(ctl, "type");
+	bool events = ctl_option(ctl, "events") != NULL;
 	struct tail tail = {.ctl = ctl};
 	int64_t id;
 	int code;
 
-	if ((flow != NULL) == (task != NULL))
-		return ctl_usage(ctl, "give the id of a task or --flow ID");
+	if ((flow != NULL) + (task != NULL) + events != 1)
+		return ctl_usage(
+		    ctl, "give the id of a task, --flow ID or --events");
+	if (type != NULL && !events)
+		return ctl_usage(ctl, "--type is for --events");
+	if (events)
+		return tail_events(ctl, type != NULL ? type : "*");
 	if (!format_parse_id(flow != NULL ? flow : task, &id))
 		return ctl_usage(
 		    ctl, "'%s' is no id", flow != NULL ? flow : task);

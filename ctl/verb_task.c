@@ -34,8 +34,22 @@ static const struct column need_columns[] = {
     {0},
 };
 
+static const struct column held_columns[] = {
+    {"kind", "HOLDS", COLUMN_TEXT},
+    {"flow_id", "FLOW", COLUMN_ID},
+    {"total", "TASKS", COLUMN_NUMBER},
+    {"open", "OPEN", COLUMN_NUMBER},
+    {"succeeded", "SUCCEEDED", COLUMN_NUMBER},
+    {"failed", "FAILED", COLUMN_NUMBER},
+    {"cancelled", "CANCELLED", COLUMN_NUMBER},
+    {"skipped", "SKIPPED", COLUMN_NUMBER},
+    {"max_running", NULL, COLUMN_NUMBER},
+    {0},
+};
+
 struct task_view {
 	PGresult *task, *attempts, *needs; /* owned */
+	PGresult *held;			   /* of a map or nested flow; owned */
 	struct text progress;		   /* the last; empty: none */
 };
 
@@ -51,6 +65,8 @@ query(struct ctl *ctl, const char *id, struct task_view *view)
 	    " n.needs_when, t.state FROM muster.task_needs n"
 	    " LEFT JOIN muster.task_status t ON t.id = n.needs_id"
 	    " WHERE n.task_id = $1 ORDER BY n.needs_id LIMIT 1000";
+	static const char held[] =
+	    "SELECT * FROM muster.containers WHERE task_id = $1";
 	const char *values[] = {id};
 	struct text sql = TEXT_EMPTY;
 	int code;
@@ -66,6 +82,8 @@ query(struct ctl *ctl, const char *id, struct task_view *view)
 		code = session_query(ctl, &view->attempts, attempts, 1, values);
 	if (code == 0)
 		code = session_query(ctl, &view->needs, needs, 1, values);
+	if (code == 0)
+		code = session_query(ctl, &view->held, held, 1, values);
 	return code;
 }
 
@@ -120,6 +138,10 @@ print_json(const struct task_view *view)
 	table_json(&json, attempt_columns, view->attempts);
 	json_add_key(&json, "needs");
 	table_json(&json, need_columns, view->needs);
+	if (PQntuples(view->held) > 0) {
+		json_add_key(&json, "holds");
+		table_json(&json, held_columns, view->held);
+	}
 	json_end(&json, '}');
 	json_print(&json);
 }
@@ -136,6 +158,10 @@ print_people(const struct ctl *ctl, const struct task_view *view)
 	if (PQntuples(view->needs) > 0) {
 		putchar('\n');
 		table_print(ctl, need_columns, view->needs, "");
+	}
+	if (PQntuples(view->held) > 0) {
+		putchar('\n');
+		table_print(ctl, held_columns, view->held, "");
 	}
 }
 
@@ -159,6 +185,7 @@ verb_task(struct ctl *ctl)
 	PQclear(view.task);
 	PQclear(view.attempts);
 	PQclear(view.needs);
+	PQclear(view.held);
 	text_free(&view.progress);
 	return code;
 }

@@ -10,4 +10,8 @@ void waiting_show(struct mono since);
 /* The wait is over: what was said disappears. */
 void waiting_end(void);
 
+/* The same while many things are done: a bar of how many were already. */
+void waiting_show_bar(struct mono since, int64_t done, int64_t total);
+void waiting_end_bar(void);
+
 #endif

@@ -14,9 +14,18 @@ enum {
 	AWAY_TRIES = 60,  /* a second apart */
 };
 
-#define SELECT_TASKS                                                           \
-	"SELECT id, coalesce(name, kind) AS name, state, attempt, ran_ms,"     \
-	" error FROM muster.task_status WHERE "
+static const char select_task[] =
+    "SELECT id, coalesce(name, kind) AS name, state, attempt, ran_ms, error,"
+    " NULL AS items, NULL AS ended, NULL AS failed"
+    " FROM muster.task_status WHERE id = $1";
+
+static const char select_tasks[] = WATCH_FLOWS
+    "SELECT t.id, f.path || coalesce(t.name, t.kind) AS name, t.state,"
+    " t.attempt, t.ran_ms, t.error, m.total AS items,"
+    " m.total - m.open AS ended, m.failed"
+    " FROM f JOIN muster.task_status t ON t.flow_id = f.flow_id"
+    " LEFT JOIN muster.containers m ON m.task_id = t.id AND m.kind = 'map'"
+    " ORDER BY t.id";
 
 void
 watch_start(struct watch *watch, int64_t flow, int64_t task)
@@ -72,6 +81,12 @@ set_string(char **string, const char *value)
 		abort();
 }
 
+static int64_t
+number(const PGresult *rows, int row, const char *column)
+{
+	return strtoll(session_value(rows, row, column), NULL, 10);
+}
+
 /* Whether the row says something new about the task. */
 static bool
 take_row(struct watch_task *task, const PGresult *rows, int row)
@@ -87,6 +102,9 @@ take_row(struct watch_task *task, const PGresult *rows, int row)
 	task->state = state;
 	task->attempt = attempt;
 	task->ran_ms = *ran == '\0' ? -1 : strtoll(ran, NULL, 10);
+	task->items = number(rows, row, "items");
+	task->ended = number(rows, row, "ended");
+	task->failed = number(rows, row, "failed");
 	set_string(&task->error, session_value(rows, row, "error"));
 	return changed;
 }
@@ -181,9 +199,7 @@ look_at_tasks(struct ctl *ctl, struct watch *watch, watch_change_cb *on_change,
 	snprintf(id, sizeof(id), "%lld",
 	    (long long)(watch->flow != 0 ? watch->flow : watch->task));
 	code = session_query(ctl, &rows,
-	    watch->flow != 0 ? SELECT_TASKS "flow_id = $1 ORDER BY id"
-			     : SELECT_TASKS "id = $1",
-	    1, values);
+	    watch->flow != 0 ? select_tasks : select_task, 1, values);
 	if (code != 0)
 		return code;
 	if (watch->flow == 0 && PQntuples(rows) == 0)

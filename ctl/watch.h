@@ -16,11 +16,14 @@ struct watch_task {
 	char *error; /* owned; NULL: none */
 	enum task_state state;
 	int attempt;
-	int64_t ran_ms;	      /* -1: unknown */
-	struct mono since;    /* in this state, as seen from here */
-	bool followed, talks; /* tail: what it tells is seen; it tells */
+	int64_t ran_ms;	       /* -1: unknown */
+	int64_t items;	       /* of a map: its tasks; 0: it is none */
+	int64_t ended, failed; /* … of which so many */
+	struct mono since;     /* in this state, as seen from here */
+	bool followed, talks;  /* tail: what it tells is seen; it tells */
 };
 
+/* Its own tasks, and those of flows nested in it, whose names are paths. */
 struct watch {
 	int64_t flow; /* 0: one task */
 	int64_t task;
@@ -33,6 +36,13 @@ struct watch {
 	struct mono started;
 	int64_t pause_ms; /* until the next look */
 };
+
+/* The flow $1 and those nested in it, as rows (flow_id, path). */
+#define WATCH_FLOWS                                                            \
+	"WITH RECURSIVE f(flow_id, path) AS (SELECT $1::bigint, ''"            \
+	" UNION ALL SELECT c.flow_id, f.path || c.name || '/'"                 \
+	" FROM f JOIN muster.containers c ON c.inside = f.flow_id"             \
+	" AND c.kind = 'flow') "
 
 /* Hears of each task that is new or whose state or attempt changed. */
 typedef void watch_change_cb(

@@ -21,9 +21,14 @@ BEGIN
 	FOR v_function IN SELECT p.oid FROM pg_proc p
 			WHERE p.pronamespace = 'muster'::regnamespace
 			AND p.proname IN ('enqueue', 'enqueue_unique', 'enqueue_many',
-				'submit_flow',
-				'cancel', 'cancel_flow', 'retry', 'pause', 'resume',
-				'request_status', 'why', 'max_payload') LOOP
+				'submit_flow', 'cancel', 'cancel_flow',
+				'cancel_where', 'retry', 'retry_flow',
+				'retry_where', 'delete', 'reprioritise',
+				'reprioritise_where', 'count_where', 'pause',
+				'resume', 'pause_kind', 'resume_kind',
+				'request_status', 'request_progress', 'why',
+				'max_payload', 'cron_next', 'schedule',
+				'unschedule', 'pause_schedule', 'resume_schedule') LOOP
 		EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO muster_client',
 			v_function);
 	END LOOP;
@@ -31,8 +36,15 @@ END
 $do$;
 
 -- Who looks on.
+GRANT SELECT, INSERT ON muster.enqueue_rows TO muster_client;
 GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 	muster.worker_status, muster.attempts, muster.task_needs,
+	muster.schedules, muster.schedule_runs,
+	muster.limit_status, muster.pauses, muster.containers,
+	muster.map_items,
 	muster.schema_version
 	TO muster_reader, muster_client;
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;
+-- In views.
+GRANT EXECUTE ON FUNCTION muster.rate_text(float8),
+	muster.rate_next("char", text) TO muster_reader, muster_client;

@@ -30,6 +30,10 @@ static const struct {
     {"streamed", SCOREBOARD_STREAMED},
     {"stream_dropped", SCOREBOARD_STREAM_DROPPED},
     {"events_refused", SCOREBOARD_EVENTS_REFUSED},
+    {"events_published", SCOREBOARD_EVENTS_PUBLISHED},
+    {"events_dropped", SCOREBOARD_EVENTS_DROPPED},
+    {"triggered", SCOREBOARD_TRIGGERED},
+    {"triggers_dropped", SCOREBOARD_TRIGGERS_DROPPED},
 };
 
 static int64_t
@@ -166,12 +170,14 @@ add_scheduler(const struct place *place, struct text *json)
 {
 	const struct child *child = place->serving;
 	text_add_string(json, ",\"scheduler\":{");
-	if (child)
+	if (child) {
 		add_child(child, json);
-	else
+		add_counters(child, json);
+	} else {
 		text_addf(json,
 		    "\"pid\":null,\"state\":\"back-off\",\"restarts\":%d",
 		    place->restarts);
+	}
 	text_add_char(json, '}');
 }
 

@@ -14,6 +14,8 @@ handler_ops_of(enum handler_type type)
 		return &handler_plugin;
 	case HANDLER_NOOP:
 		return &handler_noop;
+	case HANDLER_SLEEP:
+		return &handler_sleep;
 	case HANDLER_POOL:
 		return &handler_pool;
 	case HANDLER_HTTP:

@@ -150,8 +150,8 @@ struct handler_host {
 
 struct handler_ops {
 	const char *name;
-	bool ignores_data; /* reads neither payload nor inputs: they are not
-			      fetched for it, and NULL */
+	/* It does not read these: they are not fetched for it, and NULL. */
+	bool ignores_payload, ignores_inputs;
 	bool begins_later; /* it calls host->on_begun for each task */
 	struct handler *(*open)(const struct handler_host *host,
 	    const struct handler_config *config);
@@ -177,7 +177,7 @@ struct handler_ops {
 };
 
 extern const struct handler_ops handler_exec, handler_sql, handler_noop,
-    handler_pool, handler_http, handler_plugin;
+    handler_sleep, handler_pool, handler_http, handler_plugin;
 
 const struct handler_ops *handler_ops_of(enum handler_type type);
 

@@ -43,7 +43,8 @@ noop_close(struct handler *handler)
 }
 
 const struct handler_ops handler_noop = {.name = "noop",
-    .ignores_data = true,
+    .ignores_payload = true,
+    .ignores_inputs = true,
     .open = noop_open,
     .start = noop_start,
     .cancel = noop_cancel,

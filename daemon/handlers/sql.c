@@ -72,7 +72,8 @@ sql_close(struct handler *handler)
 }
 
 const struct handler_ops handler_sql = {.name = "sql",
-    .ignores_data = true,
+    .ignores_payload = true,
+    .ignores_inputs = true,
     .open = sql_open,
     .start = sql_start,
     .cancel = sql_cancel,

@@ -12,6 +12,7 @@
 #include "common/text.h"
 #include "daemon/scheduler/scheduler.h"
 #include "daemon/scheduler/statements.h"
+#include "daemon/scheduler/tell.h"
 
 enum {
 	MARK_MS = 1000,
@@ -24,6 +25,8 @@ enum {
 	COMPLAIN_MS = 10000,
 	DUE_AGAIN_MS = 20, /* what others hold, or what is due just now */
 	FLOOR_MS = 100,	   /* between two calls of due without a floor */
+	FIRE_FLOOR_MS = 10000,
+	FIRE_MS = 1000, /* a schedule may be new */
 };
 
 static const struct {
@@ -35,8 +38,10 @@ static const struct {
     [CHORE_UNLOCK] = {&scheduler_unlock, "unlocking tasks"},
     [CHORE_DUE] = {&scheduler_due, "moving due tasks"},
     [CHORE_FOLD] = {&scheduler_fold, "folding flows"},
+    [CHORE_EXPAND] = {&scheduler_expand, "expanding maps and flows"},
     [CHORE_MARK] = {&scheduler_mark, "marking the lanes"},
     [CHORE_PURGE] = {&scheduler_purge, "purging finished tasks"},
+    [CHORE_FIRE] = {&scheduler_fire, "firing schedules"},
 };
 
 static void next(struct scheduler *scheduler);
@@ -125,28 +130,45 @@ number(const PGresult *result, int column)
 	return strtoll(PQgetvalue(result, 0, column), NULL, 10);
 }
 
-/* 0 means that there are more, which the plan sees by their number. */
+/* 0 means that there are more, which the plan sees by their number. Negative:
+ * there is none. */
 static int64_t
-next_due_ms(const struct chores *chores, const PGresult *result)
+next_due_ms(const PGresult *result)
 {
-	int64_t ms = PQgetisnull(result, 0, DUE_NEXT_IN_MS)
-			 ? -1
-			 : number(result, DUE_NEXT_IN_MS);
-	if (ms == 0)
-		return DUE_AGAIN_MS;
-	if (chores->floored && (ms < 0 || ms > FLOOR_MS))
-		return FLOOR_MS; /* what the floor hid */
-	return ms;
+	if (PQgetisnull(result, 0, DUE_NEXT_IN_MS))
+		return -1;
+	int64_t ms = number(result, DUE_NEXT_IN_MS);
+	return ms > 0 ? ms : DUE_AGAIN_MS;
+}
+
+static int
+take_floor(struct chore_floor *floor, const PGresult *result)
+{
+	snprintf(floor->from, sizeof floor->from, "%s",
+	    PQgetvalue(result, 0, DUE_FLOOR));
+	return (int)number(result, DUE_MOVED);
 }
 
 static int
 take_due(struct scheduler *scheduler, const PGresult *result)
 {
 	struct chores *chores = &scheduler->chores;
-	plan_due_in(&chores->plan, next_due_ms(chores, result), mono_now());
-	snprintf(chores->floor, sizeof chores->floor, "%s",
-	    PQgetvalue(result, 0, DUE_FLOOR));
-	return (int)number(result, DUE_MOVED);
+	int64_t ms = next_due_ms(result);
+	if (chores->due_floor.used && (ms < 0 || ms > FLOOR_MS))
+		ms = FLOOR_MS; /* what the floor hid */
+	plan_due_in(&chores->plan, ms, mono_now());
+	return take_floor(&chores->due_floor, result);
+}
+
+static int
+take_fire(struct scheduler *scheduler, const PGresult *result)
+{
+	struct chores *chores = &scheduler->chores;
+	int64_t ms = next_due_ms(result);
+	if (ms < 0 || ms > FIRE_MS)
+		ms = FIRE_MS;
+	plan_fire_in(&chores->plan, ms, mono_now());
+	return take_floor(&chores->fire_floor, result);
 }
 
 static int
@@ -166,8 +188,13 @@ take_rows(struct scheduler *scheduler, enum chore chore, const PGresult *result)
 	switch (chore) {
 	case CHORE_DUE:
 		return take_due(scheduler, result);
+	case CHORE_FIRE:
+		return take_fire(scheduler, result);
 	case CHORE_PURGE:
 		return take_purge(scheduler, result);
+	case CHORE_FOLD:
+		tell_flows(scheduler, result);
+		return (int)number(result, FOLD_DONE);
 	case CHORE_MARK:
 		plan_mark_in(
 		    &scheduler->chores.plan, spread(MARK_MS), mono_now());
@@ -201,7 +228,7 @@ on_answer(PGresult *result, void *argument)
 	if (result == NULL || !chores->on)
 		return; /* all starts anew with the next session */
 	if (PQresultStatus(result) == PGRES_TUPLES_OK &&
-	    PQntuples(result) == 1) {
+	    PQntuples(result) >= 1) {
 		int rows = take_rows(scheduler, chore, result);
 		chores->rows[chore] += (uint64_t)rows;
 		plan_done(&chores->plan, chore, rows, ms, now);
@@ -239,14 +266,13 @@ send_purge(struct scheduler *scheduler, const char *limit)
 
 /* What was stored late may lie below the floor: now and then there is none. */
 static const char *
-due_floor(struct chores *chores)
+floor_of(struct chore_floor *floor, int64_t most_ms, struct mono now)
 {
-	chores->floored =
-	    chores->floor[0] != '\0' &&
-	    mono_ms_between(chores->unfloored, chores->sent) < FLOOR_MS;
-	if (chores->floored)
-		return chores->floor;
-	chores->unfloored = chores->sent;
+	floor->used = floor->from[0] != '\0' &&
+		      mono_ms_between(floor->not_used, now) < most_ms;
+	if (floor->used)
+		return floor->from;
+	floor->not_used = now;
 	return NULL;
 }
 
@@ -258,8 +284,15 @@ send_chore(struct scheduler *scheduler, enum chore chore)
 	snprintf(limit, sizeof limit, "%d", chores->plan.chores[chore].limit);
 	if (chore == CHORE_PURGE)
 		return send_purge(scheduler, limit);
-	const char *values[] = {
-	    limit, chore == CHORE_DUE ? due_floor(chores) : NULL};
+	const char *values[] = {limit, NULL};
+	if (chore == CHORE_DUE)
+		values[1] =
+		    floor_of(&chores->due_floor, FLOOR_MS, chores->sent);
+	else if (chore == CHORE_FIRE)
+		values[1] =
+		    floor_of(&chores->fire_floor, FIRE_FLOOR_MS, chores->sent);
+	else if (chore == CHORE_FOLD)
+		values[1] = tell_wants_flows(scheduler) ? "t" : "f";
 	return session_send(
 	    scheduler, table[chore].statement, values, on_answer);
 }
@@ -316,6 +349,13 @@ chores_poke(struct scheduler *scheduler)
 }
 
 void
+chores_fire(struct scheduler *scheduler)
+{
+	plan_fire_in(&scheduler->chores.plan, 0, mono_now());
+	next(scheduler);
+}
+
+void
 chores_ask(struct scheduler *scheduler)
 {
 	plan_ask(&scheduler->chores.plan);
@@ -347,8 +387,9 @@ chores_start(struct scheduler *scheduler)
 	struct mono now = mono_now();
 	plan_init(&chores->plan, now);
 	plan_purge_in(&chores->plan, spread(PURGE_MS), now);
+	plan_fire_in(&chores->plan, 0, now);
 	chores->on = true;
-	chores->floor[0] = '\0';
+	chores->due_floor.from[0] = chores->fire_floor.from[0] = '\0';
 	chores->listed = false;
 	chores->listed_changed = mono_add_ms(now, -LIST_AGAIN_MS);
 	arm(chores->poll, spread(scheduler->config->poll_interval_ms));

@@ -15,18 +15,23 @@
 struct event;
 struct scheduler;
 
+/* Where the next call of due or fire begins. */
+struct chore_floor {
+	char from[64];	      /* "": none */
+	bool used;	      /* in the last call */
+	struct mono not_used; /* the last call without it */
+};
+
 struct chores {
 	struct plan plan;
 	bool on;   /* the session serves */
 	bool busy; /* a statement is in flight */
 	enum chore running;
-	struct mono sent;      /* when it was */
-	struct event *timer;   /* the next chore */
-	struct event *poll;    /* the backstop */
-	char floor[64];	       /* of scheduled; "": none */
-	bool floored;	       /* due was last called with it */
-	struct mono unfloored; /* when it was last called without */
-	bool listed;	       /* as a sleeper */
+	struct mono sent;    /* when it was */
+	struct event *timer; /* the next chore */
+	struct event *poll;  /* the backstop */
+	struct chore_floor due_floor, fire_floor;
+	bool listed; /* as a sleeper */
 	struct mono listed_changed;
 	struct mono busy_since; /* us 0: not busy */
 	struct mono complained[CHORES];
@@ -42,6 +47,8 @@ void chores_stop(struct scheduler *scheduler);
 
 /* There may be work. */
 void chores_poke(struct scheduler *scheduler);
+/* Schedules have changed. */
+void chores_fire(struct scheduler *scheduler);
 /* There is a request. */
 void chores_ask(struct scheduler *scheduler);
 

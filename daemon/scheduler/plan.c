@@ -11,7 +11,8 @@ plan_init(struct plan *plan, struct mono now)
 		plan->chores[i].not_before = now;
 	}
 	plan->next_round = plan->mark_at = now;
-	plan->purge_at = plan->due_at = mono_add_ms(now, for_long_ms);
+	plan->purge_at = plan->due_at = plan->fire_at =
+	    mono_add_ms(now, for_long_ms);
 	plan->poked = true;
 }
 
@@ -63,6 +64,8 @@ want_by_clock(struct plan *plan, struct mono now)
 		plan->chores[CHORE_PURGE].wanted = true;
 	if (has_come(&plan->due_at, now))
 		plan->chores[CHORE_DUE].wanted = true;
+	if (has_come(&plan->fire_at, now))
+		plan->chores[CHORE_FIRE].wanted = true;
 }
 
 /* One that failed and waits holds up no round. */
@@ -122,6 +125,7 @@ wait_for(const struct plan *plan, struct mono now)
 	lower(&wait_ms, plan->mark_at, now);
 	lower(&wait_ms, plan->purge_at, now);
 	lower(&wait_ms, plan->due_at, now);
+	lower(&wait_ms, plan->fire_at, now);
 	return wait_ms;
 }
 
@@ -211,6 +215,12 @@ void
 plan_purge_in(struct plan *plan, int64_t ms, struct mono now)
 {
 	plan->purge_at = mono_add_ms(now, ms);
+}
+
+void
+plan_fire_in(struct plan *plan, int64_t ms, struct mono now)
+{
+	plan->fire_at = mono_add_ms(now, ms);
 }
 
 bool

@@ -24,10 +24,12 @@ enum chore {
 	CHORE_UNLOCK,	 /* remainders of wide fan-outs */
 	CHORE_DUE,	 /* scheduled tasks whose time has come */
 	CHORE_FOLD,	 /* counters and ends of flows */
+	CHORE_EXPAND,	 /* maps and nested flows */
 	CHORES_MOVING,
 	/* By the clock. */
 	CHORE_MARK = CHORES_MOVING, /* the safe mark of the lanes */
 	CHORE_PURGE,		    /* retention */
+	CHORE_FIRE,		    /* schedules whose tick has come */
 	CHORES,
 	CHORE_NONE = CHORES,
 };
@@ -55,7 +57,7 @@ struct plan {
 	bool asked;  /* requests go before all others, */
 	bool jumped; /* but not twice in a row */
 	struct mono round_began, next_round;
-	struct mono mark_at, purge_at, due_at;
+	struct mono mark_at, purge_at, due_at, fire_at;
 };
 
 void plan_init(struct plan *plan, struct mono now);
@@ -76,9 +78,10 @@ void plan_failed(struct plan *plan, enum chore chore, struct mono now);
 
 /* When the next scheduled task is due; negative: there is none. */
 void plan_due_in(struct plan *plan, int64_t ms, struct mono now);
-/* When mark and retention come next. */
+/* When mark, retention and schedules come next. */
 void plan_mark_in(struct plan *plan, int64_t ms, struct mono now);
 void plan_purge_in(struct plan *plan, int64_t ms, struct mono now);
+void plan_fire_in(struct plan *plan, int64_t ms, struct mono now);
 
 /* No round runs, none is asked for, and the last one moved nothing. */
 bool plan_is_idle(const struct plan *plan);

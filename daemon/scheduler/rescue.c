@@ -12,6 +12,7 @@
 #include "common/text.h"
 #include "daemon/scheduler/scheduler.h"
 #include "daemon/scheduler/statements.h"
+#include "daemon/scheduler/tell.h"
 
 enum { RETRY_MS = 1000 };
 
@@ -37,8 +38,8 @@ acknowledge(struct scheduler *scheduler, uint64_t number)
 static void
 log_rescue(const struct rescue_report *report, const PGresult *result)
 {
-	const char *back = PQgetvalue(result, 0, 0);
-	const char *failed = PQgetvalue(result, 0, 1);
+	const char *back = PQgetvalue(result, 0, RESCUE_HANDED_BACK);
+	const char *failed = PQgetvalue(result, 0, RESCUE_FAILED);
 	bool nothing = strcmp(back, "0") == 0 && strcmp(failed, "0") == 0;
 	log_write(nothing ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE, LOG_TASK_RESCUED,
 	    NULL,
@@ -50,8 +51,10 @@ static void
 settled(struct scheduler *scheduler, const PGresult *result)
 {
 	struct rescue_report *report = TAILQ_FIRST(&scheduler->rescue.line);
-	if (result != NULL && PQntuples(result) == 1)
+	if (result != NULL && PQntuples(result) >= 1) {
 		log_rescue(report, result);
+		tell_rescue(scheduler, report->worker, report->cause, result);
+	}
 	acknowledge(scheduler, report->number);
 	TAILQ_REMOVE(&scheduler->rescue.line, report, link);
 	report_free(report);

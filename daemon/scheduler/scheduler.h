@@ -6,7 +6,9 @@
 #include "common/loop.h"
 #include "daemon/scheduler/chores.h"
 #include "daemon/scheduler/rescue.h"
+#include "daemon/scheduler/schedules.h"
 #include "daemon/scheduler/session.h"
+#include "daemon/scheduler/triggers.h"
 #include "daemon/scheduler/wake.h"
 #include "daemon/scheduler/watch.h"
 
@@ -18,10 +20,13 @@ struct scheduler {
 	char instance[256];
 	bool first; /* since the supervisor's start */
 	bool draining;
+	struct mono gone_at; /* the end of leaving */
 	struct session session;
 	struct chores chores;
 	struct rescue rescue;
+	struct schedules schedules;
 	struct watch watch;
+	struct triggers triggers;
 	struct wake wake;
 };
 

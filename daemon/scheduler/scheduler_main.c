@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "daemon/scheduler/scheduler.h"
+#include "daemon/scheduler/tell.h"
 
 /* Leaving takes one statement; orphaned it has no other limit. */
 enum { EXIT_NO_LOOP = 1, LEAVE_MS = 1000 };
@@ -15,6 +16,14 @@ differs(const char *a, const char *b)
 	return (a == NULL) != (b == NULL) || (a != NULL && strcmp(a, b) != 0);
 }
 
+static bool
+reaches_otherwise(const struct config *old, const struct config *config)
+{
+	return differs(old->database, config->database) ||
+	       differs(old->direct_database, config->direct_database) ||
+	       old->prepared_statements != config->prepared_statements;
+}
+
 static void
 on_config(struct config *config, uint64_t generation, void *argument)
 {
@@ -23,13 +32,17 @@ on_config(struct config *config, uint64_t generation, void *argument)
 	scheduler->config = config;
 	log_set_level(config->log_level);
 	session_bring_settings(scheduler);
-	if (differs(old->redis, config->redis))
+	if (differs(old->redis, config->redis) ||
+	    differs(old->cluster, config->cluster))
 		scheduler_watch_configure(scheduler);
-	if (!scheduler->draining &&
-	    (differs(old->database, config->database) ||
-		differs(old->direct_database, config->direct_database) ||
-		old->prepared_statements != config->prepared_statements))
+	if (!scheduler->draining && reaches_otherwise(old, config)) {
 		session_reopen(scheduler);
+		triggers_reopen(scheduler);
+	} else if (differs(old->redis, config->redis)) {
+		triggers_reopen(scheduler);
+	}
+	if (!scheduler->draining)
+		triggers_configure(scheduler);
 	config_free(old);
 	loop_config_taken(scheduler->loop, generation);
 }
@@ -40,6 +53,7 @@ drain(struct scheduler *scheduler, int64_t limit_ms)
 	if (scheduler->draining)
 		return;
 	scheduler->draining = true;
+	scheduler->gone_at = mono_add_ms(mono_now(), limit_ms);
 	loop_status(scheduler->loop, "draining");
 	session_leave(scheduler, limit_ms);
 }
@@ -70,13 +84,15 @@ on_log_state(void *argument)
 	    scheduler->wake.count, scheduler->watch.signs.count,
 	    rescue_waiting(scheduler));
 	log_notice("taken: requests %llu, arriving %llu, remainders %llu, due "
-		   "%llu, of flows %llu, purged %llu; %llu wake-ups",
+		   "%llu, of flows %llu, purged %llu, ticks %llu; %llu "
+		   "wake-ups",
 	    (unsigned long long)rows[CHORE_CARRY_OUT],
 	    (unsigned long long)rows[CHORE_ADMIT],
 	    (unsigned long long)rows[CHORE_UNLOCK],
 	    (unsigned long long)rows[CHORE_DUE],
 	    (unsigned long long)rows[CHORE_FOLD],
 	    (unsigned long long)rows[CHORE_PURGE],
+	    (unsigned long long)rows[CHORE_FIRE],
 	    (unsigned long long)scheduler->wake.written);
 }
 
@@ -142,15 +158,20 @@ open_parts(struct scheduler *scheduler, struct child_start *start)
 	wake_open(&scheduler->wake, scheduler->base);
 	chores_open(scheduler);
 	rescue_open(scheduler);
+	schedules_open(scheduler);
 	scheduler_watch_open(scheduler);
 	session_open(scheduler);
+	triggers_open(scheduler);
 }
 
 static void
 close_parts(struct scheduler *scheduler)
 {
+	triggers_close(scheduler);
 	session_close(scheduler);
+	tell_flush(scheduler);
 	scheduler_watch_close(scheduler);
+	schedules_close(scheduler);
 	rescue_close(scheduler);
 	chores_close(scheduler);
 	wake_close(&scheduler->wake);

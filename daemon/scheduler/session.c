@@ -75,6 +75,7 @@ session_bring_settings(struct scheduler *scheduler)
 	if (scheduler->session.state == SESSION_SERVING)
 		(void)session_send(
 		    scheduler, &scheduler_set_max_payload, values, on_settings);
+	schedules_bring(scheduler);
 }
 
 static void

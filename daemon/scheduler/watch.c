@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/redis.h"
 #include "common/text.h"
+#include "daemon/event.h"
 #include "daemon/scheduler/scheduler.h"
 #include "daemon/scheduler/statements.h"
 
@@ -203,6 +204,7 @@ on_redis(bool up, const char *reason, void *argument)
 	if (up) {
 		log_write(
 		    LOG_LEVEL_INFO, LOG_REDIS_BACK, NULL, "connected to redis");
+		publisher_go(scheduler->watch.publisher);
 		return;
 	}
 	signs_keys_lost(&scheduler->watch.signs);
@@ -218,6 +220,7 @@ scheduler_watch_configure(struct scheduler *scheduler)
 	struct redis_address address;
 	struct error error = {0};
 	watch->redis = redis_free(watch->redis);
+	watch->publisher = publisher_free(watch->publisher);
 	signs_keys_lost(&watch->signs);
 	if (url == NULL)
 		return;
@@ -227,6 +230,9 @@ scheduler_watch_configure(struct scheduler *scheduler)
 	}
 	watch->redis =
 	    redis_new(scheduler->base, &address, on_redis, scheduler);
+	watch->publisher = event_publisher(
+	    scheduler->base, scheduler->board, scheduler->config->cluster);
+	publisher_use(watch->publisher, watch->redis);
 	redis_address_free(&address);
 }
 
@@ -245,6 +251,7 @@ scheduler_watch_close(struct scheduler *scheduler)
 {
 	struct watch *watch = &scheduler->watch;
 	watch->redis = redis_free(watch->redis);
+	watch->publisher = publisher_free(watch->publisher);
 	event_free(watch->timer);
 	signs_free(&watch->signs);
 }

@@ -11,15 +11,17 @@
 #include "daemon/scheduler/signs.h"
 
 struct event;
+struct publisher;
 struct redis;
 struct scheduler;
 
 struct watch {
 	struct signs signs;
 	struct event *timer;
-	bool asked;	     /* the answer of PostgreSQL is awaited */
-	bool ended_asked;    /* that about the sessions of suspects */
-	struct redis *redis; /* NULL: none configured */
+	bool asked;		     /* the answer of PostgreSQL is awaited */
+	bool ended_asked;	     /* that about the sessions of suspects */
+	struct redis *redis;	     /* NULL: none configured */
+	struct publisher *publisher; /* of events, over it; NULL as it is */
 };
 
 void scheduler_watch_open(struct scheduler *scheduler);

@@ -57,10 +57,20 @@ smaller(int a, int b)
 }
 
 static bool
-may_claim(const struct route *route, const struct claim_facts *facts)
+is_paused(const struct route *route, const struct claim_facts *facts)
 {
-	return route->binding != NULL &&
-	       mono_us_between(facts->now, route->paused_until) <= 0;
+	return mono_us_between(facts->now, route->paused_until) > 0;
+}
+
+/* What a share has for tasks of a route; nothing ahead while that pauses. */
+static int
+room_in(const struct share *share, const struct route *route, int promised,
+    const struct claim_facts *facts)
+{
+	if (is_paused(route, facts))
+		return share_free(share);
+	return share_room(
+	    share, route->shares.kind, promised, facts->turn_us, facts->now);
 }
 
 /* Without its queue's bound. */
@@ -70,12 +80,11 @@ room_of(const struct route *route, const struct claim_facts *facts)
 	const struct share_set *set = &route->shares;
 	int room;
 
-	if (!may_claim(route, facts))
+	if (route->binding == NULL)
 		return 0;
-	room = share_room(set->kind, set->kind, 0, facts->turn_us, facts->now);
+	room = room_in(set->kind, route, 0, facts);
 	if (set->pool != NULL)
-		room = smaller(room, share_room(set->pool, set->kind, 0,
-					 facts->turn_us, facts->now));
+		room = smaller(room, room_in(set->pool, route, 0, facts));
 	return smaller(room, CLAIM_MAX);
 }
 
@@ -142,8 +151,7 @@ find_wants(const struct claim_facts *facts, const struct share *queue,
 
 		if (!is_of_group(route, facts, queue, group->brief))
 			continue;
-		room = share_room(group->share, route->shares.kind,
-		    group->promised, facts->turn_us, facts->now);
+		room = room_in(group->share, route, group->promised, facts);
 		route->want = smaller(room_of(route, facts), room);
 		route->bound = group->bound;
 		if (route->want > 0)
@@ -282,7 +290,7 @@ is_supplied(const struct route *route, const struct claim_facts *facts)
 	const struct share_set *set = &route->shares;
 
 	if (TAILQ_EMPTY(&route->backlog) &&
-	    (route->drained || !may_claim(route, facts)))
+	    (route->drained || room_of(route, facts) == 0))
 		return true;
 	return share_is_supplied(set->queue, facts->turn_us) ||
 	       share_is_supplied(set->kind, facts->turn_us) ||

@@ -61,7 +61,7 @@ void claim_learn(const struct claim *claim, const struct route_list *routes,
     int total, bool cut);
 
 /* Tasks of the route were given back because they got stuck here: nothing is
- * asked for it for a while, longer each time. */
+ * asked for ahead of its free slots for a while, longer each time. */
 void claim_pause(struct route *route, struct mono now);
 /* One of its tasks was started soon enough. */
 void claim_resume(struct route *route);

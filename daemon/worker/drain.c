@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "daemon/worker/host.h"
+#include "daemon/worker/length.h"
 #include "daemon/worker/worker.h"
 
 enum { EXIT_NOT_TOLD = 75, IDS_IN_A_LINE = 50 };
@@ -111,6 +112,8 @@ finish(struct worker *worker, uint32_t unrecorded)
 
 	worker->drain.state = DRAIN_OVER;
 	event_del(worker->drain.timer);
+	if (worker->member.left)
+		announce_down(worker);
 	heartbeat_end(worker);
 	loop_send(worker->loop, PROCMSG_DRAINED, &drained, sizeof(drained));
 	loop_stop(worker->loop, clean ? 0 : EXIT_NOT_TOLD);
@@ -171,6 +174,7 @@ leave(struct worker *worker)
 
 	drain->state = DRAIN_LEAVING;
 	arm(worker, mono_add_ms(mono_now(), DRAIN_LEAVE_MS));
+	length_tell(worker);
 	if (member_is_in(worker))
 		member_leave(worker);
 	else

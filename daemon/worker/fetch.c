@@ -16,20 +16,20 @@ enum { NUMBER_SIZE = 24 };
 static bool
 needs_payload(const struct running *running)
 {
-	return running->no_payload && running->payload == NULL;
+	return running->no_payload && running->payload == NULL &&
+	       !running->binding->ops->ignores_payload;
 }
 
 static bool
 needs_inputs(const struct running *running)
 {
-	return running->has_needs && running->inputs == NULL;
+	return running->has_needs && running->inputs == NULL &&
+	       !running->binding->ops->ignores_inputs;
 }
 
 bool
 fetch_is_needed(const struct running *running)
 {
-	if (running->binding->ops->ignores_data)
-		return false;
 	return needs_payload(running) || needs_inputs(running);
 }
 

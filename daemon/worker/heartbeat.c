@@ -7,6 +7,7 @@
 
 #include "common/busy.h"
 #include "common/log.h"
+#include "common/publisher.h"
 #include "common/redis.h"
 #include "common/text.h"
 #include "daemon/worker/worker.h"
@@ -89,6 +90,8 @@ on_redis(bool up, const char *reason, void *argument)
 		log_write(
 		    LOG_LEVEL_INFO, LOG_REDIS_BACK, NULL, "connected to redis");
 		event_active(worker->heartbeat.beat, 0, 0);
+		if (worker->publisher != NULL)
+			publisher_go(worker->publisher);
 	} else {
 		log_write(LOG_LEVEL_WARNING, LOG_REDIS_LOST, NULL,
 		    "no connection to redis, work goes on: %s", reason);

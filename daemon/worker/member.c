@@ -60,11 +60,13 @@ member_entered(struct worker *worker)
 
 	member->registered = true;
 	member_set_state(worker, MEMBER_IN);
+	announce_up(worker);
 	event_add(member->beat, &beat);
 	if (member->lost_logged)
 		log_write(LOG_LEVEL_NOTICE, LOG_DATABASE_BACK, NULL,
 		    "the database is back");
 	member->lost_logged = false;
+	budget_told(worker);
 	if (!member->ready_sent)
 		loop_send(worker->loop, PROCMSG_READY, NULL, 0);
 	member->ready_sent = true;
@@ -234,6 +236,7 @@ member_dead(struct worker *worker)
 	turn_lost(worker);
 	fetch_lost(worker);
 	drop_all(worker);
+	budget_forget(worker);
 	worker->member.id = 0;
 	worker->member.registered = false;
 	if (worker_drain_is_on(worker)) {

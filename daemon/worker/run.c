@@ -84,6 +84,8 @@ run_start(struct worker *worker, struct running *running)
 	running->task.scoreboard_slot = scoreboard_task_begin(worker->board,
 	    running->task.id, running->task.queue, running->task.kind);
 	worker->run.starting = running;
+	if (!binding->ops->begins_later)
+		announce_started(worker, running);
 	binding->ops->start(binding->handler, &running->task);
 	if (worker->run.starting == running && /* its outcome is to come */
 	    !binding->ops->begins_later)
@@ -99,6 +101,7 @@ run_begun(struct task *task, void *argument)
 	task->started = mono_now();
 	if (running->limit.us == 0 && !running->cancelled)
 		time_limit_start(argument, running);
+	announce_started(argument, running);
 }
 
 void

@@ -149,14 +149,20 @@ run_done(struct task *task, const struct outcome *outcome, void *argument)
 	running->limit.us = 0;
 	scoreboard_task_end(worker->board, task->scoreboard_slot);
 	verdict = outcome_judge(worker, running, outcome);
+	if (verdict == VERDICT_RECORDED || running->finish.outcome == 's')
+		share_learn_length(running->shares.kind,
+		    mono_us_between(task->started, mono_now()));
 	stream_end(worker, running, verdict);
 	if (verdict == VERDICT_TELL) {
 		leave_state(worker, running);
 		to_finished(worker, running);
 		return;
 	}
-	if (verdict == VERDICT_RECORDED)
+	if (verdict == VERDICT_RECORDED) {
 		scoreboard_count(worker->board, SCOREBOARD_SUCCEEDED, 1);
+		running->finish.outcome = 's';
+		announce_recorded(worker, running, mono_now());
+	}
 	run_forget(worker, running);
 	turn_kick(worker);
 }

@@ -60,6 +60,7 @@ struct running {
 	struct mono limit;	  /* of its time, while it runs; us 0: none */
 	struct outbox_task *told; /* what it tells while it runs; the outbox's;
 				     NULL: nothing so far */
+	struct mono announced;	  /* its last progress, as an event */
 	bool cancelled;		  /* its handler was told, for `reason` */
 	enum cancel_reason reason;
 	struct finish finish;

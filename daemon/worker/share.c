@@ -54,8 +54,10 @@ share_list_get_queue(struct share_list *list, const char *name)
 {
 	struct share *share = share_list_get(list, name);
 
-	if (share->longer == NULL)
+	if (share->longer == NULL) {
 		share->longer = share_new(name);
+		share->longer->whole = share;
+	}
 	return share;
 }
 
@@ -144,6 +146,16 @@ settle(struct share *share, int slots, int workers, int slot)
 	return low;
 }
 
+static void
+apply(struct share *share)
+{
+	share->limit = share->part;
+	if (share->bounded && share->lent < share->limit)
+		share->limit = share->lent;
+	if (share->longer != NULL)
+		share->longer->limit = share->limit;
+}
+
 void
 share_set_limit(struct share *share, int workers, int slot)
 {
@@ -153,20 +165,46 @@ share_set_limit(struct share *share, int workers, int slot)
 
 	if (share->settling)
 		slots = share->waits ? 0 : settle(share, slots, workers, slot);
-	share->limit = share->total >= SHARE_NO_LIMIT
-			   ? SHARE_NO_LIMIT
-			   : share_part(slots, workers, slot);
-	if (share->longer != NULL)
-		share->longer->limit = share->limit;
+	share->part = share->total >= SHARE_NO_LIMIT
+			  ? SHARE_NO_LIMIT
+			  : share_part(slots, workers, slot);
+	apply(share);
 }
 
 void
 share_cap(struct share *share, int most)
 {
-	if (share->limit > most)
-		share->limit = most;
-	if (share->longer != NULL)
-		share->longer->limit = share->limit;
+	if (share->part > most)
+		share->part = most;
+	apply(share);
+}
+
+void
+share_lend(struct share *share, int lent)
+{
+	share->bounded = true;
+	share->lent = lent;
+	apply(share);
+}
+
+void
+share_unbind(struct share *share)
+{
+	share->bounded = false;
+	apply(share);
+}
+
+int
+share_token_room(const struct share *share)
+{
+	int waiting;
+
+	if (share->whole != NULL)
+		share = share->whole;
+	waiting = share->claimed - share->running;
+	if (!share->rated)
+		return SHARE_NO_LIMIT;
+	return share->tokens > waiting ? share->tokens - waiting : 0;
 }
 
 int64_t
@@ -195,13 +233,17 @@ share_is_supplied(const struct share *share, int64_t turn_us)
 bool
 share_can_start(const struct share *share)
 {
-	return share->running < share->limit;
+	return share->running < share->limit &&
+	       (!share->rated || share->tokens > 0);
 }
 
 void
 share_claimed(struct share *share)
 {
 	share->claimed++;
+	if (share->claimed > share->most)
+		share->most = share->claimed;
+	share->gained = true;
 }
 
 void
@@ -216,6 +258,10 @@ share_started(struct share *share, struct mono at)
 {
 	share->running++;
 	share->began_sum += at.us;
+	if (share->rated) {
+		share->tokens--;
+		share->spent_at = at;
+	}
 }
 
 void
@@ -238,11 +284,22 @@ share_ended(struct share *share, struct mono began, struct mono ended)
 		share->mean_us += (ran - share->mean_us) / LEARN_SHORTER;
 }
 
+void
+share_learn_length(struct share *share, int64_t ran_us)
+{
+	share->ran_us += ran_us;
+	share->ran_count++;
+}
+
 int
 share_free(const struct share *share)
 {
-	return share->limit > share->claimed ? share->limit - share->claimed
-					     : 0;
+	int slots = share->limit - share->claimed;
+	int tokens = share_token_room(share);
+
+	if (slots > tokens)
+		slots = tokens;
+	return slots > 0 ? slots : 0;
 }
 
 /* How many of those that run now end in a us: as measured, unless they have
@@ -283,8 +340,8 @@ share_ahead(const struct share *share, const struct share *kind, int promised,
 }
 
 int
-share_room(const struct share *share, const struct share *kind, int promised,
-    int64_t turn_us, struct mono now)
+share_slot_room(const struct share *share, const struct share *kind,
+    int promised, int64_t turn_us, struct mono now)
 {
 	int room = share->limit - share->claimed;
 
@@ -292,6 +349,16 @@ share_room(const struct share *share, const struct share *kind, int promised,
 		return 0;
 	room += share_ahead(share, kind, promised, turn_us, now);
 	return room < 0 ? 0 : room;
+}
+
+int
+share_room(const struct share *share, const struct share *kind, int promised,
+    int64_t turn_us, struct mono now)
+{
+	int room = share_slot_room(share, kind, promised, turn_us, now);
+	int tokens = share_token_room(share);
+
+	return room < tokens ? room : tokens;
 }
 
 bool

@@ -35,23 +35,34 @@ struct share_bound {
 };
 
 struct share {
-	char *name;	      /* owned */
-	uint32_t hash;	      /* scoreboard_hash of the name */
-	int total;	      /* the concurrency */
-	bool settling;	      /* see above */
-	bool waits;	      /* a worker goes by an older configuration */
-	int *beside;	      /* while it settles: tasks that run in the workers
-				 that serve beside this one, by slot; owned */
-	int elsewhere;	      /* tasks that run in workers that leave */
-	int limit;	      /* this worker's slots */
+	char *name;    /* owned */
+	uint32_t hash; /* scoreboard_hash of the name */
+	int total;     /* the concurrency */
+	bool settling; /* see above */
+	bool waits;    /* a worker goes by an older configuration */
+	int *beside;   /* while it settles: tasks that run in the workers
+			  that serve beside this one, by slot; owned */
+	int elsewhere; /* tasks that run in workers that leave */
+	int part;      /* this worker's slots of the concurrency */
+	bool bounded;  /* a limit across hosts: no more than were lent */
+	int lent;      /* these */
+	int limit;     /* this worker's slots, by both */
+	bool rated;    /* a rate across hosts: each start takes a token */
+	int tokens;    /* left */
+	struct mono spent_at; /* the last one */
 	int claimed;	      /* held and not finished, running ones included */
 	int running;	      /* have a slot */
-	int64_t began_sum;    /* sum of their starts, us */
-	double mean_us;	      /* of a task's run time, quick to grow and slow to
-				 shrink; 0: not measured yet */
-	double usual_us;      /* the same, outliers counting for little */
+	int most;	   /* claimed at a time since that was last looked at */
+	bool gained;	   /* one was claimed since */
+	int64_t began_sum; /* sum of their starts, us */
+	double mean_us;	   /* of a task's run time, quick to grow and slow to
+			      shrink; 0: not measured yet */
+	double usual_us;   /* the same, outliers counting for little */
 	struct share *longer; /* of a queue: its tasks of kinds that are not
 				 brief; owned; NULL: not a queue's */
+	struct share *whole;  /* of those: the queue's; NULL: it is no part */
+	int64_t ran_us;	      /* of tasks that succeeded, since it was told */
+	int ran_count;	      /* so many */
 	struct share_bound all, brief, others; /* of a queue */
 };
 
@@ -118,6 +129,14 @@ void share_set_limit(struct share *share, int workers, int slot);
 /* After share_set_limit: no more than `most` in this worker. */
 void share_cap(struct share *share, int most);
 
+/* By its limit across hosts: it has at most `lent` slots from now on. Stays so
+ * until share_unbind. */
+void share_lend(struct share *share, int lent);
+void share_unbind(struct share *share);
+
+/* How many may be claimed beside what waits here, by its tokens. */
+int share_token_room(const struct share *share);
+
 /* A task of it was claimed, or is no longer held. */
 void share_claimed(struct share *share);
 void share_released(struct share *share);
@@ -125,6 +144,9 @@ void share_released(struct share *share);
 /* A task of it starts or has ended; the run time is learnt at the end. */
 void share_started(struct share *share, struct mono at);
 void share_ended(struct share *share, struct mono began, struct mono ended);
+
+/* A task of it succeeded, having run for so long. */
+void share_learn_length(struct share *share, int64_t ran_us);
 
 /* How many slots no claimed task will need. */
 int share_free(const struct share *share);
@@ -135,7 +157,12 @@ int share_free(const struct share *share);
 int share_ahead(const struct share *share, const struct share *kind,
     int promised, int64_t turn_us, struct mono now);
 
-/* How many more may be claimed: free slots and share_ahead; 0 or more. */
+/* How many more may be claimed: free slots and share_ahead, whatever tokens
+ * there are; 0 or more. */
+int share_slot_room(const struct share *share, const struct share *kind,
+    int promised, int64_t turn_us, struct mono now);
+
+/* The same, and no more than share_token_room. */
 int share_room(const struct share *share, const struct share *kind,
     int promised, int64_t turn_us, struct mono now);
 

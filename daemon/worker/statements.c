@@ -27,6 +27,15 @@ const struct pg_statement statement_inputs = {
 const struct pg_statement statement_beat = {
     "beat", "SELECT muster.beat($1)", 1};
 
+const struct pg_statement statement_borrow = {"borrow",
+    "SELECT item, held, target, contended, short, ready, tokens, wait_ms "
+    "FROM muster.borrow($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
+    " $13)",
+    BORROW_PARAMETERS};
+
+const struct pg_statement statement_kind_ran = {
+    "kind_ran", "SELECT muster.kind_ran($1, $2, $3)", 3};
+
 const struct pg_statement statement_sleep_on = {
     "sleep_on", "SELECT muster.sleep_on($1, $2, $3)", 3};
 

@@ -13,6 +13,8 @@ extern const struct pg_statement statement_states;  /* task, state */
 extern const struct pg_statement statement_payload; /* task, payload */
 extern const struct pg_statement statement_inputs;  /* task, inputs */
 extern const struct pg_statement statement_beat;
+extern const struct pg_statement statement_borrow; /* enum borrow_column */
+extern const struct pg_statement statement_kind_ran;
 extern const struct pg_statement statement_sleep_on;
 extern const struct pg_statement statement_wake_up;
 extern const struct pg_statement statement_leave;
@@ -60,6 +62,34 @@ enum turn_column {
 	TURN_HAS_NEEDS,
 	TURN_PAYLOAD,
 	TURN_RESCUES
+};
+
+enum borrow_parameter {
+	BORROW_WORKER,
+	BORROW_SCOPES,
+	BORROW_NAMES,
+	BORROW_MAX,
+	BORROW_RATES,
+	BORROW_BURSTS,
+	BORROW_PARTS,
+	BORROW_BUSY,
+	BORROW_KEEP,
+	BORROW_LEFT,
+	BORROW_SPENT_MS,
+	BORROW_DUE,
+	BORROW_ROOM,
+	BORROW_PARAMETERS
+};
+
+enum borrow_column {
+	BORROW_ITEM,
+	BORROW_HELD,
+	BORROW_TARGET,
+	BORROW_CONTENDED,
+	BORROW_SHORT,
+	BORROW_READY,
+	BORROW_TOKENS,
+	BORROW_WAIT_MS
 };
 
 #endif

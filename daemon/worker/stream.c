@@ -18,9 +18,11 @@ stream_progress(struct task *task, double fraction, const char *note,
 	struct worker *worker = argument;
 	struct running *running = running_of(task);
 
-	if (is_heard(worker, running))
-		outbox_progress(worker->outbox, &running->told, task->id,
-		    fraction, note, note_size);
+	if (!is_heard(worker, running))
+		return;
+	outbox_progress(worker->outbox, &running->told, task->id, fraction,
+	    note, note_size);
+	announce_progress(worker, running, fraction, note, note_size);
 }
 
 void

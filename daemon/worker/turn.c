@@ -269,6 +269,8 @@ take_turn(struct worker *worker)
 	tasks = (int)worker->finished_count + turn->claim.eager;
 	if (!turn->asked && (tasks == 0 || should_wait(worker, tasks)))
 		return;
+	if (tasks == 0 && turn->claim.max == 0 && budget_is_asking(worker))
+		return; /* the answer brings us back here */
 	fill_batch(worker);
 	send_turn(worker);
 }
@@ -284,6 +286,7 @@ on_pump(evutil_socket_t fd, short what, void *argument)
 	worker_look_at_capacity(worker);
 	run_backlog(worker);
 	fetch_next(worker);
+	budget_look(worker);
 	take_turn(worker);
 	worker_drain_check(worker);
 	busy_leave(busy);

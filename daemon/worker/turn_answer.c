@@ -35,8 +35,10 @@ static void
 forget_sent(struct worker *worker)
 {
 	struct running *running;
+	struct mono now = mono_now();
 
 	while ((running = TAILQ_FIRST(&worker->sent)) != NULL) {
+		announce_recorded(worker, running, now);
 		count_recorded(worker, running->finish.outcome);
 		run_forget(worker, running);
 	}
@@ -72,7 +74,7 @@ keep_payload(struct worker *worker, struct running *running,
 	running->large = PQgetisnull(result, row, TURN_PAYLOAD);
 	if (running->large)
 		return;
-	if (binding != NULL && binding->ops->ignores_data)
+	if (binding != NULL && binding->ops->ignores_payload)
 		return;
 	size = (size_t)PQgetlength(result, row, TURN_PAYLOAD);
 	running->payload = malloc(size + 1);
@@ -195,6 +197,8 @@ sleeper_sees(const struct worker *worker, const struct found *found)
 {
 	const struct claim *claim = &worker->turn.claim;
 
+	if (claim->max == 0 && budget_sleeps(worker))
+		return SLEEPER_NOTHING;
 	if (claim->max == 0 || found->fenced > 0 ||
 	    found->claimed >= claim->max)
 		return SLEEPER_ENOUGH;

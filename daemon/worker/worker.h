@@ -9,9 +9,12 @@
  * time_limit  what runs for too long is cancelled
  * fetch    payloads and inputs that did not come with the turn
  * member   who this worker is in the database; reconnects
+ * budget   limits across hosts: slots and tokens, borrowed
+ * length   how long tasks take, told now and then
  * drain    the way out
  * heartbeat, others  signs of life; slots that other workers take
  * stream, outbox, events   what tasks tell while they run
+ * announce  what happens, for those who subscribe
  */
 #ifndef DAEMON_WORKER_WORKER_H
 #define DAEMON_WORKER_WORKER_H
@@ -22,6 +25,8 @@
 #include "common/child.h"
 #include "common/loop.h"
 #include "common/pg.h"
+#include "daemon/worker/announce.h"
+#include "daemon/worker/budget.h"
 #include "daemon/worker/drain.h"
 #include "daemon/worker/events.h"
 #include "daemon/worker/fetch.h"
@@ -35,6 +40,7 @@
 #include "daemon/worker/turn.h"
 
 struct outbox;
+struct publisher;
 struct sql_pool;
 
 struct worker {
@@ -72,7 +78,11 @@ struct worker {
 	struct drain drain;
 	struct heartbeat heartbeat;
 	struct others others;
+	struct budget_list budgets;
+	struct event *lengths; /* learned ones are handed over (length.h) */
 	struct outbox *outbox; /* NULL: without Redis */
+	struct publisher *publisher; /* of events; NULL: without Redis */
+	int64_t announced_up;	     /* the id told as up; 0: none */
 	struct events events;
 	struct event *wake; /* readable: there may be work */
 };

@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "daemon/worker/host.h"
+#include "daemon/worker/length.h"
 #include "daemon/worker/programs.h"
 #include "daemon/worker/sql_pool.h"
 #include "daemon/worker/stream.h"
@@ -99,6 +100,7 @@ worker_configure(
 	(void)worker_generation_add(&worker->generations, config, &host);
 	log_set_level(config->log_level);
 	set_totals(worker);
+	budget_configure(worker);
 	worker_share_out(worker);
 	scoreboard_set_config(worker->board, worker->slot, generation);
 	programs_try(worker);
@@ -182,8 +184,10 @@ on_wake(evutil_socket_t fd, short what, void *argument)
 	(void)what;
 	if (read(fd, &count, sizeof(count)) != sizeof(count))
 		return;
-	if (count >= CHILD_WAKE_CANCEL)
+	if (count >= CHILD_WAKE_CANCEL) {
+		budget_told(argument);
 		turn_look(argument);
+	}
 	if (count % CHILD_WAKE_CANCEL != 0) {
 		turn_sweep(argument);
 		turn_ask(argument);
@@ -214,11 +218,14 @@ open_parts(struct worker *worker, struct child_start *start)
 	others_open(worker, start->others, start->other_count);
 	worker_configure(worker, start->config, start->generation);
 	run_open(worker);
+	budget_open(worker);
+	length_open(worker);
 	time_limit_open(worker);
 	turn_open(worker);
 	worker_drain_open(worker);
 	open_wake(worker);
 	heartbeat_open(worker);
+	announce_open(worker);
 	stream_open(worker);
 	worker->sql_pool = sql_pool_new(worker);
 	member_open(worker);
@@ -246,14 +253,18 @@ close_parts(struct worker *worker)
 	if (TAILQ_EMPTY(&worker->started))
 		worker_generation_sweep(&worker->generations, true);
 	stream_close(worker);
+	announce_flush(worker);
 	events_close(worker);
 	heartbeat_close(worker);
+	announce_close(worker);
 	others_close(worker);
 	event_free(worker->wake);
 	worker_drain_close(worker);
 	turn_close(worker);
 	run_close(worker);
 	time_limit_close(worker);
+	budget_close(worker);
+	length_close(worker);
 	running_table_free(&worker->table);
 	route_list_free(&worker->routes);
 	share_list_free(&worker->queues);

@@ -3,8 +3,10 @@
 /** The outcome of a task that this one depends on. */
 export interface Input {
   task: string;
-  state: 'succeeded' | 'failed' | 'cancelled' | 'skipped';
+  state: 'succeeded' | 'failed' | 'cancelled' | 'skipped' | 'open' | 'deleted';
   result?: any;
+  /** The result was too large to come along. */
+  truncated?: true;
   error?: string;
 }
 
@@ -129,6 +131,8 @@ export interface EnqueueOptions extends CommonOptions {
   /** A number beyond 2 ** 53 is refused: it is no longer the id it was. */
   dependsOn?: (string | number | bigint)[];
   dependsWhen?: 'succeeded' | 'finished' | 'failed';
+  /** How many of them must meet that: all by default. */
+  needsMode?: 'all' | 'any' | `at_least ${number}`;
   flowId?: string | number | bigint;
 }
 

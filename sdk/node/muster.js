@@ -575,7 +575,7 @@ const OPTIONS = {
   queue: ['queue', 'text'], priority: ['priority', 'int'],
   runAt: ['run_at', 'timestamptz', instant],
   dependsOn: ['depends_on', 'bigint[]', (some) => `{${some.map(identity)}}`],
-  dependsWhen: ['depends_when', 'text'],
+  dependsWhen: ['depends_when', 'text'], needsMode: ['needs_mode', 'text'],
   flowId: ['flow_id', 'bigint', identity],
   maxAttempts: ['max_attempts', 'int'],
   timeout: ['timeout', 'interval', interval], wake: ['wake', 'boolean'],
@@ -586,7 +586,7 @@ const OPTIONS = {
   lockLimit: ['lock_limit', 'int'],
 };
 const NOT_FOR_MANY = new Set(
-  ['dependsOn', 'dependsWhen', 'flowId', 'uniqueKey', 'lockKey']);
+  ['dependsOn', 'dependsWhen', 'needsMode', 'flowId', 'uniqueKey', 'lockKey']);
 const ONLY_FOR_MANY = new Set(['uniqueKeys', 'lockKeys']);
 
 /** Of 64 bits: a number may have lost some of them. */

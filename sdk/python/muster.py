@@ -942,7 +942,8 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
                 depends_when: Optional[str] = None,
                 flow_id: Optional[int] = None,
                 max_attempts: Optional[int] = None, timeout: _Interval = None,
-                wake: Optional[bool] = None, unique_key: Optional[str] = None,
+                wake: Optional[bool] = None, needs_mode: Optional[str] = None,
+                unique_key: Optional[str] = None,
                 unique_for: _Interval = None,
                 on_conflict: Optional[str] = None,
                 lock_key: Optional[str] = None,
@@ -958,6 +959,7 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
         ("depends_when", "text", depends_when), ("flow_id", "bigint", flow_id),
         ("max_attempts", "int", max_attempts),
         ("timeout", "interval", _interval(timeout)), ("wake", "boolean", wake),
+        ("needs_mode", "text", needs_mode),
         ("unique_key", "text", unique_key),
         ("unique_for", "interval", _interval(unique_for)),
         ("on_conflict", "text", on_conflict), ("lock_key", "text", lock_key),
@@ -970,10 +972,10 @@ def enqueue(connection: Any, kind: str, payload: Any = _NONE,
     transaction: it is there when, and only if, that commits. Gives its id.
 
     Options are those of muster.enqueue: queue, priority, run_at (a datetime),
-    depends_on (ids), depends_when, flow_id, max_attempts, timeout (seconds or
-    a timedelta), wake, unique_key, unique_for (as timeout), on_conflict (keep:
-    the id is that of the task that has the key; replace or error), lock_key and
-    lock_limit.
+    depends_on (ids), depends_when, needs_mode ("all", "any", "at_least 2"),
+    flow_id, max_attempts, timeout (seconds or a timedelta), wake, unique_key,
+    unique_for (as timeout), on_conflict (keep: the id is that of the task that
+    has the key; replace or error), lock_key and lock_limit.
     """
     return _fetch(connection, *enqueue_sql(kind, payload, **options))[0]
 

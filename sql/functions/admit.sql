@@ -88,7 +88,10 @@ BEGIN
 		AND t.flow_id <> ALL (coalesce(v_open, '{}'));
 	IF v_late IS NOT NULL THEN
 		UPDATE muster.task t SET state = 'c', finished_at = now(),
-			error = format('flow %s had ended', t.flow_id)
+			error = format(CASE WHEN EXISTS (SELECT FROM muster.flow f
+				WHERE f.id = t.flow_id AND f.finished_at IS NULL)
+				THEN 'flow %s was being cancelled'
+				ELSE 'flow %s had ended' END, t.flow_id)
 		WHERE t.id = ANY (v_late);
 		PERFORM muster.settle_final(v_late, p_held => false);
 	END IF;

@@ -30,8 +30,11 @@ BEGIN
 		RETURN muster.answer(p_request.id, 'done',
 			format('task %s is cancelled', v_id));
 	ELSIF v_told IS NOT NULL THEN
-		RETURN muster.answer(p_request.id, 'done',
-			format('task %s is running; its worker was told', v_id));
+		RETURN muster.answer(p_request.id, 'done', format(CASE
+			WHEN EXISTS (SELECT FROM muster.container c
+				WHERE c.task_id = v_id)
+			THEN 'task %s runs; the tasks that it holds are cancelled'
+			ELSE 'task %s is running; its worker was told' END, v_id));
 	END IF;
 	RETURN 0;
 END
@@ -51,7 +54,8 @@ DECLARE
 	v_busy bigint[];
 	v_keyed bigint[];
 BEGIN
-	o_told := muster.cancel_running(p_ids);
+	o_told := muster.cancel_running(p_ids)
+		|| muster.container_cancel(p_ids, p_error);
 	IF NOT p_alone THEN
 		RETURN;
 	END IF;
@@ -62,7 +66,15 @@ BEGIN
 	IF v_keyed <> '{}' THEN
 		v_busy := muster.cancel_keyed(v_keyed);
 	END IF;
-	DELETE FROM muster.arriving a WHERE a.task_id = ANY (p_ids);
+	WITH gone AS ( -- their flows did not count them yet
+		DELETE FROM muster.arriving a WHERE a.task_id = ANY (p_ids)
+		RETURNING a.flow_id
+	)
+	INSERT INTO muster.flow_delta (flow_id, total)
+	SELECT g.flow_id, count(*) FROM gone g
+	WHERE g.flow_id IS NOT NULL GROUP BY g.flow_id;
+	DELETE FROM muster.container c
+	WHERE c.task_id = ANY (p_ids) AND c.flow_id IS NULL;
 	v_busy := v_busy
 		|| muster.cancel_waiting(muster.without(p_ids, v_keyed));
 	o_gone := nullif(muster.without(p_ids, o_told || v_busy), '{}');
@@ -75,7 +87,8 @@ BEGIN
 END
 $$;
 
--- Takes tasks that have a concurrency key (ascending) out of their places, and hands
+-- Takes tasks that have a concurrency key (ascending) out of their places, but for
+-- arriving, which is the next that the caller looks at, and hands
 -- on the slots of those that are ready; gives those that some other transaction is
 -- just moving. Which of them are ready is seen at one moment: those that stand
 -- nowhere else then. They stay so, since nothing is claimed now; and as their
@@ -105,7 +118,6 @@ BEGIN
 	SELECT array_agg(t.lock_id) INTO v_locks FROM muster.task t
 	WHERE t.id = ANY (v_met);
 	v_busy := muster.cancel_waiting(v_else);
-	DELETE FROM muster.arriving a WHERE a.task_id = ANY (v_else);
 	WITH gone AS (
 		DELETE FROM muster.waiting w WHERE w.ctid = ANY (ARRAY(
 			SELECT x.ctid FROM muster.waiting x
@@ -204,10 +216,11 @@ BEGIN
 		WHERE x.id = ANY (v_seen) AND x.state IS NULL
 		ORDER BY x.id FOR UPDATE SKIP LOCKED) t;
 	IF v_ids IS NOT NULL THEN
-		v_gone := (muster.cancel_tasks(v_ids, CASE p_request.verb
+		v_gone := (muster.cancel_tasks(v_ids, coalesce(
+			muster.container_cause(v_flow), CASE p_request.verb
 			WHEN 'stop_flow' THEN 'its flow was stopped by a failure'
 			ELSE 'its flow was cancelled on request of '
-				|| p_request.asked_by END, p_alone)).o_gone;
+				|| p_request.asked_by END), p_alone)).o_gone;
 		UPDATE muster.request
 		SET count = count + coalesce(cardinality(v_gone), 0)
 		WHERE id = p_request.id;
@@ -233,7 +246,10 @@ DECLARE
 	v_told int;
 	v_skipped int;
 BEGIN
-	SELECT count(*) INTO v_told FROM muster.cancelling c
+	SELECT count(*) INTO v_told
+	FROM (SELECT c.task_id FROM muster.cancelling c
+		UNION ALL SELECT c.task_id FROM muster.container c
+		WHERE c.cancelled IS NOT NULL) c
 	WHERE (c.task_id IN (SELECT unnest(v_open))) IS TRUE;
 	SELECT count(*) INTO v_skipped FROM muster.remainder r
 	WHERE r.task_id = ANY (v_open);

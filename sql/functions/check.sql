@@ -22,6 +22,8 @@ BEGIN
 		UNION ALL SELECT r.task_id, 'ready', r.ticket
 		FROM muster.ready r
 		UNION ALL SELECT l.task_id, 'lease', NULL FROM leased l
+		UNION ALL SELECT c.task_id, 'container', NULL
+		FROM muster.container c
 		UNION ALL SELECT m.task_id, 'remainder', NULL
 		FROM muster.remainder m
 		WHERE m.was IS NULL AND m.cursor = 0 AND EXISTS (
@@ -35,7 +37,8 @@ BEGIN
 			AND coalesce(p.ticket, t.ticket) = t.ticket
 		GROUP BY t.id
 	), told AS ( -- what each edge of a waiting task has brought so far
-		SELECT b.task_id, b.need, b.spare,
+		SELECT b.task_id, b.need, b.spare, n.least,
+			cardinality(n.ids) AS n,
 			CASE WHEN r.task_id IS NOT NULL THEN
 					CASE WHEN e.life < t.life THEN r.was END
 				WHEN t.state IS NOT NULL THEN t.state
@@ -50,12 +53,12 @@ BEGIN
 			WHERE m.task_id = u.id AND m.cursor < b.task_id LIMIT 1)
 			r ON true
 	), waits AS (
-		SELECT w.task_id, w.need, w.spare,
-			count(*) FILTER (WHERE w.outcome IS NULL
-				OR NOT muster.edge_met(w.cond, w.outcome)) AS left_over,
+		SELECT w.task_id, w.need, w.spare, w.least, w.n,
+			count(*) FILTER (WHERE w.outcome IS NULL) AS pending,
 			count(*) FILTER (WHERE w.outcome IS NOT NULL
-				AND NOT muster.edge_met(w.cond, w.outcome)) AS unmet
-		FROM told w GROUP BY w.task_id, w.need, w.spare
+				AND muster.edge_met(w.cond, w.outcome)) AS met,
+			w.n - count(*) AS before -- had ended at its admission
+		FROM told w GROUP BY w.task_id, w.need, w.spare, w.least, w.n
 	), counted AS (
 		SELECT f.id, f.total, f.succeeded, f.failed, f.cancelled, f.skipped
 		FROM muster.flow f WHERE NOT f.purging
@@ -63,6 +66,9 @@ BEGIN
 		SELECT d.flow_id, d.total, d.succeeded, d.failed, d.cancelled,
 			d.skipped
 		FROM muster.flow_delta d
+		UNION ALL -- what a map is still to create
+		SELECT p.flow_id, p.created - p.counted, 0, 0, 0, 0
+		FROM muster.container_plan p WHERE p.flow_id IS NOT NULL
 	), flows AS (
 		SELECT c.id, sum(c.total) AS total, sum(c.succeeded) AS succeeded,
 			sum(c.failed) AS failed, sum(c.cancelled) AS cancelled,
@@ -91,10 +97,15 @@ BEGIN
 	FROM leased l WHERE NOT EXISTS (
 		SELECT FROM muster.task t WHERE t.id = l.task_id)
 	UNION ALL
-	SELECT 2, w.task_id, format('blocked with need %s spare %s, but %s of '
-		'its edges are unmet or to come and %s are unmet', w.need,
-		w.spare, w.left_over, w.unmet)
-	FROM waits w WHERE w.need <> w.left_over OR w.spare <> -w.unmet
+	SELECT 2, w.task_id, format('blocked with need %s spare %s, but of its '
+		'%s needs, %s of which are wanted, %s are to come, %s met and %s '
+		'had ended before', w.need, w.spare, w.n, coalesce(w.least, w.n),
+		w.pending, w.met, w.before)
+	FROM waits w
+	WHERE w.need + w.spare <> w.pending OR w.need <= 0
+		OR coalesce(w.least, w.n) - w.need - w.met NOT BETWEEN
+			CASE WHEN w.least IS NULL THEN w.before ELSE 0 END
+			AND w.before
 	UNION ALL
 	SELECT 2, b.task_id, 'blocked without an edge'
 	FROM muster.blocked b WHERE NOT EXISTS (
@@ -120,14 +131,84 @@ BEGIN
 	FROM flows f FULL JOIN tasks t ON t.flow_id = f.id
 	WHERE (f.total, f.succeeded, f.failed, f.cancelled, f.skipped)
 		IS DISTINCT FROM
-		(t.total, t.succeeded, t.failed, t.cancelled, t.skipped)
+		(coalesce(t.total, 0), coalesce(t.succeeded, 0),
+		coalesce(t.failed, 0), coalesce(t.cancelled, 0),
+		coalesce(t.skipped, 0))
 		AND EXISTS (SELECT FROM muster.flow x
 			WHERE x.id = coalesce(f.id, t.flow_id) AND NOT x.purging)
+	UNION ALL
+	SELECT 5, c.task_id, format('a container whose flow %s %s', c.flow_id,
+		CASE WHEN f.id IS NULL THEN 'does not exist'
+		ELSE format('is that of %s', coalesce(f.parent_task::text,
+			'none')) END)
+	FROM muster.container c LEFT JOIN muster.flow f ON f.id = c.flow_id
+	WHERE c.flow_id IS NOT NULL
+		AND f.parent_task IS DISTINCT FROM c.task_id
 	UNION ALL
 	SELECT 6, e.task_id, format('an edge from %s to %s, one of which does '
 		'not exist', e.need, e.task_id)
 	FROM muster.edge e
 	WHERE NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.task_id)
-		OR NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.need);
+		OR NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.need)
+	UNION ALL
+	SELECT * FROM muster.check_schedules()
+	UNION ALL
+	SELECT 8, NULL, b.wrong FROM muster.check_borrowed() b;
 END
+$$;
+
+-- Limits: no more is lent than there is, and only to workers that live. Where a
+-- limit was lowered that of the time of the loan counts.
+CREATE OR REPLACE FUNCTION muster.check_borrowed()
+RETURNS TABLE (wrong text) LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY
+	SELECT format('limit %s %s: %s slots are lent, of %s', b.scope, b.name,
+		sum(n.held), greatest(min(b.max_running), max(n.of_limit)))
+	FROM muster.budget b
+	JOIN muster.borrowed n ON n.budget_id = b.id
+	GROUP BY b.scope, b.name
+	HAVING sum(n.held) > greatest(min(b.max_running), max(n.of_limit))
+	UNION ALL
+	SELECT format('limit %s %s: lent to worker %s, which is dead or absent',
+		b.scope, b.name, b.worker_id)
+	FROM muster.budget b WHERE NOT EXISTS (SELECT FROM muster.worker w
+		WHERE w.id = b.worker_id AND w.dead_at IS NULL)
+	UNION ALL
+	SELECT format('%s generations are lent under budget %s', count(*),
+		n.budget_id)
+	FROM muster.borrowed n GROUP BY n.budget_id
+	HAVING count(*) > 1 OR NOT EXISTS (SELECT FROM muster.budget b
+		WHERE b.id = n.budget_id)
+	UNION ALL
+	SELECT format('rate of %s %s: %s tokens are lent or left, of %s', b.scope,
+		b.name, sum(n.tokens) + u.level, max(b.burst))
+	FROM muster.budget b
+	JOIN muster.borrowed n ON n.budget_id = b.id
+	JOIN muster.bucket u ON u.scope = b.scope AND u.name = b.name
+	WHERE b.rate IS NOT NULL
+	GROUP BY b.scope, b.name, u.gen, u.level
+	HAVING sum(n.tokens) + u.level > max(b.burst) + 0.000001;
+END
+$$;
+
+-- Of schedules. That a tick has one run at most, the table's key sees to.
+CREATE OR REPLACE FUNCTION muster.check_schedules()
+RETURNS TABLE (invariant int, task_id bigint, detail text)
+LANGUAGE sql STABLE AS $$
+	SELECT 7, s.last_task, format('schedule %s: paused at %s, next at %s',
+		s.name, s.paused_at, s.next_at)
+	FROM muster.schedule s
+	WHERE (s.paused_at IS NULL) <> (s.next_at IS NOT NULL)
+	UNION ALL
+	SELECT 7, s.last_task, format('schedule %s: the next tick, %s, is not '
+		'after the last, %s', s.name, s.next_tick, s.last_tick)
+	FROM muster.schedule s
+	WHERE s.next_tick < s.last_tick OR s.next_at < s.next_tick
+		OR s.next_tick = s.last_tick AND s.last_outcome <> 'x'
+	UNION ALL
+	SELECT 7, r.task_id, format('the run of %s at %s is %s, its task %s',
+		r.schedule, r.tick, r.outcome, r.task_id)
+	FROM muster.schedule_run r
+	WHERE (r.outcome IN ('r', 'q')) <> (r.task_id IS NOT NULL)
 $$;

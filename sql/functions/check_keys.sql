@@ -1,6 +1,6 @@
 -- The invariants of keys. STABLE: they see the same moment as those that ask.
 
--- 4: concurrency keys; 7: unique keys.
+-- 4: concurrency keys; 9: unique keys.
 CREATE OR REPLACE FUNCTION muster.check_keys_of()
 RETURNS TABLE (invariant int, task_id bigint, detail text)
 LANGUAGE plpgsql STABLE AS $$
@@ -17,7 +17,8 @@ BEGIN
 		SELECT t.lock_id, count(*) AS n
 		FROM (SELECT r.task_id, r.ticket FROM muster.ready r
 			UNION ALL SELECT unnest(l.task_ids), NULL
-			FROM muster.lease l) p
+			FROM muster.lease l
+			UNION ALL SELECT c.task_id, NULL FROM muster.container c) p
 		JOIN muster.task t ON t.id = p.task_id
 			AND coalesce(p.ticket, t.ticket) = t.ticket
 		WHERE t.lock_id IS NOT NULL
@@ -56,7 +57,7 @@ BEGIN
 		ORDER BY x.lock_id, x.gen DESC) f ON f.lock_id = w.lock_id
 	WHERE k.name IS NULL OR (w.line, w.seq) < (f.line, f.seq)
 	UNION ALL
-	SELECT 7, u.task_id, format('has the unique key %s, but %s',
+	SELECT 9, u.task_id, format('has the unique key %s, but %s',
 		to_json(u.key), CASE WHEN t.id IS NULL THEN 'does not exist'
 		WHEN t.state IS NOT NULL THEN 'has ended' ELSE 'never asked for it'
 		END)

@@ -34,7 +34,8 @@ END
 $$;
 
 -- Takes up to p_want[i] tasks of p_route[i] from the heads of the lines, p_max in
--- all, p_max_bytes of payload (the first always fits). Where p_route[i] is -1,
+-- all, p_max_bytes of payload (the first always fits). Of a task that was moved and
+-- is met twice, the later standing. Where p_route[i] is -1,
 -- the routes after it, up to the next such, get p_want[i] together; -2 does the
 -- same, and ends at the next -1 or -2. Ascending by task; o_line
 -- says from which line. f_*: the new floors.
@@ -67,6 +68,7 @@ DECLARE
 	v_ticket smallint[];
 	v_spread bigint; -- 0: the tasks are in the order of seq
 	v_uneven boolean := false;
+	v_moved boolean;
 BEGIN
 	SELECT s.last_value, EXISTS (SELECT FROM muster.paused)
 	INTO v_top, v_paused FROM muster.ready_seq s;
@@ -156,20 +158,41 @@ BEGIN
 		END IF;
 	END LOOP;
 	IF v_uneven THEN
-		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l)
-		INTO o_task, o_ticket, o_line
+		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l),
+			max(u.k) > 0
+		INTO o_task, o_ticket, o_line, v_moved
 		FROM (SELECT * FROM unnest(o_task, o_ticket, o_line) x(t, k, l)
 			ORDER BY x.t) u;
+		IF v_moved THEN
+			SELECT c.* INTO o_task, o_ticket, o_line
+			FROM muster.claim_current(o_task, o_ticket, o_line) c;
+		END IF;
 	END IF;
 END
 $$;
 
--- Nothing of the paused queues.
+-- A task that was moved, or cancelled and brought back, has another ticket and
+-- may stand in line twice: those rows that are not stale.
+CREATE OR REPLACE FUNCTION muster.claim_current(
+	INOUT p_task bigint[], INOUT p_ticket smallint[], INOUT p_line int[])
+LANGUAGE plpgsql AS $$
+BEGIN
+	SELECT array_agg(u.t ORDER BY u.t), array_agg(u.k ORDER BY u.t),
+		array_agg(u.l ORDER BY u.t)
+	INTO p_task, p_ticket, p_line
+	FROM unnest(p_task, p_ticket, p_line) u(t, k, l)
+	CROSS JOIN LATERAL (SELECT x.ticket FROM muster.task x
+		WHERE x.id = u.t OFFSET 0) t
+	WHERE t.ticket = u.k;
+END
+$$;
+
+-- Nothing of the paused queues and kinds.
 CREATE OR REPLACE FUNCTION muster.claim_unpaused(p_route int[], p_want int[])
 RETURNS int[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_shut int[] := ARRAY(SELECT r.id FROM muster.paused p
-		JOIN muster.route r ON r.queue = p.queue
+		JOIN muster.route r ON r.queue = p.queue OR r.kind = p.kind
 		WHERE r.id = ANY (p_route));
 BEGIN
 	RETURN (SELECT array_agg(CASE WHEN u.route = ANY (v_shut) THEN 0

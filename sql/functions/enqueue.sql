@@ -53,6 +53,7 @@ CREATE OR REPLACE FUNCTION muster.enqueue(kind text,
 	depends_on bigint[] DEFAULT NULL, depends_when text DEFAULT 'succeeded',
 	flow_id bigint DEFAULT NULL, max_attempts int DEFAULT NULL,
 	timeout interval DEFAULT NULL, wake boolean DEFAULT true,
+	needs_mode text DEFAULT 'all',
 	unique_key text DEFAULT NULL, unique_for interval DEFAULT NULL,
 	on_conflict text DEFAULT 'keep', lock_key text DEFAULT NULL,
 	lock_limit int DEFAULT 1)
@@ -69,6 +70,7 @@ DECLARE
 	v_needs bigint[];
 	v_lock bigint;
 	v_standing bigint;
+	v_least int;
 BEGIN
 	SELECT r.id, EXISTS (SELECT FROM muster.lanes l WHERE l.route_id = r.id
 			AND l.rank = v_rank AND l.lane = 8),
@@ -103,6 +105,10 @@ BEGIN
 			PERFORM muster.unique_refuse(unique_key, v_standing);
 		END IF;
 	END IF;
+	IF needs_mode IS DISTINCT FROM 'all' THEN
+		v_least := muster.least_of(needs_mode,
+			coalesce(cardinality(v_needs), 0));
+	END IF;
 	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
 		size, max_attempts, rank, lane, has_needs, payload, lock_id,
 		lock_limit, lock_key, unique_key)
@@ -113,20 +119,21 @@ BEGIN
 		enqueue.lock_key, enqueue.unique_key);
 	IF v_standing IS NOT NULL THEN
 		PERFORM muster.unique_replace(v_id);
-		INSERT INTO muster.arriving (task_id, run_at, wakes, replaces, until)
-		VALUES (v_id, enqueue.run_at, false, enqueue.unique_key,
-			clock_timestamp() + unique_for);
+		INSERT INTO muster.arriving (task_id, run_at, wakes, flow_id,
+			replaces, until)
+		VALUES (v_id, enqueue.run_at, false, enqueue.flow_id,
+			enqueue.unique_key, clock_timestamp() + unique_for);
 	END IF;
 	IF v_needs IS NOT NULL OR flow_id IS NOT NULL
 			OR v_standing IS NOT NULL THEN
 		IF v_needs IS NOT NULL THEN
 			INSERT INTO muster.needs VALUES (v_id, v_needs,
 				repeat(muster.cond_of(depends_when)::text,
-					cardinality(v_needs)));
+					cardinality(v_needs)), v_least);
 		END IF;
 		IF v_standing IS NULL THEN
 			INSERT INTO muster.arriving VALUES (v_id, enqueue.run_at,
-				wake AND muster.wake_work());
+				wake AND muster.wake_work(), enqueue.flow_id);
 		END IF;
 	ELSIF run_at > clock_timestamp() THEN
 		INSERT INTO muster.scheduled VALUES (enqueue.run_at, v_id,
@@ -152,15 +159,15 @@ CREATE OR REPLACE FUNCTION muster.enqueue_unique(kind text,
 	depends_on bigint[] DEFAULT NULL, depends_when text DEFAULT 'succeeded',
 	flow_id bigint DEFAULT NULL, max_attempts int DEFAULT NULL,
 	timeout interval DEFAULT NULL, wake boolean DEFAULT true,
-	unique_key text DEFAULT NULL, unique_for interval DEFAULT NULL,
+	needs_mode text DEFAULT 'all', unique_key text DEFAULT NULL, unique_for interval DEFAULT NULL,
 	on_conflict text DEFAULT 'keep', lock_key text DEFAULT NULL,
 	lock_limit int DEFAULT 1)
 RETURNS TABLE (id bigint, outcome text) LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	id := muster.enqueue(kind, payload, queue, priority, run_at, depends_on,
-		depends_when, flow_id, max_attempts, timeout, wake, unique_key,
-		unique_for, on_conflict, lock_key, lock_limit);
+		depends_when, flow_id, max_attempts, timeout, wake, needs_mode,
+		unique_key, unique_for, on_conflict, lock_key, lock_limit);
 	outcome := CASE WHEN id <> currval('muster.task_id') THEN 'kept'
 		WHEN EXISTS (SELECT FROM muster.arriving a WHERE a.task_id = id
 			AND a.replaces IS NOT NULL) THEN 'replacing'
@@ -174,6 +181,26 @@ CREATE OR REPLACE FUNCTION muster.cond_of(p_when text)
 RETURNS "char" LANGUAGE sql IMMUTABLE AS $$
 	SELECT CASE p_when WHEN 'succeeded' THEN 's' WHEN 'finished' THEN 'a'
 		WHEN 'failed' THEN 'f' END::"char"
+$$;
+
+-- How many of p_count needs 'all', 'any' or 'at_least K' wants met; null for all.
+CREATE OR REPLACE FUNCTION muster.least_of(p_mode text, p_count int)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_least int := CASE WHEN p_mode = 'any' THEN 1
+		WHEN p_mode ~ '^at_least [1-9]\d{0,8}$'
+		THEN substr(p_mode, 10)::int END;
+BEGIN
+	IF v_least IS NULL AND p_mode IS DISTINCT FROM 'all' THEN
+		RAISE EXCEPTION 'needs_mode % is none of all, any, at_least K',
+			coalesce(to_json(p_mode)::text, 'null')
+			USING ERRCODE = 'MU003';
+	ELSIF v_least > p_count THEN
+		RAISE EXCEPTION 'needs_mode %: the task has % needs',
+			to_json(p_mode), p_count USING ERRCODE = 'MU003';
+	END IF;
+	RETURN v_least;
+END
 $$;
 
 -- The needs in order and without doubles. A task that is not there is refused
@@ -230,15 +257,16 @@ BEGIN
 END
 $$;
 
--- Enqueues a task for each payload; their ids in order. unique_keys[i] and
--- lock_keys[i], which may be null, are those of payloads[i]; of one whose unique
--- key is kept, the id is that of the task that has it. Tasks with keys are stored
--- in the order of their unique keys, so that two such calls never wait for each
--- other.
+-- Enqueues a task for each payload; their ids in order. priorities[i] and
+-- run_ats[i] are those of payloads[i]; null: as priority and run_at say. So are
+-- unique_keys[i] and lock_keys[i], which may be null; of one whose unique key is
+-- kept, the id is that of the task that has it. Tasks with keys are stored in the
+-- order of their unique keys, so that two such calls never wait for each other.
 CREATE OR REPLACE FUNCTION muster.enqueue_many(kind text, payloads jsonb[],
 	queue text DEFAULT 'default', priority int DEFAULT 0,
 	run_at timestamptz DEFAULT NULL, max_attempts int DEFAULT NULL,
 	timeout interval DEFAULT NULL, wake boolean DEFAULT true,
+	priorities int[] DEFAULT NULL, run_ats timestamptz[] DEFAULT NULL,
 	unique_keys text[] DEFAULT NULL, unique_for interval DEFAULT NULL,
 	on_conflict text DEFAULT 'keep', lock_keys text[] DEFAULT NULL,
 	lock_limit int DEFAULT 1)
@@ -249,19 +277,26 @@ DECLARE
 	v_texts text[];
 	v_ids bigint[];
 	v_route int := muster.route_of(queue, kind);
+	v_now timestamptz := clock_timestamp();
+	v_ready bigint; -- the first that is
+	v_later bigint;
+	v_next timestamptz;
 	v_wakes boolean;
 	v_largest int;
 BEGIN
-	IF cardinality(unique_keys) <> v_count
-			OR cardinality(lock_keys) <> v_count THEN
-		RAISE EXCEPTION 'not as many keys as payloads'
-			USING ERRCODE = 'MU003';
-	ELSIF v_count = 0 THEN
+	PERFORM muster.check_length('priorities', cardinality(priorities),
+			v_count),
+		muster.check_length('run_ats', cardinality(run_ats), v_count),
+		muster.check_length('unique_keys', cardinality(unique_keys),
+			v_count),
+		muster.check_length('lock_keys', cardinality(lock_keys), v_count);
+	IF v_count = 0 THEN
 		RETURN;
 	ELSIF unique_keys IS NOT NULL OR lock_keys IS NOT NULL
 			OR unique_for IS NOT NULL THEN
 		RETURN QUERY SELECT x.id
-		FROM (SELECT u.o, muster.enqueue(kind, u.p, queue, priority, run_at,
+		FROM (SELECT u.o, muster.enqueue(kind, u.p, queue,
+				coalesce(u.rank, priority), coalesce(u.at, run_at),
 				max_attempts => enqueue_many.max_attempts,
 				timeout => enqueue_many.timeout, wake => enqueue_many.wake,
 				unique_key => u.k, unique_for => CASE
@@ -269,8 +304,9 @@ BEGIN
 					THEN enqueue_many.unique_for END,
 				on_conflict => enqueue_many.on_conflict, lock_key => u.l,
 				lock_limit => enqueue_many.lock_limit) AS id
-			FROM (SELECT * FROM unnest(payloads, unique_keys, lock_keys)
-				WITH ORDINALITY y(p, k, l, o)
+			FROM (SELECT * FROM unnest(payloads, unique_keys, lock_keys,
+					priorities, run_ats)
+				WITH ORDINALITY y(p, k, l, rank, at, o)
 				ORDER BY y.k, y.o OFFSET 0) u OFFSET 0) x
 		ORDER BY x.o;
 		RETURN;
@@ -281,27 +317,54 @@ BEGIN
 	INTO v_texts, v_largest, v_ids
 	FROM unnest(payloads) WITH ORDINALITY u(p, o);
 	PERFORM muster.check_limits(priority, max_attempts, timeout),
-		muster.check_payload(v_largest),
-		muster.lane_open(v_route, -priority, 8);
+		muster.check_payload(v_largest);
+	PERFORM muster.check_limits(u.k, NULL, NULL),
+		muster.lane_open(v_route, -u.k, 8)
+	FROM (SELECT DISTINCT coalesce(x.k, priority) AS k
+		FROM unnest(coalesce(priorities, ARRAY[priority])) x(k)) u;
 	INSERT INTO muster.task (id, created_at, timeout_ms, route_id, size,
 		max_attempts, rank, lane, payload)
 	SELECT u.id, clock_timestamp(), muster.interval_ms(timeout), v_route,
-		octet_length(u.p), enqueue_many.max_attempts, -priority, 8, u.p
-	FROM unnest(v_ids, v_texts) u(id, p);
-	IF run_at > clock_timestamp() THEN
-		v_wakes := wake AND muster.wake_earlier(run_at);
+		octet_length(u.p), enqueue_many.max_attempts,
+		-coalesce(u.k, priority), 8, u.p
+	FROM unnest(v_ids, v_texts, priorities) u(id, p, k);
+	SELECT min(u.id) FILTER (WHERE (u.t > v_now) IS NOT TRUE),
+		min(u.id) FILTER (WHERE u.t > v_now),
+		min(u.t) FILTER (WHERE u.t > v_now),
+		count(*) FILTER (WHERE (u.t > v_now) IS NOT TRUE)
+	INTO v_ready, v_later, v_next, v_count
+	FROM (SELECT x.id, coalesce(x.t, run_at) AS t
+		FROM unnest(v_ids, run_ats) x(id, t)) u;
+	IF v_later IS NOT NULL THEN
+		v_wakes := wake AND muster.wake_earlier(v_next);
 		INSERT INTO muster.scheduled
-		SELECT enqueue_many.run_at, u.id, v_route, octet_length(u.p),
-			-priority, 8, 0, v_wakes AND u.id = v_ids[1]
-		FROM unnest(v_ids, v_texts) u(id, p);
-	ELSE
+		SELECT coalesce(u.t, run_at), u.id, v_route, octet_length(u.p),
+			-coalesce(u.k, priority), 8, 0, v_wakes AND u.id = v_later
+		FROM unnest(v_ids, v_texts, priorities, run_ats) u(id, p, k, t)
+		WHERE coalesce(u.t, run_at) > v_now;
+	END IF;
+	IF v_ready IS NOT NULL THEN
 		v_wakes := wake AND muster.wake_count(v_route, v_count);
 		INSERT INTO muster.ready
 		SELECT nextval('muster.ready_seq'), u.id, clock_timestamp(),
-			v_route, octet_length(u.p), -priority, 8, 0,
-			v_wakes AND u.id = v_ids[1]
-		FROM unnest(v_ids, v_texts) u(id, p);
+			v_route, octet_length(u.p), -coalesce(u.k, priority), 8, 0,
+			v_wakes AND u.id = v_ready
+		FROM unnest(v_ids, v_texts, priorities, run_ats) u(id, p, k, t)
+		WHERE (coalesce(u.t, run_at) > v_now) IS NOT TRUE;
 	END IF;
 	RETURN QUERY SELECT unnest(v_ids);
+END
+$$;
+
+-- Refuses an array, if it is given, that has not as many elements as there are
+-- payloads.
+CREATE OR REPLACE FUNCTION muster.check_length(
+	p_name text, p_length int, p_count int)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF p_length <> p_count THEN
+		RAISE EXCEPTION '% payloads, but % %', p_count, p_length, p_name
+			USING ERRCODE = 'MU003';
+	END IF;
 END
 $$;

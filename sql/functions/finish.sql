@@ -110,10 +110,15 @@ BEGIN
 			UPDATE muster.task x SET state = 's', finished_at = now(),
 				worker_id = p_worker, attempts = x.attempts + 1,
 				error = NULL,
-				ran_ms = p_ran_ms[width_bucket(x.id, p_ids)],
-				result = p_result[width_bucket(x.id, p_ids)]::jsonb
+				ran_ms = CASE WHEN v_bare THEN NULL ELSE p_ran_ms[
+					width_bucket(x.id, (SELECT p_ids || '{}'))]
+					END,
+				result = CASE WHEN v_bare THEN NULL ELSE p_result[
+					width_bucket(x.id, (SELECT p_ids || '{}'))]
+					::jsonb END
 			WHERE x.id BETWEEN v_first AND v_last
-				AND p_ids[width_bucket(x.id, p_ids)] = x.id
+				AND p_ids[width_bucket(x.id,
+					(SELECT p_ids || '{}'))] = x.id
 			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
 				OR x.unique_key IS NOT NULL AS more, x.lock_id
 		)
@@ -125,8 +130,12 @@ BEGIN
 			UPDATE muster.task x SET state = 's', finished_at = now(),
 				worker_id = p_worker, attempts = x.attempts + 1,
 				error = NULL,
-				ran_ms = p_ran_ms[width_bucket(x.id, p_ids)],
-				result = p_result[width_bucket(x.id, p_ids)]::jsonb
+				ran_ms = CASE WHEN v_bare THEN NULL ELSE p_ran_ms[
+					width_bucket(x.id, (SELECT p_ids || '{}'))]
+					END,
+				result = CASE WHEN v_bare THEN NULL ELSE p_result[
+					width_bucket(x.id, (SELECT p_ids || '{}'))]
+					::jsonb END
 			WHERE x.id = ANY (p_ids)
 			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
 				OR x.unique_key IS NOT NULL AS more, x.lock_id

@@ -1,9 +1,9 @@
--- What a scheduler does for order's sake: counters of flows, the end of flows,
--- doubles of routes and lanes.
+-- What a scheduler does for order's sake: counters of flows, the end of flows
+-- and, when there is nothing else to do, doubles of routes and lanes.
 
 -- Adds up to p_limit deltas to their flows, and ends the flows of which nothing
 -- is open; how much was done. One at a time in the database.
--- Locks: flow, in order. What an admission adds to a flow meanwhile is seen,
+-- Locks: flow, in order; then containers' tasks, never waiting. What an admission adds to a flow meanwhile is seen,
 -- since it holds the flow for share and the deltas are read afterwards.
 CREATE OR REPLACE FUNCTION muster.fold(p_limit int)
 RETURNS int LANGUAGE plpgsql
@@ -25,7 +25,9 @@ BEGIN
 		v_done := muster.fold_deltas(v_flows);
 	END IF;
 	v_done := v_done + muster.fold_ended(p_limit);
-	PERFORM muster.fold_doubles();
+	IF v_done = 0 THEN
+		PERFORM muster.fold_doubles(), muster.fold_lengths();
+	END IF;
 	RETURN v_done;
 END
 $$;
@@ -33,35 +35,46 @@ $$;
 CREATE OR REPLACE FUNCTION muster.fold_deltas(p_flows bigint[])
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-	v_count int := 0;
-	v_sum record;
+	v_count int;
+	v_flow bigint[];
+	v_total int[];
+	v_sums int[]; -- four a flow
 BEGIN
 	PERFORM FROM (SELECT FROM muster.flow f WHERE f.id = ANY (p_flows)
 		ORDER BY f.id FOR NO KEY UPDATE) l;
-	FOR v_sum IN
-		WITH gone AS (
-			DELETE FROM muster.flow_delta d
-			WHERE d.flow_id = ANY (p_flows) RETURNING d.*
-		)
-		SELECT g.flow_id, count(*)::int AS n, sum(g.total) AS total,
-			sum(g.succeeded) AS succeeded, sum(g.failed) AS failed,
-			sum(g.cancelled) AS cancelled, sum(g.skipped) AS skipped
-		FROM gone g GROUP BY g.flow_id
-	LOOP
-		UPDATE muster.flow f SET total = f.total + v_sum.total,
-			succeeded = f.succeeded + v_sum.succeeded,
-			failed = f.failed + v_sum.failed,
-			cancelled = f.cancelled + v_sum.cancelled,
-			skipped = f.skipped + v_sum.skipped,
-			state = 'running', finished_at = NULL
-		WHERE f.id = v_sum.flow_id;
-		v_count := v_count + v_sum.n;
-	END LOOP;
-	RETURN v_count;
+	WITH gone AS (
+		DELETE FROM muster.flow_delta d
+		WHERE d.flow_id = ANY (p_flows) RETURNING d.*
+	)
+	SELECT sum(s.n), array_agg(s.flow_id), array_agg(s.total),
+		array_agg(s.sums)
+	INTO v_count, v_flow, v_total, v_sums
+	FROM (SELECT g.flow_id, count(*) AS n, sum(g.total)::int AS total,
+			ARRAY[sum(g.succeeded), sum(g.failed), sum(g.cancelled),
+				sum(g.skipped)]::int[] AS sums
+		FROM gone g GROUP BY g.flow_id ORDER BY g.flow_id) s;
+	UPDATE muster.flow f SET (total, succeeded, failed, cancelled, skipped)
+		= (SELECT f.total + v_total[o.at], f.succeeded + v_sums[o.at][1],
+			f.failed + v_sums[o.at][2],
+			f.cancelled + v_sums[o.at][3],
+			f.skipped + v_sums[o.at][4]
+		FROM (SELECT width_bucket(f.id, (SELECT v_flow || '{}')) AS at
+			OFFSET 0) o),
+		state = 'running', finished_at = NULL, error = NULL
+	WHERE f.id = ANY (v_flow);
+	INSERT INTO muster.expansion (task_id) -- of maps that have room again
+	SELECT p.task_id FROM muster.container_plan p
+	WHERE p.task_id = ANY (ARRAY(SELECT f.parent_task FROM muster.flow f
+			WHERE f.id = ANY (v_flow) AND f.parent_task IS NOT NULL))
+		AND p.created < p.counted AND p.max_running IS NOT NULL;
+	RETURN coalesce(v_count, 0);
 END
 $$;
 
--- Flows of which nothing is open and nothing is still being settled.
+-- Flows of which nothing is open, nothing is still being settled and nothing
+-- arrives. What a task of the flow has enqueued into it before it ended is seen
+-- here: as an arrival, or in what its admission added. With them end their
+-- containers. A flow that is in another one is purged with that.
 CREATE OR REPLACE FUNCTION muster.fold_ended(p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
@@ -73,20 +86,26 @@ BEGIN
 			+ f.cancelled + f.skipped
 		ORDER BY f.id LIMIT p_limit FOR NO KEY UPDATE) l
 	WHERE NOT EXISTS (SELECT FROM muster.remainder r WHERE r.flow_id = l.id)
+		AND NOT EXISTS (SELECT FROM muster.arriving a
+			WHERE a.flow_id = l.id)
 		AND NOT EXISTS (SELECT FROM muster.flow_delta d
 			WHERE d.flow_id = l.id);
+	v_ended := muster.container_hold(v_ended);
 	IF v_ended IS NULL THEN
 		RETURN 0;
 	END IF;
 	UPDATE muster.flow f SET finished_at = now(),
 		state = CASE WHEN f.failed > 0 THEN 'failed'
-			WHEN f.cancelled > 0 THEN 'cancelled'
+			WHEN f.cancelled > 0
+				OR muster.container_cut(f.parent_task) THEN 'cancelled'
 			ELSE 'succeeded' END,
 		error = CASE WHEN f.failed > 0
 			THEN muster.flow_failures(f.id) END
 	WHERE f.id = ANY (v_ended);
 	INSERT INTO muster.finished (at, flow_id)
-	SELECT now(), u.id FROM unnest(v_ended) u(id);
+	SELECT now(), f.id FROM muster.flow f
+	WHERE f.id = ANY (v_ended) AND f.parent_task IS NULL;
+	PERFORM muster.container_ended(v_ended);
 	RETURN cardinality(v_ended);
 END
 $$;

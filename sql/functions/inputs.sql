@@ -11,24 +11,65 @@ END
 $$;
 
 -- The outcomes of what the task depends on: {"<step name or id>": {"task": "41",
--- "state": "succeeded", "result": …, "error": …}}; '{}' without needs. Ids are
+-- "state": "succeeded", "result": …, "error": …}}; '{}' without needs. The state
+-- of a need that has not ended is open, of one that is no more, deleted. Ids are
 -- strings: JSON's numbers end at 2^53 in many languages.
+-- At most about a megabyte, half of it results: an error is cut after 1,000
+-- characters, a result that does not fit any more is left out ("result": null,
+-- "truncated": true), and so are whole needs, which "" then tells, a name that no
+-- step has: {"": {"truncated": true, "needs": 100000, "left_out": 94000}}. What
+-- did not succeed comes first.
 CREATE OR REPLACE FUNCTION muster.inputs(p_task bigint)
 RETURNS text LANGUAGE plpgsql STABLE
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+	v_room int := 524288; -- bytes: for all but the results
+	v_more int := 524288; -- for the results
+	v_need record;
+	v_head text;
+	v_items text[];
+	v_count int := 0;
 BEGIN
-	RETURN coalesce((SELECT jsonb_object_agg(
-		CASE WHEN t.flow_id = me.flow_id THEN coalesce(t.name, n.id::text)
-			ELSE n.id::text END,
-		jsonb_strip_nulls(jsonb_build_object('task', n.id::text,
-			'state', muster.state_name(t.state), 'error', t.error))
-		|| jsonb_build_object('result', t.result))
-	FROM muster.task me, muster.needs x
-	CROSS JOIN LATERAL unnest(x.ids) n(id)
-	LEFT JOIN LATERAL (SELECT y.flow_id, y.name, y.state, y.result, y.error
-		FROM muster.task y WHERE y.id = n.id OFFSET 0) t ON true
-	WHERE me.id = p_task AND x.task_id = p_task), '{}')::text;
+	FOR v_need IN
+		SELECT CASE WHEN t.flow_id = me.flow_id
+				THEN coalesce(t.name, n.id::text)
+				ELSE n.id::text END AS name,
+			n.id, t.error, t.result, CASE WHEN t.present IS NULL
+				THEN 'deleted' ELSE coalesce(
+				muster.state_name(t.state), 'open') END AS state
+		FROM muster.task me, muster.needs x
+		CROSS JOIN LATERAL unnest(x.ids) n(id)
+		LEFT JOIN LATERAL (SELECT true AS present, y.flow_id, y.name,
+				y.state, y.result, y.error
+			FROM muster.task y WHERE y.id = n.id OFFSET 0) t ON true
+		WHERE me.id = p_task AND x.task_id = p_task
+		ORDER BY (t.state = 's') IS TRUE, n.id
+	LOOP
+		v_count := v_count + 1;
+		CONTINUE WHEN v_room < 0;
+		v_head := format('%s: {"task": "%s", "state": "%s"%s, "result": ',
+			to_json(v_need.name), v_need.id, v_need.state,
+			', "error": ' || to_json(CASE
+				WHEN length(v_need.error) > 1000
+				THEN left(v_need.error, 1000) || '…'
+				ELSE v_need.error END));
+		v_room := v_room - octet_length(v_head) - 30;
+		CONTINUE WHEN v_room < 0;
+		v_more := v_more - coalesce(octet_length(v_need.result::text), 0);
+		v_items := v_items || (v_head || CASE
+			WHEN v_more < 0 AND v_need.result IS NOT NULL
+			THEN 'null, "truncated": true}'
+			ELSE coalesce(v_need.result::text, 'null') || '}' END);
+		IF v_more < 0 THEN -- a smaller one may still fit
+			v_more := v_more + octet_length(v_need.result::text);
+		END IF;
+	END LOOP;
+	IF v_room < 0 THEN
+		v_items := v_items || format('"": {"truncated": true, "needs": %s, '
+			'"left_out": %s}', v_count, v_count - cardinality(v_items));
+	END IF;
+	RETURN '{' || coalesce(array_to_string(v_items, ', '), '') || '}';
 END
 $$;
 

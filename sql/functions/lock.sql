@@ -23,7 +23,7 @@ BEGIN
 	END IF;
 	RETURN ARRAY(SELECT r.id FROM muster.paused p
 		CROSS JOIN LATERAL (SELECT x.id FROM muster.route x
-			WHERE x.queue = p.queue OFFSET 0) r);
+			WHERE x.queue = p.queue OR x.kind = p.kind OFFSET 0) r);
 END
 $$;
 
@@ -333,6 +333,27 @@ BEGIN
 	IF FOUND THEN
 		PERFORM muster.announce_work();
 	END IF;
+END
+$$;
+
+-- Takes these tasks, as far as nobody else holds them, out of the lines of their
+-- keys, to stand in line again as they are then; gives them.
+CREATE OR REPLACE FUNCTION muster.lock_leave(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_ids bigint[];
+BEGIN
+	WITH gone AS (
+		DELETE FROM muster.waiting w WHERE w.ctid = ANY (ARRAY(
+			SELECT x.ctid FROM muster.waiting x
+			WHERE x.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED))
+		RETURNING w.task_id
+	)
+	SELECT array_agg(g.task_id) INTO v_ids FROM gone g;
+	IF v_ids IS NOT NULL THEN
+		PERFORM muster.lock_ask(v_ids);
+	END IF;
+	RETURN v_ids;
 END
 $$;
 

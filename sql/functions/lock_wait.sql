@@ -26,7 +26,7 @@ BEGIN
 	SELECT array_agg(DISTINCT t.lock_id) INTO v_ask FROM muster.task t
 	WHERE t.id = ANY (p_ids);
 	IF v_ask IS NOT NULL THEN
-		PERFORM muster.lock_open(p_ids);
+		PERFORM muster.lock_make(p_ids);
 	ELSIF v_look = '{}' THEN
 		RETURN 0;
 	END IF;
@@ -80,7 +80,7 @@ END
 $$;
 
 -- Makes the keys of these tasks known. Of several limits the newest holds.
-CREATE OR REPLACE FUNCTION muster.lock_open(p_ids bigint[])
+CREATE OR REPLACE FUNCTION muster.lock_make(p_ids bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_ids bigint[];

@@ -2,30 +2,37 @@
 -- and when it is brought back.
 
 -- What each need of these tasks counts as for them: `outcome` null: it is yet
--- to come, and an edge will bring it. The tasks and their needs are locked.
--- p_done: a need whose remainder the caller is working off: it counts as ended.
--- A need brought back to life counts as what it was before, until it ends anew,
--- for those that were told of that end (their edge is of an earlier life).
-CREATE OR REPLACE FUNCTION muster.place_needs(p_ids bigint[], p_done bigint)
-RETURNS TABLE (task_id bigint, need bigint, cond "char", outcome "char",
-	present boolean, has_edge boolean, life smallint)
+-- to come, and an edge will bring it; `fresh`: that edge, which may have to be
+-- made, is then of this `life`. The tasks and their needs are locked.
+-- p_done: needs whose remainders the caller is working off: they count as ended.
+-- p_again: those that the caller is about to open again (ascending). What is
+-- open counts as yet to come, whatever an earlier life of it was; of what ended
+-- again and has not told so yet counts what it told before.
+CREATE OR REPLACE FUNCTION muster.place_needs(
+	p_ids bigint[], p_done bigint[], p_again bigint[])
+RETURNS TABLE (task_id bigint, wanted int, need bigint, cond "char",
+	outcome "char", fresh boolean, life smallint, edge_life smallint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
 	RETURN QUERY
-	SELECT p.id, u.need, u.cond::"char",
+	SELECT p.id, n.least, u.need, u.cond::"char",
 		CASE WHEN t.present IS NULL THEN 'x'
-			WHEN e.life IS NULL OR u.need = p_done THEN t.state
+			WHEN t.again OR t.state IS NULL THEN NULL
+			WHEN e.life IS NULL OR u.need = ANY (p_done)
+				THEN t.state
 			WHEN r.pending THEN CASE WHEN e.life < t.life THEN r.was END
-			WHEN t.state IS NOT NULL THEN t.state
-			WHEN e.life < t.life THEN t.settled END::"char",
-		t.present IS NOT NULL, e.life IS NOT NULL, t.life
+			ELSE t.state END::"char",
+		t.again OR t.present AND t.state IS NULL,
+		(t.life + t.again::int)::smallint, e.life
 	FROM unnest(p_ids) p(id)
-	CROSS JOIN LATERAL (SELECT x.ids, x.conds FROM muster.needs x
-		WHERE x.task_id = p.id OFFSET 0) n
+	CROSS JOIN LATERAL (SELECT x.ids, x.conds, x.least
+		FROM muster.needs x WHERE x.task_id = p.id OFFSET 0) n
 	CROSS JOIN LATERAL unnest(n.ids, string_to_array(n.conds, NULL))
 		u(need, cond)
-	LEFT JOIN LATERAL (SELECT true AS present, x.state, x.life, x.settled
+	LEFT JOIN LATERAL (SELECT true AS present, x.state, x.life,
+			coalesce(p_again[width_bucket(x.id, p_again)] = x.id,
+				false) AS again
 		FROM muster.task x WHERE x.id = u.need OFFSET 0) t ON true
 	LEFT JOIN LATERAL (SELECT x.life FROM muster.edge x
 		WHERE x.need = u.need AND x.task_id = p.id OFFSET 0) e ON true
@@ -36,14 +43,16 @@ END
 $$;
 
 -- Gives each task (ascending, locked with its needs) a place: blocked, scheduled
--- or ready. Those with a need that can't be met any more are not placed but
--- returned.
+-- or ready. Those of whose needs too few can be met any more are not placed but
+-- returned. p_done, p_again: as place_needs().
 CREATE OR REPLACE FUNCTION muster.place(
-	p_ids bigint[], p_run_at timestamptz[], p_done bigint DEFAULT NULL)
+	p_ids bigint[], p_run_at timestamptz[], p_done bigint[] DEFAULT NULL,
+	p_again bigint[] DEFAULT NULL)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_blocked bigint[];
-	v_pending int[];
+	v_left int[];
+	v_spare int[];
 	v_unmet bigint[];
 	v_need bigint[];
 	v_dep bigint[];
@@ -51,36 +60,43 @@ DECLARE
 	v_cond "char"[];
 BEGIN
 	WITH n AS MATERIALIZED (
-		SELECT x.*, x.outcome IS NOT NULL
-			AND NOT muster.edge_met(x.cond, x.outcome) AS unmet
-		FROM muster.place_needs(p_ids, p_done) x
-	), g AS (
-		SELECT n.task_id, bool_or(n.unmet) AS unmet,
-			count(*) FILTER (WHERE n.outcome IS NULL)::int AS pending
+		SELECT x.*, CASE WHEN x.outcome IS NOT NULL
+			THEN muster.edge_met(x.cond, x.outcome) END AS met
+		FROM muster.place_needs(p_ids, p_done, p_again) x
+	), c AS (
+		SELECT n.task_id, coalesce(max(n.wanted), count(*))
+				- count(*) FILTER (WHERE n.met) AS need,
+			count(*) - coalesce(max(n.wanted), count(*))
+				- count(*) FILTER (WHERE NOT n.met) AS spare
 		FROM n GROUP BY n.task_id
 	), e AS (
-		SELECT * FROM n WHERE n.outcome IS NULL AND NOT n.has_edge
+		SELECT * FROM n WHERE n.fresh
+			AND n.edge_life IS DISTINCT FROM n.life
 	)
-	SELECT a.*, b.* INTO v_blocked, v_pending, v_unmet, v_need, v_dep,
-		v_life, v_cond
-	FROM (SELECT array_agg(g.task_id ORDER BY g.task_id)
-				FILTER (WHERE NOT g.unmet AND g.pending > 0),
-			array_agg(g.pending ORDER BY g.task_id)
-				FILTER (WHERE NOT g.unmet AND g.pending > 0),
-			array_agg(g.task_id ORDER BY g.task_id)
-				FILTER (WHERE g.unmet) FROM g) a,
+	SELECT a.*, b.* INTO v_blocked, v_left, v_spare, v_unmet, v_need,
+		v_dep, v_life, v_cond
+	FROM (SELECT array_agg(c.task_id ORDER BY c.task_id)
+				FILTER (WHERE c.spare >= 0 AND c.need > 0),
+			array_agg(c.need ORDER BY c.task_id)
+				FILTER (WHERE c.spare >= 0 AND c.need > 0),
+			array_agg(c.spare ORDER BY c.task_id)
+				FILTER (WHERE c.spare >= 0 AND c.need > 0),
+			array_agg(c.task_id ORDER BY c.task_id)
+				FILTER (WHERE c.spare < 0) FROM c) a,
 		(SELECT array_agg(e.need), array_agg(e.task_id),
 			array_agg(e.life), array_agg(e.cond) FROM e) b;
 	IF v_need IS NOT NULL THEN
 		INSERT INTO muster.edge
 		SELECT * FROM unnest(v_need, v_dep, v_life, v_cond) u(n, d, l, c)
-		WHERE (u.d IN (SELECT unnest(v_unmet))) IS FALSE;
+		WHERE (u.d IN (SELECT unnest(v_unmet))) IS FALSE
+		ON CONFLICT (need, task_id) DO UPDATE SET life = excluded.life;
 		UPDATE muster.task t SET has_dependents = true
 		WHERE t.id = ANY (v_need) AND NOT t.has_dependents;
 	END IF;
 	INSERT INTO muster.blocked
 	SELECT t.id, p_run_at[width_bucket(t.id, p_ids)],
-		v_pending[width_bucket(t.id, v_blocked)], 0,
+		v_left[width_bucket(t.id, v_blocked)],
+		v_spare[width_bucket(t.id, v_blocked)],
 		t.route_id, t.size, t.rank, t.lane, t.ticket, t.lock_id
 	FROM muster.task t WHERE t.id = ANY (v_blocked);
 	PERFORM muster.place_free(muster.without(p_ids, v_blocked || v_unmet),

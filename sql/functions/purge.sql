@@ -20,8 +20,8 @@ DECLARE
 	v_flow bigint;
 BEGIN
 	PERFORM muster.check_isolation(), muster.purge_history(),
-		muster.sleepers_purge(), muster.purge_unique(p_limit),
-		muster.purge_locks(p_limit);
+		muster.purge_runs(), muster.sleepers_purge(),
+		muster.purge_unique(p_limit), muster.purge_locks(p_limit);
 	SELECT array_agg(h.ctid), array_agg(h.flow_id)
 		FILTER (WHERE h.flow_id IS NOT NULL)
 	INTO v_ctid, v_flows
@@ -135,7 +135,10 @@ BEGIN
 		END IF;
 		UPDATE muster.flow SET purging = true WHERE id = p_flow;
 	END IF;
-	v_removed := muster.purge_tasks(v_ids);
+	v_removed := muster.purge_holding(v_ids, p_limit);
+	IF v_removed IS NULL THEN
+		v_removed := muster.purge_tasks(v_ids);
+	END IF;
 	IF cardinality(v_ids) < p_limit AND v_removed @> v_ids THEN
 		DELETE FROM muster.flow WHERE id = p_flow;
 	ELSE
@@ -143,6 +146,50 @@ BEGIN
 		VALUES (now() - p_keep, p_flow);
 	END IF;
 	RETURN cardinality(v_removed);
+END
+$$;
+
+-- The flows of the containers among p_ids go before these: up to about p_limit
+-- of their tasks. Gives those; null if there is no such flow. One that runs
+-- again, or of which something open needs a task, stays for now.
+CREATE OR REPLACE FUNCTION muster.purge_holding(p_ids bigint[], p_limit int)
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_flow bigint;
+	v_task bigint;
+	v_ids bigint[];
+	v_removed bigint[];
+BEGIN
+	SELECT p.flow_id, p.task_id INTO v_flow, v_task
+	FROM muster.container_plan p
+	WHERE p.task_id = ANY (p_ids) AND p.flow_id IS NOT NULL
+	ORDER BY p.task_id LIMIT 1;
+	IF v_flow IS NULL THEN
+		RETURN NULL;
+	END IF;
+	UPDATE muster.flow f SET purging = true
+	WHERE f.id = ANY (ARRAY(SELECT x.id FROM muster.flow x
+		WHERE x.id = v_flow AND x.finished_at IS NOT NULL
+		FOR NO KEY UPDATE SKIP LOCKED));
+	IF NOT FOUND THEN
+		RETURN '{}';
+	END IF;
+	v_ids := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.flow_id = v_flow ORDER BY t.id LIMIT p_limit);
+	IF EXISTS (SELECT FROM muster.purge_due(v_ids, '{}', '{}') d
+			WHERE d.needed) THEN
+		RETURN '{}';
+	END IF;
+	v_removed := muster.purge_holding(v_ids, p_limit);
+	IF v_removed IS NULL THEN
+		v_removed := muster.purge_tasks(v_ids);
+	END IF;
+	IF cardinality(v_ids) < p_limit AND v_removed @> v_ids THEN
+		DELETE FROM muster.flow f WHERE f.id = v_flow;
+		UPDATE muster.container_plan p SET flow_id = NULL
+		WHERE p.task_id = v_task;
+	END IF;
+	RETURN v_removed;
 END
 $$;
 
@@ -157,6 +204,9 @@ BEGIN
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (p_ids) AND t.state IS NOT NULL
 		ORDER BY t.id FOR UPDATE SKIP LOCKED);
+	-- What was retried and has ended again since the caller looked.
+	v_ids := muster.without(v_ids, ARRAY(SELECT r.task_id
+		FROM muster.remainder r WHERE r.task_id = ANY (v_ids)));
 	SELECT array_agg(u.need), array_agg(n.task_id) INTO v_need, v_dep
 	FROM muster.needs n CROSS JOIN LATERAL unnest(n.ids) u(need)
 	WHERE n.task_id = ANY (v_ids);
@@ -167,8 +217,55 @@ BEGIN
 	DELETE FROM muster.edge e WHERE e.need = ANY (v_ids);
 	DELETE FROM muster.needs n WHERE n.task_id = ANY (v_ids);
 	DELETE FROM muster.attempt a WHERE a.task_id = ANY (v_ids);
+	DELETE FROM muster.container_plan p WHERE p.task_id = ANY (v_ids);
+	DELETE FROM muster.map_page g WHERE g.task_id = ANY (v_ids);
 	DELETE FROM muster.task t WHERE t.id = ANY (v_ids);
 	RETURN v_ids;
+END
+$$;
+
+-- One task on request. One that waits is cancelled first and, since its
+-- dependents are told of that by unlock(), removed by a later call.
+CREATE OR REPLACE FUNCTION muster.do_delete(
+	p_request muster.request, p_alone boolean)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_id CONSTANT bigint := p_request.target;
+	v_task muster.task;
+	v_gone bigint[];
+	v_told bigint[];
+BEGIN
+	SELECT * INTO v_task FROM muster.task t
+	WHERE t.id = v_id FOR UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		IF EXISTS (SELECT FROM muster.task t WHERE t.id = v_id) THEN
+			RETURN 0;
+		END IF;
+		RETURN muster.answer(p_request.id, 'refused',
+			format('there is no task %s', v_id));
+	ELSIF v_task.state IS NULL THEN
+		SELECT c.o_gone, c.o_told INTO v_gone, v_told
+		FROM muster.cancel_tasks(ARRAY[v_id],
+			'deleted on request of ' || p_request.asked_by, p_alone) c;
+		IF v_told IS NOT NULL THEN
+			RETURN muster.answer(p_request.id, 'refused', format('task '
+				'%s is running; its worker was told to cancel it: '
+				'delete it when it has ended', v_id));
+		ELSIF v_gone IS NULL THEN
+			RETURN 0;
+		END IF;
+		v_task.state := 'c';
+	END IF;
+	IF muster.purge_tasks(ARRAY[v_id]) = '{}' THEN
+		RETURN 0; -- its dependents are still being told
+	END IF;
+	INSERT INTO muster.flow_delta
+		(flow_id, total, succeeded, failed, cancelled, skipped)
+	SELECT f.id, -1, -(v_task.state = 's')::int, -(v_task.state = 'f')::int,
+		-(v_task.state = 'c')::int, -(v_task.state = 'k')::int
+	FROM muster.flow f WHERE f.id = v_task.flow_id AND NOT f.purging;
+	RETURN muster.answer(p_request.id, 'done',
+		format('task %s is deleted', v_id));
 END
 $$;
 

@@ -10,6 +10,7 @@ BEGIN
 	IF p_target IS NULL AND p_queue IS NULL THEN
 		RAISE EXCEPTION '% needs the %', p_verb, CASE p_verb
 			WHEN 'cancel_flow' THEN 'id of a flow'
+			WHEN 'retry_flow' THEN 'id of a flow'
 			WHEN 'pause' THEN 'name of a queue'
 			WHEN 'resume' THEN 'name of a queue'
 			ELSE 'id of a task' END USING ERRCODE = 'MU003';
@@ -41,6 +42,24 @@ RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	RETURN muster.ask('retry', task_id, NULL);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.retry_flow(flow_id bigint)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN muster.ask('retry_flow', flow_id, NULL);
+END
+$$;
+
+-- Cancelled if it is open, then removed as if it had never been: those that
+-- depend on it are told that it was cancelled, or were told how it had ended.
+CREATE OR REPLACE FUNCTION muster.delete(task_id bigint)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN muster.ask('delete', task_id, NULL);
 END
 $$;
 
@@ -116,14 +135,25 @@ BEGIN
 	FOR v_request IN SELECT * FROM muster.request r
 			WHERE r.done_at IS NULL ORDER BY r.id LIMIT p_limit LOOP
 		EXIT WHEN v_done >= p_limit;
-		v_done := v_done + CASE v_request.verb
+		v_done := v_done + CASE
+			WHEN v_request.total IS NOT NULL THEN muster.do_bulk(
+				v_request, p_limit - v_done, v_alone)
+			ELSE CASE v_request.verb
 			WHEN 'cancel' THEN muster.do_cancel(v_request, v_alone)
+			WHEN 'delete' THEN muster.do_delete(v_request, v_alone)
 			WHEN 'retry' THEN muster.do_retry(v_request)
+			WHEN 'retry_flow' THEN muster.do_retry_flow(v_request,
+				p_limit - v_done)
 			WHEN 'replace' THEN muster.do_replace(v_request, v_alone)
 			WHEN 'pause' THEN muster.do_pause(v_request, p_limit)
 			WHEN 'resume' THEN muster.do_resume(v_request)
+			WHEN 'pause_kind' THEN muster.do_pause_kind(v_request,
+				p_limit)
+			WHEN 'resume_kind' THEN muster.do_resume_kind(v_request)
+			WHEN 'reopen' THEN muster.container_reopen(v_request,
+				p_limit - v_done)
 			ELSE muster.do_cancel_flow(v_request, p_limit - v_done,
-				v_alone) END;
+				v_alone) END END;
 	END LOOP;
 	RETURN v_done;
 END
@@ -141,25 +171,33 @@ BEGIN
 END
 $$;
 
--- What is ready gives back its concurrency keys, p_limit tasks at a time.
+-- These routes are paused, by this request (p_new) or before: what of them is ready
+-- gives back its concurrency keys, p_limit tasks at a time.
+CREATE OR REPLACE FUNCTION muster.end_pause(p_request muster.request,
+	p_new boolean, p_limit int, p_routes int[], p_what text)
+RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	IF NOT p_new AND p_request.cursor = 0 THEN
+		RETURN muster.answer(p_request.id, 'done',
+			p_what || ' was paused already');
+	ELSIF muster.lock_shed(p_routes, p_limit) = p_limit THEN
+		UPDATE muster.request SET cursor = 1 WHERE id = p_request.id;
+		RETURN p_limit;
+	END IF;
+	RETURN muster.answer(p_request.id, 'done',
+		p_what || ' is paused; what runs goes on');
+END
+$$;
+
 CREATE OR REPLACE FUNCTION muster.do_pause(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO muster.paused (queue) VALUES (p_request.queue)
 	ON CONFLICT DO NOTHING;
-	IF FOUND OR p_request.cursor = 1 THEN
-		IF muster.lock_shed(ARRAY(SELECT r.id FROM muster.route r
-				WHERE r.queue = p_request.queue), p_limit) = p_limit THEN
-			UPDATE muster.request SET cursor = 1
-			WHERE id = p_request.id;
-			RETURN p_limit;
-		END IF;
-		RETURN muster.answer(p_request.id, 'done', format(
-			'queue %s is paused; what runs goes on', p_request.queue));
-	END IF;
-	RETURN muster.answer(p_request.id, 'done', format(
-		'queue %s was paused already', p_request.queue));
+	RETURN muster.end_pause(p_request, FOUND, p_limit, ARRAY(
+		SELECT r.id FROM muster.route r
+		WHERE r.queue = p_request.queue), 'queue ' || p_request.queue);
 END
 $$;
 

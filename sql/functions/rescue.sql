@@ -36,6 +36,7 @@ BEGIN
 	UPDATE muster.worker SET dead_at = clock_timestamp()
 	WHERE id = p_worker AND dead_at IS NULL;
 	DELETE FROM muster.sleepers WHERE id = p_worker;
+	PERFORM muster.borrow_return(p_worker);
 	SELECT array_agg(t.task ORDER BY t.task) INTO v_ids
 	FROM (SELECT x.id, x.task_ids FROM muster.lease x
 		WHERE x.worker_id = p_worker ORDER BY x.id FOR UPDATE) l

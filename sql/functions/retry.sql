@@ -10,6 +10,7 @@ DECLARE
 	v_state "char";
 	v_key text;
 	v_holder bigint;
+	v_need bigint;
 BEGIN
 	v_all := ARRAY(SELECT DISTINCT u.id FROM unnest(v_id
 		|| (SELECT n.ids FROM muster.needs n WHERE n.task_id = v_id))
@@ -49,57 +50,44 @@ BEGIN
 				v_holder));
 		END IF;
 	END IF;
-	IF muster.reopen(ARRAY[v_id], NULL) IS NULL THEN
-		RETURN muster.answer(p_request.id, 'done',
-			format('task %s runs again', v_id));
+	IF muster.reopen(ARRAY[v_id]) IS NOT NULL THEN
+		RETURN muster.answer(p_request.id, 'refused',
+			muster.retry_refusal(v_id, v_state));
 	END IF;
-	RETURN muster.retry_later(p_request.id, v_id, v_state);
+	SELECT n.need INTO v_need
+	FROM muster.place_needs(ARRAY[v_id], NULL, NULL) n
+	WHERE n.outcome IS NULL AND EXISTS (SELECT FROM muster.blocked b
+		WHERE b.task_id = v_id) LIMIT 1;
+	RETURN muster.answer(p_request.id, 'done', CASE WHEN FOUND
+		THEN format('task %s comes back when task %s, which has not ended, '
+			'meets its need', v_id, v_need)
+		ELSE format('task %s runs again', v_id) END);
 END
 $$;
 
--- A need of the task is not met. If that need runs again, the task comes back
--- with it: it counts as skipped until then. Answers the request.
-CREATE OR REPLACE FUNCTION muster.retry_later(
-	p_request bigint, p_id bigint, p_state "char")
-RETURNS int LANGUAGE plpgsql AS $$
-DECLARE
-	v_need bigint;
-	v_outcome "char";
-	v_open boolean;
+-- Why a task can't run again: the first need that ended otherwise.
+CREATE OR REPLACE FUNCTION muster.retry_refusal(p_id bigint, p_state "char")
+RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-	SELECT n.need, n.outcome, EXISTS (SELECT FROM muster.task t
-			WHERE t.id = n.need AND t.state IS NULL) AS open
-	INTO v_need, v_outcome, v_open
-	FROM muster.place_needs(ARRAY[p_id], NULL) n
-	WHERE NOT muster.edge_met(n.cond, n.outcome)
-	ORDER BY open LIMIT 1;
-	IF NOT v_open THEN
-		RETURN muster.answer(p_request, 'refused',
-			format('task %s stays %s: it needs task %s, which %s; '
-			'retry that first', p_id, muster.state_name(p_state), v_need,
-			coalesce(muster.state_name(v_outcome), 'does not exist')));
-	END IF;
-	PERFORM muster.flow_uncount(ARRAY[p_id]);
-	UPDATE muster.task t SET state = 'k', error = format(
-		'needs task %s, which runs again', v_need) WHERE t.id = p_id;
-	INSERT INTO muster.flow_delta (flow_id, skipped)
-	SELECT t.flow_id, 1 FROM muster.task t
-	WHERE t.id = p_id AND t.flow_id IS NOT NULL;
-	RETURN muster.answer(p_request, 'done',
-		format('task %s comes back when task %s, which runs again, '
-		'meets its need', p_id, v_need));
+	RETURN (SELECT format('task %s stays %s: it needs task %s, which %s; '
+			'retry that first', p_id, muster.state_name(p_state), n.need,
+			coalesce(muster.state_name(n.outcome), 'does not exist'))
+		FROM muster.place_needs(ARRAY[p_id], NULL, NULL) n
+		WHERE n.outcome IS NOT NULL
+			AND NOT muster.edge_met(n.cond, n.outcome) LIMIT 1);
 END
 $$;
 
 -- Opens ended tasks (ascending, locked with their needs) again, in a new life
--- with all its attempts, wherever their needs let them stand; gives those that
--- have a need that is not met, which stay as they are. So do those whose unique
--- key another task holds.
-CREATE OR REPLACE FUNCTION muster.reopen(p_ids bigint[], p_done bigint)
+-- with all its attempts, wherever their needs let them stand; gives those of
+-- whose needs too few are met, which stay as they are. p_done, p_again: as
+-- place_needs(). The caller has seen to it that they have their unique keys.
+CREATE OR REPLACE FUNCTION muster.reopen(p_ids bigint[],
+	p_done bigint[] DEFAULT NULL, p_again bigint[] DEFAULT NULL)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
-	v_ids bigint[] := muster.unique_reopen(p_ids);
-	v_unmet bigint[] := muster.place(v_ids, NULL, p_done);
+	v_unmet bigint[] := muster.place(p_ids, NULL, p_done, p_again);
+	v_ids bigint[] := p_ids;
 BEGIN
 	IF v_unmet IS NOT NULL THEN
 		PERFORM muster.unique_free(v_unmet);
@@ -127,9 +115,157 @@ BEGIN
 	WHERE t.id = ANY (p_ids) AND t.flow_id IS NOT NULL
 	GROUP BY t.flow_id;
 	IF FOUND THEN
-		UPDATE muster.flow f SET stopped = false
-		WHERE f.stopped AND f.id = ANY (ARRAY(SELECT t.flow_id
+		UPDATE muster.flow f SET stopped = false, state = 'running',
+			finished_at = NULL, error = NULL
+		WHERE (f.stopped OR f.finished_at IS NOT NULL) AND f.id = ANY (ARRAY(SELECT t.flow_id
 			FROM muster.task t WHERE t.id = ANY (p_ids)));
 	END IF;
+END
+$$;
+
+-- A flow: what failed, what was skipped for that and, if the flow was stopped,
+-- what that cancelled. In the order of the ids, in which each task comes after
+-- its needs, about p_limit tasks at a time from request.cursor on. What already
+-- runs again, or can't since its other needs were not met, is passed over.
+CREATE OR REPLACE FUNCTION muster.do_retry_flow(
+	p_request muster.request, p_limit int)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_flow CONSTANT bigint := p_request.target;
+	v_cancelled boolean := p_request.cancelled_too;
+	v_refusal text;
+	v_last bigint;
+	v_ids bigint[];
+	v_all bigint[];
+	v_count int;
+BEGIN
+	IF v_cancelled IS NULL THEN
+		IF EXISTS (SELECT FROM muster.request r WHERE r.done_at IS NULL
+				AND r.target = v_flow
+				AND r.verb IN ('stop_flow', 'cancel_flow')) THEN
+			RETURN 0;
+		END IF;
+		SELECT o_refusal, o_stopped INTO v_refusal, v_cancelled
+		FROM muster.retry_flow_check(v_flow);
+		IF v_refusal IS NOT NULL THEN
+			RETURN muster.answer(p_request.id, 'refused', v_refusal);
+		END IF;
+	ELSIF EXISTS (SELECT FROM muster.flow f
+			WHERE f.id = v_flow AND f.stopped) THEN
+		RETURN muster.retry_flow_end(p_request.id,
+			', and then it was stopped again');
+	END IF;
+	SELECT max(t.id), array_agg(t.id ORDER BY t.id) FILTER (
+			WHERE t.state IN ('f', 'k') OR t.state = 'c' AND v_cancelled)
+	INTO v_last, v_ids
+	FROM (SELECT x.id, x.state FROM muster.task x
+		WHERE x.flow_id = v_flow AND x.id > p_request.cursor
+		ORDER BY x.id LIMIT p_limit) t;
+	IF v_last IS NULL THEN
+		RETURN muster.retry_flow_end(p_request.id, '');
+	END IF;
+	v_all := ARRAY(SELECT v.id FROM (SELECT unnest(v_ids)
+		UNION SELECT unnest(n.ids) FROM muster.needs n
+		WHERE n.task_id = ANY (v_ids)) v(id));
+	SELECT count(*) INTO v_count
+	FROM (SELECT FROM muster.task t WHERE t.id = ANY (v_all)
+		ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED) l;
+	IF v_count < (SELECT count(*) FROM muster.task t
+			WHERE t.id = ANY (v_all))
+			OR EXISTS (SELECT FROM muster.remainder r
+				WHERE r.task_id = ANY (v_ids)) THEN
+		RETURN 0; -- held by others, or dependents are still being told
+	END IF;
+	v_ids := (muster.retry_keyed(ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.id = ANY (v_ids) AND t.state IS NOT NULL
+			AND t.state <> 's' ORDER BY t.id))).o_again;
+	IF v_ids <> '{}' THEN
+		PERFORM muster.reopen(v_ids, NULL, v_ids);
+	END IF;
+	UPDATE muster.request SET cursor = v_last, cancelled_too = v_cancelled,
+		count = count + cardinality(v_ids)
+	WHERE id = p_request.id;
+	RETURN p_limit;
+END
+$$;
+
+-- What keeps the flow from being retried; whether it was stopped.
+CREATE OR REPLACE FUNCTION muster.retry_flow_check(
+	p_flow bigint, OUT o_refusal text, OUT o_stopped boolean)
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_flow muster.flow;
+BEGIN
+	SELECT * INTO v_flow FROM muster.flow f WHERE f.id = p_flow;
+	o_stopped := v_flow.stopped;
+	o_refusal := CASE
+		WHEN NOT FOUND THEN format('there is no flow %s', p_flow)
+		WHEN v_flow.purging THEN format('flow %s is too old: some of its '
+			'tasks are gone', p_flow)
+		WHEN v_flow.stopped AND v_flow.finished_at IS NULL
+		THEN format('flow %s is still being cancelled: retry it when it '
+			'has ended', p_flow) END;
+END
+$$;
+
+-- Of ended tasks (ascending, locked with their needs) those that can run again
+-- together: each need has ended well enough, or is open, or runs again too.
+CREATE OR REPLACE FUNCTION muster.retry_choose(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_can boolean[] := array_fill(true, ARRAY[cardinality(p_ids)]);
+	v_at int;
+	v_spare int;
+	v_need record;
+BEGIN
+	FOR v_need IN
+		SELECT width_bucket(n.task_id, p_ids) AS at,
+			count(*) OVER w - coalesce(n.wanted, count(*) OVER w) AS spare,
+			n.cond, n.outcome, CASE WHEN p_ids[width_bucket(n.need,
+				p_ids)] = n.need THEN width_bucket(n.need, p_ids)
+				END AS need_at
+		FROM muster.place_needs(p_ids, NULL, NULL) n
+		WINDOW w AS (PARTITION BY n.task_id)
+		ORDER BY n.task_id
+	LOOP
+		IF v_at IS DISTINCT FROM v_need.at THEN
+			v_at := v_need.at;
+			v_spare := v_need.spare;
+		END IF;
+		CONTINUE WHEN v_need.outcome IS NULL OR v_can[v_need.need_at]
+			OR muster.edge_met(v_need.cond, v_need.outcome);
+		v_spare := v_spare - 1;
+		v_can[v_at] := v_spare >= 0;
+	END LOOP;
+	RETURN ARRAY(SELECT u.id FROM unnest(p_ids, v_can) u(id, can)
+		WHERE u.can ORDER BY u.id);
+END
+$$;
+
+-- The same of those that have their unique keys (again): o_keyed.
+CREATE OR REPLACE FUNCTION muster.retry_keyed(
+	p_ids bigint[], OUT o_again bigint[], OUT o_keyed bigint[])
+LANGUAGE plpgsql AS $$
+BEGIN
+	o_keyed := muster.unique_reopen(p_ids);
+	o_again := muster.retry_choose(o_keyed);
+	IF o_again <> o_keyed THEN
+		PERFORM muster.unique_free(muster.without(o_keyed, o_again));
+	END IF;
+END
+$$;
+
+-- All tasks of the flow have been met.
+CREATE OR REPLACE FUNCTION muster.retry_flow_end(
+	p_request bigint, p_more text)
+RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT muster.answer(r.id,
+		CASE WHEN r.count > 0 THEN 'done' ELSE 'refused' END,
+		format(CASE WHEN r.count > 0
+			THEN 'flow %s: %s tasks that had not succeeded run again%s'
+			ELSE 'flow %1$s: nothing of it failed%3$s' END,
+			r.target, r.count, p_more))
+		FROM muster.request r WHERE r.id = p_request);
 END
 $$;

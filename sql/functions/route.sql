@@ -5,6 +5,17 @@
 -- submit_flow and worker_register; locks nothing.
 CREATE OR REPLACE FUNCTION muster.route_of(p_queue text, p_kind text)
 RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	IF p_queue = '-' THEN
+		PERFORM muster.check_name('queue', p_queue);
+	END IF;
+	RETURN muster.route_intern(p_queue, p_kind);
+END
+$$;
+
+-- The same, for the queue '-' of containers too.
+CREATE OR REPLACE FUNCTION muster.route_intern(p_queue text, p_kind text)
+RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_id int;
 	v_try int := 0;
@@ -14,8 +25,10 @@ BEGIN
 	IF FOUND THEN
 		RETURN v_id;
 	END IF;
-	PERFORM muster.check_name('queue', p_queue),
-		muster.check_name('kind', p_kind);
+	IF p_queue <> '-' THEN
+		PERFORM muster.check_name('queue', p_queue);
+	END IF;
+	PERFORM muster.check_name('kind', p_kind);
 	-- Until the number is not that of another pair. This one may have been
 	-- committed since the look above, with the same number.
 	LOOP
@@ -37,6 +50,9 @@ RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	IF p_name IS NULL OR p_name = '' THEN
 		RAISE EXCEPTION 'the % has no name', p_what
+			USING ERRCODE = 'MU003';
+	ELSIF p_what = 'queue' AND p_name = '-' THEN
+		RAISE EXCEPTION 'queue "-" is that of maps and nested flows'
 			USING ERRCODE = 'MU003';
 	ELSIF length(p_name) > 200 OR p_name ~ '[[:space:][:cntrl:]]' THEN
 		RAISE EXCEPTION 'a % may not be named %', p_what,

@@ -60,7 +60,8 @@ BEGIN
 			p_defer OR x.settled IS NOT NULL AS later
 		FROM muster.task x WHERE x.id = ANY (p_ids) ORDER BY x.id) t;
 	IF v_needs IS NOT NULL THEN
-		PERFORM muster.settle_edges(v_needs, v_told, NULL, 2000);
+		PERFORM muster.settle_edges(v_needs, v_told, NULL,
+			greatest(2000, 10 * cardinality(v_needs)));
 	END IF;
 	IF v_later IS NOT NULL THEN
 		INSERT INTO muster.remainder (task_id, flow_id, outcome, was)
@@ -109,7 +110,9 @@ $$;
 -- how many.
 -- No joins: plans made while a table was empty must stay good plans, so rows
 -- are found by = ANY (array) or LATERAL, and what belongs to a row by binary
--- search in arrays that are in order (width_bucket).
+-- search in arrays that are in order (width_bucket). There an array stands as
+-- (SELECT array || '{}'): a variable of this language would be copied for each
+-- row.
 CREATE OR REPLACE FUNCTION muster.settle_edges(
 	p_needs bigint[], p_states "char"[], p_cursors bigint[], p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
@@ -122,26 +125,29 @@ DECLARE
 	v_unmet int[];
 BEGIN
 	WITH e AS MATERIALIZED (
-		SELECT d.need, d.task_id, muster.edge_met(d.cond,
-			p_states[n.o]) AS met
-		FROM unnest(p_needs) WITH ORDINALITY n(id, o)
+		SELECT d.need, d.task_id, muster.edge_met(d.cond, n.state) AS met
+		FROM unnest(p_needs, p_states, p_cursors) n(id, state, cursor)
 		CROSS JOIN LATERAL (SELECT x.need, x.task_id, x.cond
 			FROM muster.edge x WHERE x.need = n.id
-			AND x.task_id > coalesce(p_cursors[n.o], 0)
+			AND x.task_id > coalesce(n.cursor, 0)
 			ORDER BY x.need, x.task_id LIMIT p_limit) d
 		LIMIT p_limit
-	), g AS (
-		SELECT e.task_id, count(*) FILTER (WHERE e.met) AS met,
-			count(*) FILTER (WHERE NOT e.met) AS unmet
-		FROM e GROUP BY e.task_id
 	)
-	SELECT (SELECT count(*) FROM e), array_agg(g.task_id ORDER BY g.task_id),
-		array_agg(g.met ORDER BY g.task_id),
-		array_agg(g.unmet ORDER BY g.task_id),
-		(SELECT max(e.need) FROM e), (SELECT e.task_id FROM e
-			ORDER BY e.need DESC, e.task_id DESC LIMIT 1)
-	INTO v_edges, v_dep, v_met, v_unmet, v_need, v_last FROM g;
+	SELECT (SELECT count(*) FROM e), array_agg(g.task_id), array_agg(g.met),
+		array_agg(g.unmet)
+	INTO v_edges, v_dep, v_met, v_unmet
+	FROM (SELECT e.task_id, count(*) FILTER (WHERE e.met)::int AS met,
+			count(*) FILTER (WHERE NOT e.met)::int AS unmet
+		FROM e GROUP BY e.task_id ORDER BY e.task_id) g;
 	IF v_edges = p_limit THEN
+		-- Which was the last: found anew, as that is rare.
+		SELECT d.need, d.task_id INTO v_need, v_last
+		FROM unnest(p_needs, p_cursors) n(id, cursor)
+		CROSS JOIN LATERAL (SELECT x.need, x.task_id
+			FROM muster.edge x WHERE x.need = n.id
+			AND x.task_id > coalesce(n.cursor, 0)
+			ORDER BY x.need, x.task_id LIMIT p_limit) d
+		OFFSET p_limit - 1 LIMIT 1;
 		INSERT INTO muster.remainder (task_id, flow_id, cursor, outcome)
 		SELECT t.id, t.flow_id, CASE WHEN t.id = v_need THEN v_last
 			ELSE coalesce(p_cursors[width_bucket(t.id, p_needs)], 0)
@@ -161,49 +167,53 @@ $$;
 -- unmet. Those that wait for nothing more move on; those that cannot run any
 -- more are left to unlock() as remainders, since the order of locks forbids
 -- to touch their task here.
--- Locks: blocked, in order.
+-- Locks: blocked, in order. A row that is locked keeps its ctid.
 CREATE OR REPLACE FUNCTION muster.unblock(
 	p_dep bigint[], p_met int[], p_unmet int[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_free bigint[];
-	v_dead bigint[];
-	v_rest bigint[];
+	v_free tid[];
+	v_dead tid[];
+	v_rest tid[];
 BEGIN
-	SELECT array_agg(b.task_id) FILTER (WHERE b.spare >= 0 AND b.need <= 0),
-		array_agg(b.task_id) FILTER (WHERE b.spare < 0),
-		array_agg(b.task_id) FILTER (WHERE b.spare >= 0 AND b.need > 0)
+	SELECT array_agg(b.at) FILTER (WHERE b.spare >= 0 AND b.need <= 0),
+		array_agg(b.at) FILTER (WHERE b.spare < 0),
+		array_agg(b.at) FILTER (WHERE b.spare >= 0 AND b.need > 0)
 	INTO v_free, v_dead, v_rest
 	FROM (
-		SELECT l.task_id,
-			l.need - p_met[width_bucket(l.task_id, p_dep)] AS need,
-			l.spare - p_unmet[width_bucket(l.task_id, p_dep)] AS spare
-		FROM (SELECT x.task_id, x.need, x.spare FROM muster.blocked x
-			WHERE x.task_id = ANY (p_dep)
+		SELECT l.at, l.need - p_met[l.o] AS need,
+			l.spare - p_unmet[l.o] AS spare
+		FROM (SELECT x.ctid AS at, x.need, x.spare,
+				width_bucket(x.task_id, (SELECT p_dep || '{}')) AS o
+			FROM muster.blocked x WHERE x.task_id = ANY (p_dep)
 			ORDER BY x.task_id FOR UPDATE) l
 	) b;
 	IF v_rest IS NOT NULL THEN
-		UPDATE muster.blocked b
-		SET need = b.need - p_met[width_bucket(b.task_id, p_dep)],
-			spare = b.spare - p_unmet[width_bucket(b.task_id, p_dep)]
-		WHERE b.task_id = ANY (v_rest);
+		UPDATE muster.blocked b SET need = b.need - p_met[
+				width_bucket(b.task_id, (SELECT p_dep || '{}'))],
+			spare = b.spare - p_unmet[
+				width_bucket(b.task_id, (SELECT p_dep || '{}'))]
+		WHERE b.ctid = ANY (v_rest);
 	END IF;
 	IF v_free IS NOT NULL THEN
 		PERFORM muster.unblock_free(v_free);
 	END IF;
 	IF v_dead IS NOT NULL THEN
-		DELETE FROM muster.blocked b WHERE b.task_id = ANY (v_dead);
+		WITH gone AS (
+			DELETE FROM muster.blocked b WHERE b.ctid = ANY (v_dead)
+			RETURNING b.task_id
+		)
 		INSERT INTO muster.remainder (task_id, flow_id, outcome)
 		SELECT t.id, t.flow_id, 'k' FROM muster.task t
-		WHERE t.id = ANY (v_dead);
+		WHERE t.id = ANY (ARRAY(SELECT g.task_id FROM gone g));
 		PERFORM muster.announce_work();
 	END IF;
 END
 $$;
 
--- These blocked tasks, locked by the caller, wait for nothing more: to ready,
+-- These rows of blocked, locked by the caller, wait for nothing more: to ready,
 -- to scheduled if their time has not come, or for a slot of their key.
-CREATE OR REPLACE FUNCTION muster.unblock_free(p_ids bigint[])
+CREATE OR REPLACE FUNCTION muster.unblock_free(p_at tid[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_routes int[];
@@ -211,7 +221,7 @@ DECLARE
 	v_keyed bigint[];
 BEGIN
 	WITH gone AS (
-		DELETE FROM muster.blocked b WHERE b.task_id = ANY (p_ids)
+		DELETE FROM muster.blocked b WHERE b.ctid = ANY (p_at)
 		RETURNING b.*, coalesce(b.run_at > clock_timestamp(), false)
 			AS later
 	), later AS (

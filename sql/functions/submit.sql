@@ -6,15 +6,26 @@
 
 -- {"flow": name, "on_failure": "cancel"|"continue", "tasks": {name: {"kind": …,
 -- "payload": …, "queue": …, "priority": …, "max_attempts": …, "timeout": "30s",
--- "run_at": …, "expect": "2s", "needs": ["a", {"task": "b", "when": "finished"}]
--- }}}. `tasks` may also be a list of objects that have a "name": then their
--- order is kept, and a name that stands there twice is found. A step may have a
--- "unique_key" and a "lock": a key, or {"key": …, "limit": …}. Gives the flow's
+-- "run_at": …, "expect": "2s", "needs": ["a", {"task": "b", "when": "finished"}],
+-- "needs_mode": "all"|"any"|{"at_least": 2}, "unique_key": …, "lock": key or
+-- {"key": …, "limit": 2}}}}. A step with "map" and "chunk" is a
+-- map, one with "flow" a nested flow (container.sql). `tasks` may also be a list of
+-- objects that have a "name": then their
+-- order is kept, and a name that stands there twice is found. Gives the flow's
 -- id; raises MU003 with the name of the step that is wrong, MU006 with that of a
 -- step whose unique key is held.
 CREATE OR REPLACE FUNCTION muster.submit_flow(flow jsonb)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN muster.flow_submit(flow, NULL);
+END
+$$;
+
+-- The same; p_inside: the container whose flow it is, known to be right.
+CREATE OR REPLACE FUNCTION muster.flow_submit(
+	flow jsonb, p_inside muster.task)
+RETURNS bigint LANGUAGE plpgsql
 SET enable_nestloop = off SET jit = off AS $$
 DECLARE
 	v_flow bigint;
@@ -29,11 +40,20 @@ BEGIN
 	SELECT s.o_name, s.o_spec INTO v_name, v_spec
 	FROM muster.flow_steps(flow -> 'tasks') s;
 	PERFORM muster.flow_check_steps(v_name, v_spec);
+	IF p_inside.id IS NULL THEN
+		PERFORM muster.container_check(v_name, v_spec, 1);
+	END IF;
 	SELECT n.o_dep, n.o_need, n.o_cond INTO v_dep, v_need, v_cond
 	FROM muster.flow_needs(v_name, v_spec) n;
 	v_lane := muster.flow_lanes(v_name, v_dep, v_need,
-		ARRAY(SELECT coalesce(muster.flow_ms(u.s ->> 'expect'), 1000)::float8
-			FROM unnest(v_spec) WITH ORDINALITY u(s, o) ORDER BY u.o));
+		muster.flow_costs(v_spec));
+	IF p_inside.id IS NOT NULL THEN
+		v_lane := ARRAY(SELECT greatest(u.l, p_inside.lane)
+			FROM unnest(v_lane) WITH ORDINALITY u(l, o) ORDER BY u.o);
+		v_spec := ARRAY(SELECT jsonb_build_object('priority',
+				-p_inside.rank) || u.s
+			FROM unnest(v_spec) WITH ORDINALITY u(s, o) ORDER BY u.o);
+	END IF;
 	v_flow := nextval('muster.flow_id');
 	PERFORM muster.flow_store(v_flow, flow, v_name, v_spec, v_lane,
 		v_dep, v_need, v_cond);
@@ -139,6 +159,17 @@ RETURNS int LANGUAGE sql IMMUTABLE STRICT AS $$
 			THEN (p_lock ->> 'limit')::int END
 $$;
 
+-- The needs_mode of a step as enqueue() has it; null if it is none.
+CREATE OR REPLACE FUNCTION muster.flow_mode(p_value jsonb)
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE WHEN p_value IN ('"all"', '"any"') THEN p_value #>> '{}'
+		WHEN jsonb_typeof(p_value) = 'object'
+			AND p_value - 'at_least' = '{}'
+			AND jsonb_typeof(p_value -> 'at_least') = 'number'
+			AND p_value ->> 'at_least' ~ '^[1-9]\d{0,8}$'
+		THEN 'at_least ' || (p_value ->> 'at_least') END
+$$;
+
 -- What is wrong with a key of a step; null if nothing.
 CREATE OR REPLACE FUNCTION muster.flow_fault(p_key text, p_value jsonb)
 RETURNS text LANGUAGE plpgsql AS $$
@@ -147,8 +178,8 @@ DECLARE
 	v_type text := jsonb_typeof(p_value);
 BEGIN
 	CASE p_key
-	WHEN 'payload' THEN
-		NULL;
+	WHEN 'payload', 'map', 'chunk', 'flow' THEN
+		NULL; -- container_check()
 	WHEN 'kind', 'queue' THEN
 		IF v_type <> 'string' THEN
 			RETURN 'must be a string';
@@ -156,6 +187,10 @@ BEGIN
 	WHEN 'needs' THEN
 		IF v_type <> 'array' THEN
 			RETURN 'must be a list';
+		END IF;
+	WHEN 'needs_mode' THEN
+		IF muster.flow_mode(p_value) IS NULL THEN
+			RETURN 'must be all, any or {"at_least": a number from 1 on}';
 		END IF;
 	WHEN 'priority', 'max_attempts' THEN
 		IF v_type <> 'number' OR v_text !~ '^-?\d{1,7}$' THEN
@@ -189,8 +224,8 @@ BEGIN
 		END IF;
 	ELSE
 		RETURN 'is not known: a task has kind, payload, queue, priority, '
-			'needs, max_attempts, timeout, run_at, expect, unique_key, '
-			'lock';
+			'needs, needs_mode, max_attempts, timeout, run_at, expect, '
+			'map, chunk, flow, unique_key, lock';
 	END CASE;
 	RETURN NULL;
 EXCEPTION WHEN data_exception THEN
@@ -217,7 +252,7 @@ BEGIN
 				OR jsonb_typeof(u.s -> 'kind') <> 'string'
 				OR jsonb_typeof(u.s -> 'queue') <> 'string'
 				OR jsonb_typeof(u.s -> 'needs') <> 'array'
-				OR NOT u.s ? 'kind'
+				OR NOT u.s ?| '{kind,flow}'
 			ELSE true END
 	LIMIT 1;
 	IF FOUND THEN
@@ -415,14 +450,95 @@ BEGIN
 END
 $$;
 
+-- An id for each step, in their order as far as no step stands before one that
+-- it needs: ids ascend along the edges, which retry of a flow relies on. (A
+-- walk in depth: a step's needs come right before it.)
+CREATE OR REPLACE FUNCTION muster.flow_ids(
+	p_steps int, p_dep int[], p_need int[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_id bigint[] := ARRAY(SELECT nextval('muster.task_id')
+		FROM generate_series(1, p_steps));
+	v_rank int[];
+	v_next int[] := array_fill(1, ARRAY[p_steps + 1]); -- edge to look at
+	v_end int[];
+	v_path int[] := '{}';
+	v_depth int;
+	v_count int := 0;
+	v_step int;
+BEGIN
+	IF p_dep IS NULL OR NOT EXISTS (SELECT FROM unnest(p_dep, p_need)
+			u(d, n) WHERE u.n > u.d) THEN
+		RETURN v_id;
+	END IF;
+	FOR i IN 1 .. cardinality(p_dep) LOOP
+		v_next[p_dep[i] + 1] := i + 1;
+	END LOOP;
+	FOR i IN 1 .. p_steps LOOP
+		v_next[i + 1] := greatest(v_next[i + 1], v_next[i]);
+	END LOOP;
+	v_end := v_next[2 :];
+	v_rank := array_fill(0, ARRAY[p_steps]);
+	FOR i IN 1 .. p_steps LOOP
+		v_depth := 0;
+		IF v_rank[i] = 0 THEN
+			v_depth := 1;
+			v_path[1] := i;
+		END IF;
+		WHILE v_depth > 0 LOOP
+			v_step := v_path[v_depth];
+			IF v_next[v_step] < v_end[v_step] THEN
+				v_next[v_step] := v_next[v_step] + 1;
+				IF v_rank[p_need[v_next[v_step] - 1]] = 0 THEN
+					v_depth := v_depth + 1;
+					v_path[v_depth] := p_need[v_next[v_step] - 1];
+				END IF;
+			ELSE
+				v_count := v_count + 1;
+				v_rank[v_step] := v_count;
+				v_depth := v_depth - 1;
+			END IF;
+		END LOOP;
+	END LOOP;
+	RETURN ARRAY(SELECT v_id[u.r]
+		FROM unnest(v_rank) WITH ORDINALITY u(r, o) ORDER BY u.o);
+END
+$$;
+
+-- How many of its needs each step wants met; null: all.
+CREATE OR REPLACE FUNCTION muster.flow_least(
+	p_name text[], p_step jsonb[], p_needs int[])
+RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_least int[];
+	v_bad record;
+BEGIN
+	SELECT array_agg(CASE u.mode WHEN 'any' THEN 1
+			ELSE substr(u.mode, 10)::int END ORDER BY u.o)
+	INTO v_least
+	FROM (SELECT x.o, nullif(muster.flow_mode(x.s -> 'needs_mode'), 'all')
+			AS mode
+		FROM unnest(p_step) WITH ORDINALITY x(s, o)) u;
+	SELECT u.name, u.needs, u.s -> 'needs_mode' AS mode INTO v_bad
+	FROM unnest(p_name, p_step, p_needs, v_least) u(name, s, needs, least)
+	WHERE u.least > u.needs LIMIT 1;
+	IF FOUND THEN
+		PERFORM muster.flow_refuse(v_bad.name, format(
+			'needs_mode: %s, but it has %s needs', v_bad.mode,
+			v_bad.needs));
+	END IF;
+	RETURN v_least;
+END
+$$;
+
 -- Stores all of it.
 CREATE OR REPLACE FUNCTION muster.flow_store(p_flow bigint, p_spec jsonb,
 	p_name text[], p_step jsonb[], p_lane smallint[], p_dep int[],
 	p_need int[], p_cond text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_id bigint[] := ARRAY(SELECT nextval('muster.task_id')
-		FROM generate_series(1, cardinality(p_name)));
+	v_id bigint[] := muster.flow_ids(cardinality(p_name), p_dep, p_need);
+	v_least int[];
 	v_route int[];
 	v_needs int[] := array_fill(0, ARRAY[cardinality(p_name)]);
 	v_feeds boolean[] := array_fill(false, ARRAY[cardinality(p_name)]);
@@ -430,22 +546,30 @@ DECLARE
 			muster.flow_lock(u.s -> 'lock'))
 		FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o);
 	v_fast boolean := coalesce(p_spec ->> 'on_failure', '') = 'cancel';
+	v_holds boolean; -- some are containers
 BEGIN
 	WITH s AS MATERIALIZED (
 		SELECT u.o, coalesce(u.s ->> 'queue', 'default') AS queue,
-			u.s ->> 'kind' AS kind
+			u.s ->> 'kind' AS kind, CASE WHEN u.s ? 'map' THEN 'map'
+				WHEN u.s ? 'flow' THEN 'flow' ELSE '' END AS holds
 		FROM unnest(p_step) WITH ORDINALITY u(s, o)
 	), r AS MATERIALIZED (
-		SELECT d.queue, d.kind, muster.route_of(d.queue, d.kind) AS id
-		FROM (SELECT DISTINCT s.queue, s.kind FROM s) d
+		SELECT d.queue, d.kind, d.holds,
+			CASE WHEN d.holds <> '' THEN muster.route_intern('-', d.holds)
+			ELSE muster.route_of(d.queue, d.kind) END AS id
+		FROM (SELECT DISTINCT s.queue, coalesce(s.kind, '') AS kind,
+			s.holds FROM s) d
 	)
-	SELECT array_agg(r.id ORDER BY s.o) INTO v_route
-	FROM s JOIN r ON r.queue = s.queue AND r.kind = s.kind;
+	SELECT array_agg(r.id ORDER BY s.o), bool_or(s.holds <> '')
+	INTO v_route, v_holds
+	FROM s JOIN r ON r.queue = s.queue AND r.kind = coalesce(s.kind, '')
+		AND r.holds = s.holds;
 	FOR i IN 1 .. coalesce(cardinality(p_dep), 0) LOOP
 		v_needs[p_dep[i]] := v_needs[p_dep[i]] + 1;
 		v_feeds[p_need[i]] := true;
 	END LOOP;
 	PERFORM muster.flow_unique(v_id, p_name, p_step);
+	v_least := muster.flow_least(p_name, p_step, v_needs);
 	INSERT INTO muster.flow (id, created_at, total, fail_fast, name)
 	VALUES (p_flow, clock_timestamp(), cardinality(p_name), v_fast,
 		p_spec ->> 'flow');
@@ -469,10 +593,14 @@ BEGIN
 		SELECT v_id[u.n], v_id[u.d], u.c::"char"
 		FROM unnest(p_need, p_dep, p_cond) u(n, d, c);
 		INSERT INTO muster.needs
-		SELECT v_id[u.d], array_agg(v_id[u.n]), string_agg(u.c, '')
+		SELECT v_id[u.d], array_agg(v_id[u.n]), string_agg(u.c, ''),
+			v_least[u.d]
 		FROM unnest(p_need, p_dep, p_cond) u(n, d, c) GROUP BY u.d;
 	END IF;
-	PERFORM muster.flow_place(v_id, v_needs, v_route, v_lock, p_lane,
+	IF v_holds THEN
+		PERFORM muster.container_store(v_id, p_name, p_step);
+	END IF;
+	PERFORM muster.flow_place(v_id, v_needs, v_least, v_route, v_lock, p_lane,
 		ARRAY(SELECT (u.s ->> 'run_at')::timestamptz
 			FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o),
 		ARRAY(SELECT -coalesce((u.s ->> 'priority')::int, 0)
@@ -505,7 +633,7 @@ $$;
 -- Its steps in their places. The task rows stand: the transaction has its
 -- number before it draws a seq, which the safe mark relies on.
 CREATE OR REPLACE FUNCTION muster.flow_place(p_id bigint[], p_needs int[],
-	p_route int[], p_lock bigint[], p_lane smallint[],
+	p_least int[], p_route int[], p_lock bigint[], p_lane smallint[],
 	p_run_at timestamptz[], p_rank int[], p_size int[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -517,11 +645,12 @@ BEGIN
 	FROM (SELECT DISTINCT x.route, x.rank, x.lane
 		FROM unnest(p_route, p_rank, p_lane) x(route, rank, lane)) u;
 	INSERT INTO muster.blocked
-	SELECT u.id, u.run_at, u.needs, 0, u.route, u.size, u.rank, u.lane, 0,
-		u.lock
-	FROM unnest(p_id, p_needs, p_route, p_lock, p_lane, p_run_at, p_rank,
-			p_size)
-		u(id, needs, route, lock, lane, run_at, rank, size)
+	SELECT u.id, u.run_at, coalesce(u.least, u.needs),
+		u.needs - coalesce(u.least, u.needs), u.route, u.size, u.rank,
+		u.lane, 0, u.lock
+	FROM unnest(p_id, p_needs, p_least, p_route, p_lock, p_lane, p_run_at,
+			p_rank, p_size)
+		u(id, needs, least, route, lock, lane, run_at, rank, size)
 	WHERE u.needs > 0;
 	SELECT min(u.run_at) INTO v_first
 	FROM unnest(p_needs, p_run_at) u(needs, run_at)

@@ -2,23 +2,27 @@
 -- transaction, or because it is the next level.
 
 -- Open tasks (ascending, locked) that can't run any more become skipped; the
--- first need that keeps each from running goes into its error.
+-- first need that was not met goes into the error of each.
 CREATE OR REPLACE FUNCTION muster.skip(p_ids bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_ids bigint[];
 	v_text text[];
 BEGIN
-	SELECT array_agg(r.id), array_agg(format('needs task %s, which %s',
-		r.need, CASE r.state WHEN 's' THEN 'succeeded'
+	SELECT array_agg(r.id), array_agg(CASE WHEN r.least IS NULL
+			THEN format('needs task %s, which ', r.need)
+			ELSE format('needs %s of %s tasks, too many of which did '
+				'otherwise: task %s ', r.least, r.n, r.need) END
+		|| CASE r.state WHEN 's' THEN 'succeeded'
 			WHEN 'f' THEN 'failed' WHEN 'c' THEN 'was cancelled'
-			WHEN 'k' THEN 'was skipped' ELSE 'does not exist' END))
+			WHEN 'k' THEN 'was skipped' ELSE 'does not exist' END)
 	INTO v_ids, v_text
 	FROM (
-		SELECT DISTINCT ON (p.id) p.id, u.need, t.state
+		SELECT DISTINCT ON (p.id) p.id, u.need, t.state, n.least,
+			cardinality(n.ids) AS n
 		FROM unnest(p_ids) p(id)
-		CROSS JOIN LATERAL (SELECT x.ids, x.conds FROM muster.needs x
-			WHERE x.task_id = p.id OFFSET 0) n
+		CROSS JOIN LATERAL (SELECT x.ids, x.conds, x.least
+			FROM muster.needs x WHERE x.task_id = p.id OFFSET 0) n
 		CROSS JOIN LATERAL unnest(n.ids, string_to_array(n.conds, NULL))
 			WITH ORDINALITY u(need, cond, o)
 		LEFT JOIN LATERAL (SELECT x.id, x.state FROM muster.task x
@@ -82,61 +86,91 @@ BEGIN
 END
 $$;
 
--- One remainder of a task that ended a second time: its dependents were told
--- of the first end, so those that still wait get the difference, and those that
--- were skipped for it come back if nothing else keeps them.
+-- Remainders of tasks that ended a second time: their dependents were told of
+-- the first end, so those that still wait get the difference, and those that
+-- were skipped for it come back if nothing else keeps them. As many remainders
+-- as have fewer than p_limit edges together, or a part of the first.
 -- Locks: remainder, then the skipped with their needs, then blocked.
 CREATE OR REPLACE FUNCTION muster.unlock_again(p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-	v_rest muster.remainder;
-	v_life smallint;
+	v_rest bigint[];
+	v_need bigint[];
+	v_cursor bigint[];
+	v_now "char"[];
+	v_was "char"[];
+	v_done bigint[];
+	v_back bigint[];
 	v_dep bigint[];
 	v_met int[];
 	v_unmet int[];
-	v_back bigint[];
+	v_last bigint;
 BEGIN
-	SELECT * INTO v_rest FROM muster.remainder r WHERE r.was IS NOT NULL
-	ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED;
-	IF NOT FOUND THEN
+	SELECT array_agg(r.id), array_agg(r.task_id), array_agg(r.cursor),
+		array_agg(r.outcome), array_agg(r.was)
+	INTO v_rest, v_need, v_cursor, v_now, v_was
+	FROM (SELECT x.* FROM muster.remainder x WHERE x.was IS NOT NULL
+		ORDER BY x.id LIMIT p_limit FOR UPDATE SKIP LOCKED) r;
+	IF v_rest IS NULL THEN
 		RETURN 0;
 	END IF;
-	SELECT t.life INTO v_life FROM muster.task t
-	WHERE t.id = v_rest.task_id;
-	SELECT array_agg(e.task_id), array_agg(e.now::int - e.before::int),
-		array_agg((NOT e.now)::int - (e.told AND NOT e.before)::int),
-		array_agg(e.task_id) FILTER (WHERE e.now)
-	INTO v_dep, v_met, v_unmet, v_back
-	FROM (SELECT d.task_id, muster.edge_met(d.cond, v_rest.outcome) AS now,
-			d.life < v_life AS told, d.life < v_life
-			AND muster.edge_met(d.cond, v_rest.was) AS before
-		FROM (SELECT x.task_id, x.cond, x.life FROM muster.edge x
-			WHERE x.need = v_rest.task_id
-			AND x.task_id > v_rest.cursor
-			ORDER BY x.task_id LIMIT p_limit) d) e;
+	WITH e AS MATERIALIZED (
+		SELECT n.o, d.task_id, muster.edge_met(d.cond, v_now[n.o]) AS now,
+			d.life < t.life AS told, d.life < t.life
+			AND muster.edge_met(d.cond, v_was[n.o]) AS before
+		FROM unnest(v_need) WITH ORDINALITY n(id, o)
+		CROSS JOIN LATERAL (SELECT x.life FROM muster.task x
+			WHERE x.id = n.id OFFSET 0) t
+		CROSS JOIN LATERAL (SELECT x.task_id, x.cond, x.life
+			FROM muster.edge x WHERE x.need = n.id
+			AND x.task_id > v_cursor[n.o]
+			ORDER BY x.task_id LIMIT p_limit) d
+		LIMIT p_limit
+	), whole AS ( -- all, unless the limit cut off some of the last
+		SELECT CASE WHEN count(*) < p_limit THEN cardinality(v_need)
+			ELSE greatest(max(e.o) - 1, 1) END AS upto,
+			count(*) = p_limit AND max(e.o) = 1 AS part FROM e
+	), g AS (
+		SELECT e.task_id, sum(e.now::int - e.before::int)::int AS met,
+			sum((NOT e.now)::int - (e.told AND NOT e.before)::int)::int
+				AS unmet, bool_or(e.now) AS now
+		FROM e WHERE e.o <= (SELECT w.upto FROM whole w)
+		GROUP BY e.task_id
+	)
+	SELECT array_agg(g.task_id ORDER BY g.task_id),
+		array_agg(g.met ORDER BY g.task_id),
+		array_agg(g.unmet ORDER BY g.task_id),
+		array_agg(g.task_id) FILTER (WHERE g.now),
+		v_need[: (SELECT w.upto FROM whole w)],
+		CASE WHEN (SELECT w.part FROM whole w) THEN max(g.task_id) END
+	INTO v_dep, v_met, v_unmet, v_back, v_done, v_last FROM g;
+	IF v_last IS NOT NULL THEN
+		UPDATE muster.remainder SET cursor = v_last WHERE id = v_rest[1];
+	ELSE
+		DELETE FROM muster.remainder r
+		WHERE r.id = ANY (v_rest[: cardinality(v_done)]);
+	END IF;
 	IF v_back IS NOT NULL THEN
-		PERFORM muster.revive(v_back, v_rest.task_id);
+		v_back := muster.revive(v_back, v_done);
+		-- What came back has counted this end already.
+		SELECT array_agg(u.d), array_agg(u.m), array_agg(u.n)
+		INTO v_dep, v_met, v_unmet
+		FROM unnest(v_dep, v_met, v_unmet) u(d, m, n)
+		WHERE (u.d IN (SELECT unnest(v_back))) IS NOT TRUE;
 	END IF;
 	IF v_dep IS NOT NULL THEN
 		PERFORM muster.unblock(v_dep, v_met, v_unmet);
 	END IF;
-	IF cardinality(v_dep) = p_limit THEN
-		UPDATE muster.remainder SET cursor = v_dep[p_limit]
-		WHERE id = v_rest.id;
-	ELSE
-		DELETE FROM muster.remainder WHERE id = v_rest.id;
-	END IF;
-	RETURN 1 + coalesce(cardinality(v_dep), 0);
+	RETURN cardinality(v_done) + coalesce(cardinality(v_dep), 0);
 END
 $$;
 
--- Those of p_ids that were skipped, and have no other need that can't be met,
--- are open again.
-CREATE OR REPLACE FUNCTION muster.revive(p_ids bigint[], p_done bigint)
-RETURNS void LANGUAGE plpgsql AS $$
+-- Those of p_ids that were skipped, and of whose needs enough can be met again,
+-- are open again, and given.
+CREATE OR REPLACE FUNCTION muster.revive(p_ids bigint[], p_done bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_ids bigint[];
-	v_unmet bigint[];
 BEGIN
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (p_ids) AND t.state = 'k' ORDER BY t.id);
@@ -148,8 +182,10 @@ BEGIN
 		WHERE t.id = ANY (v_ids) AND t.state = 'k'
 		AND NOT EXISTS (SELECT FROM muster.remainder r
 			WHERE r.task_id = t.id) ORDER BY t.id);
+	v_ids := muster.unique_reopen(v_ids);
 	IF v_ids <> '{}' THEN
-		PERFORM muster.reopen(v_ids, p_done);
+		RETURN muster.without(v_ids, muster.reopen(v_ids, p_done));
 	END IF;
+	RETURN NULL;
 END
 $$;

@@ -17,6 +17,8 @@ SELECT t.id, t.flow_id, t.name, r.kind, r.queue,
 			WHERE a.task_id = t.id) THEN 'arriving'
 		WHEN EXISTS (SELECT FROM muster.remainder m
 			WHERE m.task_id = t.id) THEN 'blocked'
+		WHEN EXISTS (SELECT FROM muster.container c
+			WHERE c.task_id = t.id) THEN 'running'
 		ELSE 'ready' END END AS state,
 	-t.rank AS priority,
 	t.attempts + (l.worker_id IS NOT NULL)::int AS attempt,
@@ -83,7 +85,8 @@ SELECT r.queue, r.kind,
 		AS blocked,
 	coalesce(sum(p.n) FILTER (WHERE p.place = 'arriving'), 0)::bigint
 		AS arriving,
-	EXISTS (SELECT FROM muster.paused x WHERE x.queue = r.queue) AS paused,
+	EXISTS (SELECT FROM muster.paused x
+		WHERE x.queue = r.queue OR x.kind = r.kind) AS paused,
 	(extract(epoch FROM clock_timestamp() - min(p.oldest)) * 1000)::bigint
 		AS oldest_ready_ms,
 	coalesce(sum(p.n) FILTER (WHERE p.place = 'waiting'), 0)::bigint
@@ -111,6 +114,73 @@ FROM muster.attempt a;
 CREATE OR REPLACE VIEW muster.task_needs AS
 SELECT n.task_id, u.id AS needs_id,
 	CASE u.cond WHEN 's' THEN 'succeeded' WHEN 'a' THEN 'finished'
-		WHEN 'f' THEN 'failed' END AS needs_when
+		WHEN 'f' THEN 'failed' END AS needs_when,
+	CASE n.least WHEN 1 THEN 'any' ELSE coalesce('at_least ' || n.least,
+		'all') END AS needs_mode
 FROM muster.needs n
 CROSS JOIN LATERAL unnest(n.ids, string_to_array(n.conds, NULL)) u(id, cond);
+
+-- What runs by the clock, with its next and its last run; next_at is the tick
+-- with its jitter, null while paused.
+CREATE OR REPLACE VIEW muster.schedules AS
+SELECT s.name, s.kind, s.queue, s.cron,
+	s.every_ms * interval '1 ms' AS every, s.timezone, s.missed, s.overlap,
+	s.jitter_ms * interval '1 ms' AS jitter, s.priority, s.max_attempts,
+	s.timeout_ms * interval '1 ms' AS timeout, s.payload,
+	CASE WHEN s.source IS NULL THEN 'sql' ELSE 'configuration' END AS source,
+	s.paused_at, s.next_at, s.last_tick,
+	muster.run_outcome(s.last_outcome) AS last_outcome, s.last_task,
+	(SELECT CASE WHEN t.state IS NULL THEN 'open'
+			ELSE muster.state_name(t.state) END
+		FROM muster.task t WHERE t.id = s.last_task) AS last_state
+FROM muster.schedule s;
+
+-- The runs of the last week, one a tick.
+CREATE OR REPLACE VIEW muster.schedule_runs AS
+SELECT r.schedule, r.tick, r.task_id, muster.run_outcome(r.outcome) AS outcome,
+	r.at, r.missed_since, r.error
+FROM muster.schedule_run r;
+
+-- What is paused: a queue or a kind a row.
+CREATE OR REPLACE VIEW muster.pauses AS
+SELECT p.queue, p.kind, p.since FROM muster.paused p;
+
+-- Limits across hosts, as the workers that live go by them, and their use.
+-- `use` says it in words. Idle slots are given back within a second.
+CREATE OR REPLACE VIEW muster.limit_status AS
+SELECT l.*, concat_ws(', ', l.held || '/' || l.max_running, l.rate) AS use
+FROM (SELECT CASE b.scope WHEN 'q' THEN 'queue' ELSE 'kind' END AS scope,
+		b.name, min(b.max_running) AS max_running,
+		CASE WHEN min(b.max_running) IS NOT NULL
+			THEN coalesce(sum(n.held), 0)::int END AS held,
+		muster.rate_text(min(b.rate)) AS rate, min(b.burst) AS burst,
+		CASE WHEN min(b.rate) IS NOT NULL
+			THEN muster.rate_next(b.scope, b.name) END AS next_at,
+		count(*) FILTER (WHERE n.held < n.wants OR n.hungry)::int
+			AS waiting,
+		count(*)::int AS workers
+	FROM muster.budget b
+	LEFT JOIN LATERAL (SELECT x.held, x.wants, x.hungry
+		FROM muster.borrowed x
+		WHERE x.budget_id = b.id ORDER BY x.gen DESC LIMIT 1) n ON true
+	GROUP BY b.scope, b.name) l;
+
+-- Maps and nested flows that have been opened: their flow and how far it is.
+CREATE OR REPLACE VIEW muster.containers AS
+SELECT p.task_id, t.flow_id AS inside, t.name,
+	CASE WHEN p.spec IS NULL THEN 'map' ELSE 'flow' END AS kind,
+	p.flow_id, f.total, f.succeeded, f.failed, f.cancelled, f.skipped,
+	f.open, p.max_running
+FROM muster.container_plan p
+JOIN muster.task t ON t.id = p.task_id
+CROSS JOIN LATERAL (SELECT x.* FROM muster.flow_status x
+	WHERE x.id = p.flow_id OFFSET 0) f;
+
+-- The tasks of maps in the order of their lists; index is that of the first
+-- item that a task has, from 0.
+CREATE OR REPLACE VIEW muster.map_items AS
+SELECT p.task_id AS map_id, substring(t.name FROM '\d+')::int AS index,
+	t.id AS task_id, t.state, t.result, t.error
+FROM muster.container_plan p
+JOIN muster.task_status t ON t.flow_id = p.flow_id
+WHERE p.spec IS NULL AND t.name IS NOT NULL;

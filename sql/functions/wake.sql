@@ -88,6 +88,13 @@ BEGIN
 END
 $$;
 
+-- So many tasks are ready in a queue; that of containers is the schedulers'.
+CREATE OR REPLACE FUNCTION muster.wake_word(p_queue text, p_count bigint)
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE WHEN p_queue = '-' THEN 'work'
+		ELSE 'ready ' || p_queue || ' ' || p_count END
+$$;
+
 CREATE OR REPLACE FUNCTION muster.ready_wakes()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
@@ -100,8 +107,8 @@ BEGIN
 	SELECT r.queue INTO v_queue FROM muster.route r
 	WHERE r.id = NEW.route_id LIMIT 1;
 	IF muster.sleeps_on(v_queue) THEN
-		PERFORM pg_notify('muster', 'ready ' || v_queue || ' '
-			|| coalesce(nullif(v_count, ''), '1'));
+		PERFORM pg_notify('muster', muster.wake_word(v_queue,
+			coalesce(nullif(v_count, '')::bigint, 1)));
 	END IF;
 	RETURN NULL;
 END
@@ -152,7 +159,7 @@ BEGIN
 	IF p_routes IS NULL OR NOT EXISTS (SELECT FROM muster.sleepers) THEN
 		RETURN;
 	END IF;
-	PERFORM pg_notify('muster', 'ready ' || q.queue || ' ' || sum(q.n))
+	PERFORM pg_notify('muster', muster.wake_word(q.queue, sum(q.n)::bigint))
 	FROM (
 		SELECT c.n, (SELECT r.queue FROM muster.route r
 			WHERE r.id = c.route_id LIMIT 1) AS queue

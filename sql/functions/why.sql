@@ -2,9 +2,12 @@
 
 -- A row a reason; depth 0 is the task itself, each depth more what the one
 -- above waits for. Of several open needs the first five are followed, and at
--- most 200 rows are given, each task once.
+-- most 200 tasks are listed, each once. One row is the root: what waits for
+-- nothing else and will not come to an end by itself, or will as the last. Below
+-- a list that was cut the first needs are followed to their end, however deep,
+-- and what is found there is a row too.
 CREATE OR REPLACE FUNCTION muster.why(id bigint)
-RETURNS TABLE (depth int, reason text, task_id bigint)
+RETURNS TABLE (depth int, reason text, task_id bigint, root boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -13,27 +16,110 @@ SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
 	v_stack bigint[] := ARRAY[$1];
 	v_depths int[] := ARRAY[0];
-	v_seen bigint[] := '{}';
-	v_needs bigint[];
+	v_ids bigint[] := '{}'; -- the rows
+	v_at int[];
+	v_reasons text[];
+	v_causes bigint[];
+	v_one record;
+	v_least int;
+	v_root int; -- which row it is
 	v_top int;
+	v_cut boolean := false;
 BEGIN
-	WHILE cardinality(v_stack) > 0 AND cardinality(v_seen) < 200 LOOP
+	WHILE cardinality(v_stack) > 0 AND NOT v_cut LOOP
 		v_top := cardinality(v_stack);
 		task_id := v_stack[v_top];
 		depth := v_depths[v_top];
 		v_stack := v_stack[: v_top - 1];
 		v_depths := v_depths[: v_top - 1];
-		CONTINUE WHEN task_id = ANY (v_seen);
-		v_seen := v_seen || task_id;
-		reason := muster.why_one(task_id);
-		RETURN NEXT;
-		v_needs := muster.why_needs(task_id)
-			|| muster.why_lock_holders(task_id);
-		FOR i IN REVERSE coalesce(cardinality(v_needs), 0) .. 1 LOOP
-			v_stack := v_stack || v_needs[i];
+		CONTINUE WHEN task_id = ANY (v_ids);
+		v_causes := muster.why_causes(task_id);
+		IF cardinality(v_ids) = 200 THEN
+			v_cut := true;
+			WHILE v_causes <> '{}' LOOP
+				task_id := v_causes[1];
+				depth := depth + 1;
+				v_causes := muster.why_causes(task_id);
+			END LOOP;
+		END IF;
+		v_one := muster.why_one(task_id);
+		v_ids := v_ids || task_id;
+		v_at := v_at || depth;
+		v_reasons := v_reasons || v_one.o_reason;
+		IF v_causes = '{}' AND (v_one.o_weight < v_least) IS NOT FALSE THEN
+			v_least := v_one.o_weight;
+			v_root := cardinality(v_ids);
+		END IF;
+		FOR i IN REVERSE cardinality(v_causes) .. 1 LOOP
+			v_stack := v_stack || v_causes[i];
 			v_depths := v_depths || depth + 1;
 		END LOOP;
 	END LOOP;
+	FOR i IN 1 .. cardinality(v_ids) LOOP
+		depth := v_at[i];
+		reason := v_reasons[i];
+		task_id := v_ids[i];
+		root := i = v_root;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+
+-- The tasks that this one waits for, the first five of each subject; never null.
+CREATE OR REPLACE FUNCTION muster.why_causes(p_id bigint)
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN muster.why_needs(p_id) || muster.why_lock_holders(p_id);
+END
+$$;
+
+-- One task's own reason, a sentence without its end: the first that one of the
+-- subjects gives. Of each there is a function
+-- why_<subject>(muster.task, state text), in why_reasons.sql or beside what it
+-- explains; null: it says nothing of this task. What does not end by itself
+-- stands before what does: o_weight, the place in the list, tells which of
+-- several causes is the root, the least does.
+CREATE OR REPLACE FUNCTION muster.why_one(
+	p_id bigint, OUT o_reason text, OUT o_weight int)
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_subjects CONSTANT text[] := ARRAY[
+		'ended',
+		'no_scheduler',
+		'paused',
+		'no_worker',
+		'unknown_kind',
+		'time',
+		'arriving',
+		'skipping',
+		'blocked',
+		'lock',
+		'line',
+		'container',
+		'running'
+	];
+	v_task muster.task;
+	v_state text;
+BEGIN
+	SELECT * INTO v_task FROM muster.task t WHERE t.id = p_id;
+	IF NOT FOUND THEN
+		o_reason := format('there is no task %s', p_id);
+		o_weight := 0;
+		RETURN;
+	END IF;
+	v_task.payload := NULL; -- large ones would be copied to each function
+	v_task.result := NULL;
+	SELECT s.state INTO v_state FROM muster.task_status s WHERE s.id = p_id;
+	FOR i IN 1 .. cardinality(v_subjects) LOOP
+		EXECUTE format('SELECT muster.why_%s($1, $2)', v_subjects[i])
+		INTO o_reason USING v_task, v_state;
+		o_weight := i;
+		EXIT WHEN o_reason IS NOT NULL;
+	END LOOP;
+	o_reason := coalesce(nullif(v_task.name, '') || ' ('
+		|| muster.why_kind(v_task) || ')', muster.why_kind(v_task))
+		|| ': ' || coalesce(o_reason, 'it is just on its way to another '
+		'place');
 END
 $$;
 
@@ -41,6 +127,9 @@ $$;
 CREATE OR REPLACE FUNCTION muster.why_needs(p_id bigint)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 BEGIN
+	IF EXISTS (SELECT FROM muster.container c WHERE c.task_id = p_id) THEN
+		RETURN muster.why_holds(p_id);
+	END IF;
 	RETURN ARRAY(SELECT u.need
 		FROM muster.task me
 		CROSS JOIN LATERAL (SELECT x.ids, x.conds FROM muster.needs x
@@ -68,89 +157,18 @@ BEGIN
 END
 $$;
 
--- One task's own reason, a sentence without its end.
-CREATE OR REPLACE FUNCTION muster.why_one(p_id bigint)
+CREATE OR REPLACE FUNCTION muster.why_kind(p_task muster.task)
 RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	v_task record;
-	v_text text;
 BEGIN
-	SELECT s.*, t.route_id, t.rank INTO v_task
-	FROM muster.task_status s
-	JOIN muster.task t ON t.id = s.id WHERE s.id = p_id;
-	IF NOT FOUND THEN
-		RETURN format('there is no task %s', p_id);
-	END IF;
-	v_text := CASE v_task.state
-		WHEN 'succeeded' THEN 'it has succeeded'
-		WHEN 'failed' THEN 'it failed: '
-			|| coalesce(v_task.error, 'no error was given')
-		WHEN 'cancelled' THEN coalesce(v_task.error, 'it was cancelled')
-		WHEN 'skipped' THEN 'it was skipped: ' || v_task.error
-		WHEN 'running' THEN muster.why_running(p_id, v_task.worker_id)
-		WHEN 'scheduled' THEN format('it waits until %s', v_task.run_at)
-			|| coalesce(', after: ' || v_task.error, '')
-		WHEN 'waiting' THEN muster.why_lock(p_id)
-		WHEN 'arriving' THEN 'it waits for a scheduler to admit it'
-		WHEN 'blocked' THEN coalesce((SELECT format('it waits for %s '
-				'task%s', b.need, CASE WHEN b.need <> 1 THEN 's' END)
-			FROM muster.blocked b WHERE b.task_id = p_id),
-			'a need of it was not met: it is about to be skipped')
-		ELSE muster.why_ready(v_task.queue, v_task.kind,
-			v_task.route_id, v_task.rank, p_id)
-		END;
-	RETURN coalesce(nullif(v_task.name, '') || ' (' || v_task.kind || '): ',
-		v_task.kind || ': ') || v_text;
+	RETURN (SELECT r.kind FROM muster.route r
+		WHERE r.id = p_task.route_id LIMIT 1);
 END
 $$;
 
-CREATE OR REPLACE FUNCTION muster.why_running(p_id bigint, p_worker bigint)
+CREATE OR REPLACE FUNCTION muster.why_queue(p_task muster.task)
 RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN (SELECT format('it is run by worker %s (process %s on %s) since '
-			'%s%s', w.id, w.pid, w.host, l.taken_at,
-			CASE WHEN c.task_id IS NOT NULL
-				THEN ', which was told to cancel it' END)
-		FROM muster.worker w
-		JOIN muster.lease l ON l.worker_id = w.id
-			AND p_id = ANY (l.task_ids)
-		LEFT JOIN muster.cancelling c ON c.worker_id = w.id
-			AND c.task_id = p_id
-		WHERE w.id = p_worker LIMIT 1);
-END
-$$;
-
-CREATE OR REPLACE FUNCTION muster.why_ready(p_queue text, p_kind text,
-	p_route int, p_rank smallint, p_id bigint)
-RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-	v_before bigint;
-	v_running bigint;
-BEGIN
-	IF EXISTS (SELECT FROM muster.paused p WHERE p.queue = p_queue) THEN
-		RETURN format('its queue %s is paused since %s', p_queue,
-			(SELECT p.since FROM muster.paused p
-			WHERE p.queue = p_queue));
-	ELSIF NOT EXISTS (SELECT FROM muster.worker w WHERE w.dead_at IS NULL)
-			THEN
-		RETURN 'it is ready, but there is no live worker';
-	ELSIF NOT EXISTS (SELECT FROM muster.worker w WHERE w.dead_at IS NULL
-			AND p_queue = ANY (w.queues) AND p_kind = ANY (w.kinds)) THEN
-		RETURN format('it is ready, but no live worker runs kind %s in '
-			'queue %s', p_kind, p_queue);
-	END IF;
-	SELECT count(*) INTO v_before FROM (
-		SELECT FROM muster.ready r WHERE r.route_id = p_route
-			AND (r.rank < p_rank OR r.rank = p_rank AND r.seq < (
-				SELECT min(x.seq) FROM muster.ready x
-				WHERE x.route_id = p_route AND x.task_id = p_id))
-		LIMIT 10000) x;
-	SELECT count(*) INTO v_running
-	FROM (SELECT unnest(l.task_ids) AS id FROM muster.lease l) l
-	CROSS JOIN LATERAL (SELECT FROM muster.task t WHERE t.id = l.id
-		AND t.route_id = p_route OFFSET 0) t;
-	RETURN format('it is ready and waits for a free slot: %s%s before it, '
-		'%s running', v_before, CASE WHEN v_before = 10000
-		THEN ' or more' END, v_running);
+	RETURN (SELECT r.queue FROM muster.route r
+		WHERE r.id = p_task.route_id LIMIT 1);
 END
 $$;

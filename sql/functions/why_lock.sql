@@ -31,39 +31,36 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION muster.why_lock(p_id bigint)
+CREATE OR REPLACE FUNCTION muster.why_lock(
+	p_task muster.task, p_state text)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	v_me muster.waiting;
-	v_queue text;
 	v_slots text;
 	v_before bigint;
 BEGIN
-	SELECT * INTO v_me FROM muster.waiting w WHERE w.task_id = p_id LIMIT 1;
-	SELECT r.queue INTO v_queue FROM muster.route r
-	WHERE r.id = v_me.route_id LIMIT 1;
-	IF EXISTS (SELECT FROM muster.paused p WHERE p.queue = v_queue) THEN
-		RETURN format('its queue %s is paused since %s', v_queue,
-			(SELECT p.since FROM muster.paused p
-			WHERE p.queue = v_queue));
+	IF p_state <> 'waiting' THEN
+		RETURN NULL;
 	END IF;
+	SELECT * INTO v_me FROM muster.waiting w
+	WHERE w.task_id = p_task.id LIMIT 1;
 	SELECT string_agg(CASE WHEN s.n = 6 THEN 'others'
 			WHEN s.n < 6 THEN format('task %s ', s.task_id)
 			|| CASE WHEN s.worker_id IS NULL
 				THEN 'which is ready since ' || s.since
-				ELSE format('on %s since %s', coalesce((SELECT w.host
-					FROM muster.worker w WHERE w.id = s.worker_id),
-					'a host'), s.since) END END, ', ' ORDER BY s.n)
+				ELSE format('on host %s since %s', coalesce((
+					SELECT w.host FROM muster.worker w
+					WHERE w.id = s.worker_id), '?'), s.since) END
+			END, ', ' ORDER BY s.n)
 	INTO v_slots
 	FROM (SELECT x.*, row_number() OVER () AS n
 		FROM muster.why_lock_slots(v_me.lock_id) x) s;
 	SELECT count(*) INTO v_before FROM (SELECT FROM muster.waiting w
 		WHERE w.lock_id = v_me.lock_id
 			AND (w.line, w.seq) < (v_me.line, v_me.seq) LIMIT 10000) x;
-	RETURN format('its key %s is held by %s; %s%s before it',
-		to_json((SELECT k.name FROM muster.lock_key k
-			WHERE k.id = v_me.lock_id)),
-		coalesce(v_slots, 'nobody, a scheduler will see to it'), v_before,
+	RETURN format('it waits for its key %s, which is held by %s; %s%s before '
+		'it', to_json(p_task.lock_key),
+		coalesce(v_slots, 'nobody: a scheduler will see to it'), v_before,
 		CASE WHEN v_before = 10000 THEN ' or more' ELSE '' END);
 END
 $$;

@@ -1,20 +1,16 @@
 """musterctl run, graph and tail: flow files from submission to the end."""
 
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
-import termios
 import time
 
 import pytest
 from support import build
 from support.daemon import ctl
+from support.terminal import on_terminal
 from support.wait import wait_until
 
 FLOW = """
@@ -205,29 +201,6 @@ def test_F1_database_restart_is_waited_out(own_postgres, db, daemon,
     out, err = process.communicate(timeout=90)
     assert process.returncode == 0, out + err
     assert "succeeded" in out.splitlines()[-1]
-
-
-def on_terminal(config, words, environment=None, columns=60):
-    """Everything that it wrote to a terminal, and its exit code."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        fcntl.ioctl(0, termios.TIOCSWINSZ,
-                    struct.pack("HHHH", 24, columns, 0, 0))
-        os.environ.update({**build.environment(), "TERM": "xterm",
-                           **(environment or {})})
-        os.execv(build.path("musterctl"),
-                 ["musterctl", "-c", config, *words])
-    out = b""
-    while True:
-        if not select.select([fd], [], [], 60)[0]:
-            raise AssertionError("it hangs")
-        try:
-            more = os.read(fd, 65536)
-        except OSError:
-            break
-        out += more
-    os.close(fd)
-    return out.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_H4_live_tree(db, daemon, flow_file):

@@ -67,7 +67,7 @@ def test_sdk_python_options(db, app, muster):
                            max_attempts=3, timeout=90.5, run_at=at,
                            wake=False)
     second = muster.enqueue(app, "resize", depends_on=[first],
-                            depends_when="finished",
+                            depends_when="finished", needs_mode="any",
                             timeout=datetime.timedelta(minutes=2))
     app.commit()
     task = db.rows("SELECT t.max_attempts, t.timeout_ms, t.rank, r.queue,"
@@ -78,8 +78,8 @@ def test_sdk_python_options(db, app, muster):
     assert task == (3, 90500, -7, "mail", "resize", at)
     assert db.one("SELECT timeout_ms FROM muster.task WHERE id = %s",
                   second) == 120000
-    assert db.one("SELECT ids FROM muster.needs WHERE task_id = %s",
-                  second) == [first]
+    assert db.one("SELECT ids, least FROM muster.needs WHERE task_id = %s",
+                  second) == ([first], 1)
 
 
 def test_sdk_python_refusal_is_the_databases(db, app, muster):
@@ -173,7 +173,7 @@ def test_sdk_node_options(db, node_calls):
         "runAt": "2100-01-01T00:00:00Z", "wake": False}])
     (second,), = node_calls(["enqueue", "resize", {}, {
         "dependsOn": [str(first)], "dependsWhen": "finished",
-        "timeout": "2 min"}])
+        "needsMode": "at_least 1", "timeout": "2 min"}])
     assert db.rows(
         "SELECT t.max_attempts, t.timeout_ms, t.rank, r.queue, s.run_at"
         " FROM muster.task t JOIN muster.route r ON r.id = t.route_id"
@@ -183,8 +183,8 @@ def test_sdk_node_options(db, node_calls):
             datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc))]
     assert db.one("SELECT timeout_ms FROM muster.task WHERE id = %s",
                   second) == 120000
-    assert db.one("SELECT ids FROM muster.needs WHERE task_id = %s",
-                  second) == [first]
+    assert db.one("SELECT ids, least FROM muster.needs WHERE task_id = %s",
+                  second) == ([first], 1)
 
 
 def test_sdk_node_enqueues_many(db, node_calls):

@@ -119,7 +119,8 @@ class Scheduler:
     STEPS = ("SELECT muster.admit(1000)", "SELECT muster.carry_out(1000)",
              "SELECT muster.unlock(1000)",
              "SELECT moved FROM muster.due(1000, NULL)",
-             "SELECT muster.fold(1000)")
+             "SELECT fired FROM muster.fire(1000, NULL)",
+             "SELECT muster.fold(1000)", "SELECT muster.expand(1000)")
 
     def __init__(self, db):
         self.db = db

@@ -201,7 +201,8 @@ def test_G3_why_names_the_holder_its_host_and_the_line(
     one = worker()
     one.claim()
     reason = db.why(second)[0].reason
-    assert f'its key "k" is held by task {first} on host since' in reason
+    assert f'key "k", which is held by task {first} on host host since' \
+        in reason
     assert "0 before it" in reason
 
 
@@ -406,6 +407,48 @@ def test_A3_a_long_line_is_entered_where_somebody_stands(
     db.rows("INSERT INTO muster.lock_freed (lock_id, n) "
             "VALUES (muster.lock_number('k'), 0)")
     scheduler.work()
+
+
+def test_A3_a_kind_that_is_paused_holds_up_no_key(db, worker, scheduler):
+    keyed(db, scheduler, 1)
+    other = db.enqueue("b", lock_key="k")
+    db.rows("SELECT muster.pause_kind('a')")
+    scheduler.work()
+    assert standing(db, "ready") == [other]
+    db.rows("SELECT muster.resume_kind('a')")
+    worker(kinds=("b",)).turn(want={"b": 1})
+    scheduler.work()
+    assert len(standing(db, "waiting")) == 1
+
+
+def test_G2_reprioritise_moves_those_who_wait_for_a_key(
+        db, worker, scheduler):
+    first, second, third = keyed(db, scheduler, 3)
+    db.rows("SELECT muster.reprioritise(ARRAY[%s, %s], '{5, 5}')",
+            first, third)
+    scheduler.work()
+    assert standing(db, "ready") == [first], "it keeps its slot"
+    one = worker()
+    order = []
+    db.rows("SELECT setseed(0.5)")
+    one.session.run("SELECT setseed(0.5)")
+    while one.claim().ids:
+        order += list(one.held)
+        one.finish_all()
+    assert order == [first, third, second]
+
+
+def test_A3_a_map_with_a_key_holds_it_to_its_end(db, worker, scheduler):
+    db.flow({"m": {"kind": "a", "map": [1, 2], "lock": "k"}})
+    scheduler.work()
+    other = db.enqueue("b", lock_key="k")
+    scheduler.work()
+    assert db.state(other) == "waiting"
+    one = worker()
+    assert len(one.claim().ids) == 2
+    one.finish_all()
+    scheduler.work()
+    assert db.state(other) == "ready"
 
 
 def test_A3_who_is_skipped_or_late_gives_back_no_slot(

@@ -56,6 +56,20 @@ def test_each_answer_has_a_verdict(db, worker, scheduler):
     one.finish(running)
 
 
+def test_G2_a_claim_meets_what_a_cancel_left_and_what_the_retry_put(
+        db, worker, scheduler):
+    """Both rows of a task in one claim, among others: once the task was in no
+    place any more."""
+    tasks = db.enqueue_many("a", 6)
+    for verb in ("cancel", "retry"):
+        for task in tasks[1:5]:
+            ask(db, scheduler, verb, task)
+    one = worker()
+    assert one.claim(20).ids == tasks
+    assert not db.invariants()
+    one.finish_all()
+
+
 # Attempts.
 
 def test_G2_failed_attempt_waits_and_runs_again(db, worker, scheduler):

@@ -153,6 +153,20 @@ def test_B6_retry_is_refused_while_another_holds_the_key(
     assert db.state(first) == "failed"
 
 
+def test_B6_retry_of_many_passes_over_held_keys(
+        db, worker, app, scheduler):
+    tasks = [unique(app, key)[0] for key in "kl"]
+    one = worker()
+    one.claim()
+    one.finish_all("f")
+    other, _ = unique(app)
+    told = request(db, scheduler, "retry_where", '{"kind": "a"}')
+    assert told.answer == "1 task runs again; " \
+        "1 task stays as it is: its unique key is held"
+    assert db.state(tasks[0]) == "failed" and db.state(tasks[1]) == "ready"
+    assert db.state(other) == "ready"
+
+
 def test_B6_what_comes_back_with_its_need_has_its_key(
         db, worker, app, scheduler):
     """A skipped task is revived when what it needs succeeds at last; not if
@@ -181,7 +195,7 @@ def test_B6_many_at_once(db):
     assert ids[0] == ids[3] and len(set(ids)) == 3
     again = db.enqueue_many("a", 2, unique_keys=["z", "y"])
     assert again[1] == ids[1] and again[0] not in ids
-    with pytest.raises(psycopg2.Error, match="as many keys"):
+    with pytest.raises(psycopg2.Error, match="2 payloads, but 1"):
         db.enqueue_many("a", 2, unique_keys=["x"])
 
 

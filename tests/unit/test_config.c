@@ -284,9 +284,7 @@ static const struct refusal refusals[] = {
     {"admin_group: ''\n", AT("2:14") "admin_group: must not be empty\n"},
     {"database: dbname=y\n",
 	AT("2:1") "duplicate key 'database', first on line 1\n"},
-    {"schedules: {a: 1}\ngateway: 1\n",
-	AT("2:1") "schedules: not in this "
-		  "build\n" AT("3:1") "gateway: not in this build\n"},
+    {"gateway: 1\n", AT("2:1") "gateway: not in this build\n"},
     {"defaults: {timeout: 0s}\n",
 	AT("2:21") "timeout: 0s is out of range, 1ms to 365d\n"},
     {"defaults: {backoff: {first: 2h}}\n",
@@ -294,7 +292,6 @@ static const struct refusal refusals[] = {
     {"queues: {a b: {}}\n", AT("2:10") "'a b' is not a name: 1 to 100 "
 				       "letters, digits and _ - . : /\n"},
     {"queues: {a: 5}\n", AT("2:13") "a: not a map of keys and values\n"},
-    {"queues: {a: {rate: 10/s}}\n", AT("2:14") "rate: not in this build\n"},
     {"queues: {a: {concurency: 1}}\n",
 	AT("2:14") "unknown key 'concurency', did you mean 'concurrency'?\n"},
     {"handlers: {a: {}}\n", AT("2:12") "handler 'a' needs exactly one of "
@@ -310,7 +307,7 @@ static const struct refusal refusals[] = {
 	AT("2:12") "handler 'a' needs exactly one of exec, pool, http, sql, "
 		   "plugin and noop\n"},
     {"handlers: {a: {noop: false}}\n", AT("2:22") "noop: 'false' is not "
-						  "true\n"},
+						  "true or sleep\n"},
     {"handlers: {a: {exec: []}}\n", AT("2:22") "exec: is empty\n"},
     {"handlers: {a: {exec: /bin/true}}\n",
 	AT("2:22") "exec: not a list such as [/usr/bin/program, argument]\n"},

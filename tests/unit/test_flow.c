@@ -84,6 +84,45 @@ START_TEST(test_every_key)
 }
 END_TEST
 
+START_TEST(test_A5_maps)
+{
+	expect_json(ONE("{kind: k, map: [1, x], chunk: 10}"),
+	    ONE_JSON("{\"kind\":\"k\",\"map\":[1,\"x\"],\"chunk\":10}"));
+	expect_json(
+	    "flow: x\ntasks:\n"
+	    "  7: {kind: k}\n"
+	    "  a: {kind: k, needs: [7], payload: {n: 1},\n"
+	    "      map: {from: 7, max_running: 2, on_failure: cancel}}\n",
+	    "{\"flow\":\"x\",\"tasks\":{\"7\":{\"kind\":\"k\"},\"a\":{"
+	    "\"kind\":\"k\",\"payload\":{\"n\":1},\"map\":{\"from\":\"7\","
+	    "\"max_running\":2,\"on_failure\":\"cancel\"},\"needs\":["
+	    "{\"task\":\"7\",\"when\":\"succeeded\"}]}}}");
+}
+END_TEST
+
+static const char nested[] = "flow: x\ntasks:\n"
+			     "  a: {kind: k}\n"
+			     "  b:\n"
+			     "    needs: [a]\n"
+			     "    flow:\n"
+			     "      on_failure: cancel\n"
+			     "      tasks:\n"
+			     "        a: {kind: k}\n"
+			     "        c: {kind: k, map: [1], needs: [a]}\n"
+			     "  d: {kind: k, needs: [b]}\n";
+
+START_TEST(test_A4_nested)
+{
+	expect_json(nested,
+	    "{\"flow\":\"x\",\"tasks\":{\"a\":{\"kind\":\"k\"},\"b\":{"
+	    "\"flow\":{\"on_failure\":\"cancel\",\"tasks\":{\"a\":{\"kind\":"
+	    "\"k\"},\"c\":{\"kind\":\"k\",\"map\":[1],\"needs\":[{\"task\":"
+	    "\"a\",\"when\":\"succeeded\"}]}}},\"needs\":[{\"task\":\"a\","
+	    "\"when\":\"succeeded\"}]},\"d\":{\"kind\":\"k\",\"needs\":[{"
+	    "\"task\":\"b\",\"when\":\"succeeded\"}]}}}");
+}
+END_TEST
+
 /* Numbers keep every digit; what is no number of JSON is text. */
 static const struct {
 	const char *yaml, *json;
@@ -143,7 +182,27 @@ static const struct {
     {ONE("k"), 3, 6, "must be a map"},
     {ONE("{kind: k, prioriti: 3}"), 3, 16, "did you mean 'priority'?"},
     {ONE("{kind: k, zzzzzz: 3}"), 3, 16, "unknown key 'zzzzzz'"},
-    {ONE("{kind: k, map: {from: b}}"), 3, 16, "not in this build"},
+    {ONE("{kind: k, map: {from: b}}"), 3, 28, "not among the needs of 'a'"},
+    {ONE("{kind: k, map: 7}"), 3, 21, "a list or {from: NEED}"},
+    {ONE("{kind: k, map: {}}"), 3, 21, "either from or over"},
+    {ONE("{kind: k, map: {over: 7}}"), 3, 28, "over must be a list"},
+    {ONE("{kind: k, map: {over: [], form: b}}"), 3, 32, "mean 'from'?"},
+    {ONE("{kind: k, map: {over: [], max_running: 0}}"), 3, 45, "whole number"},
+    {ONE("{kind: k, map: {over: [], on_failure: x}}"), 3, 44,
+	"cancel or continue"},
+    {ONE("{kind: k, map: [], payload: 7}"), 3, 34, "must be a map"},
+    {ONE("{kind: k, map: [], chunk: 0}"), 3, 32, "whole number"},
+    {ONE("{kind: k, chunk: 3}"), 3, 16, "there is none"},
+    {ONE("{map: []}"), 3, 3, "task 'a' has no kind"},
+    {ONE("{flow: 7}"), 3, 13, "a flow must be a map"},
+    {ONE("{flow: {}}"), 3, 13, "'tasks' is missing"},
+    {ONE("{flow: {tasks: {b: {kind: k}}}, kind: k}"), 3, 38,
+	"leaves kind to its tasks"},
+    {ONE("{flow: {tasks: {b: {knd: k}}}}"), 3, 26, "did you mean 'kind'?"},
+    {ONE("{flow: {tasks: {b: {kind: k, needs: [a]}}}}"), 3, 43,
+	"needs 'a', which is no task of this flow"},
+    {ONE("{flow: {tasks: {b: {kind: k, needs: [b]}}}}"), 3, 22,
+	"in a circle: b → b"},
     {ONE("{kind: k, priority: 1001}"), 3, 26, "-1000 … 1000"},
     {ONE("{kind: k, priority: high}"), 3, 26, "whole number"},
     {ONE("{kind: k, priority: '5'}"), 3, 26, "whole number"},
@@ -159,6 +218,15 @@ static const struct {
     {ONE("{kind: k, needs: [[b]]}"), 3, 24, "a need must be"},
     {ONE("{kind: k, needs: [{when: failed}]}"), 3, 24, "'task' is missing"},
     {ONE("{kind: k, needs: [a]}"), 3, 3, "in a circle: a → a"},
+    {ONE("{kind: k, needs_mode: some}"), 3, 28, "needs_mode must be all"},
+    {ONE("{kind: k, needs_mode: [any]}"), 3, 28, "needs_mode must be all"},
+    {ONE("{kind: k, needs_mode: any}"), 3, 28, "there are 0"},
+    {ONE("{kind: k}\n  b: {kind: k, needs: [a], needs_mode: {at_least: 2}}"), 4,
+	40, "wants 2 needs met, but there are 1"},
+    {ONE("{kind: k}\n  b: {kind: k, needs: [a], needs_mode: {at_least: 0}}"), 4,
+	40, "needs_mode must be all"},
+    {ONE("{kind: k}\n  b: {kind: k, needs: [a], needs_mode: {at_leats: 1}}"), 4,
+	41, "did you mean 'at_least'?"},
     {ONE("{kind: k}\n  b: {kind: k, needs: [a, a]}"), 4, 23, "needs 'a' twice"},
     {ONE("{kind: k}\n  b: {kind: k, needs: [{task: a, when: ok}]}"), 4, 40,
 	"succeeded, finished or failed"},
@@ -274,6 +342,24 @@ START_TEST(test_missing_file)
 }
 END_TEST
 
+static void
+expect_tree(const struct flow *flow, const char *const *shown, size_t count)
+{
+	struct tree tree;
+
+	tree_lay_out(&tree, flow);
+	ck_assert_uint_eq(tree.count, count);
+	for (size_t row = 0; row < tree.count; row++) {
+		struct text line = TEXT_EMPTY;
+
+		tree_add_branches(&line, &tree, row);
+		text_add_string(&line, flow->tasks[tree.rows[row].task].name);
+		ck_assert_str_eq(text_string(&line), shown[row]);
+		text_free(&line);
+	}
+	tree_free(&tree);
+}
+
 /* A fan-in stands beside its fan, under what all of it comes from. */
 START_TEST(test_H4_tree)
 {
@@ -286,20 +372,25 @@ START_TEST(test_H4_tree)
 				  "  c1: {kind: k, needs: [start]}\n"
 				  "  c2: {kind: k, needs: [start]}\n"
 				  "  link: {kind: k, needs: [c1, c2]}\n");
-	struct tree tree;
 
 	ck_assert_ptr_nonnull(flow);
-	tree_lay_out(&tree, flow);
-	ck_assert_uint_eq(tree.count, 6);
-	for (size_t row = 0; row < tree.count; row++) {
-		struct text line = TEXT_EMPTY;
+	expect_tree(flow, shown, 6);
+	flow_free(flow);
+}
+END_TEST
 
-		tree_add_branches(&line, &tree, row);
-		text_add_string(&line, flow->tasks[tree.rows[row].task].name);
-		ck_assert_str_eq(text_string(&line), shown[row]);
-		text_free(&line);
-	}
-	tree_free(&tree);
+/* What is in a flow in a flow stands below it, under its path. */
+START_TEST(test_H4_tree_of_nested)
+{
+	static const char *const shown[] = {
+	    "a", "└─ b", "   ├─ d", "   └─ b/a", "      └─ b/c"};
+	struct flow *flow = parse(nested), *flat;
+
+	ck_assert_ptr_nonnull(flow);
+	ck_assert_uint_eq(flow_count_all(flow), 5);
+	flat = flow_flatten(flow);
+	expect_tree(flat, shown, 5);
+	flow_free(flat);
 	flow_free(flow);
 }
 END_TEST
@@ -323,6 +414,9 @@ flow_suite(void)
 	tcase_add_test(tests, test_cycle_of_100000);
 	tcase_add_test(tests, test_missing_file);
 	tcase_add_test(tests, test_H4_tree);
+	tcase_add_test(tests, test_A5_maps);
+	tcase_add_test(tests, test_A4_nested);
+	tcase_add_test(tests, test_H4_tree_of_nested);
 	return suite;
 }
 

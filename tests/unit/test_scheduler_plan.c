@@ -195,6 +195,24 @@ START_TEST(due_tasks_are_moved_at_their_time)
 }
 END_TEST
 
+/* In no round: between ticks they cost nothing. */
+START_TEST(schedules_are_fired_at_their_time)
+{
+	run(0);
+	now = mono_add_ms(now, 100);
+	plan_fire_in(&plan, 250, now);
+	plan_poke(&plan);
+	ck_assert_int_eq(run(0), CHORES_MOVING);
+	ck_assert_int_eq(wait_ms, 250);
+	now = mono_add_ms(now, 250);
+	ck_assert_int_eq(next(), CHORE_FIRE);
+	done(CHORE_FIRE, plan.chores[CHORE_FIRE].limit, 0);
+	ck_assert_int_eq(next(), CHORE_FIRE);
+	done(CHORE_FIRE, 0, 0);
+	ck_assert_int_eq(next(), CHORE_NONE);
+}
+END_TEST
+
 START_TEST(failed_mark_does_not_spin)
 {
 	run(0);
@@ -225,6 +243,7 @@ main(void)
 	tcase_add_test(tests, slow_statements_take_less_and_fast_ones_more);
 	tcase_add_test(tests, failed_chore_waits_and_holds_up_no_other);
 	tcase_add_test(tests, due_tasks_are_moved_at_their_time);
+	tcase_add_test(tests, schedules_are_fired_at_their_time);
 	tcase_add_test(tests, failed_mark_does_not_spin);
 	return unit_run(suite);
 }

@@ -166,15 +166,29 @@ START_TEST(a_turn_that_was_cut_short_says_nothing)
 }
 END_TEST
 
-START_TEST(a_route_whose_tasks_got_stuck_pauses_longer_each_time)
+START_TEST(a_route_whose_tasks_got_stuck_claims_nothing_ahead)
 {
 	struct route *route = route_find(&routes, 1);
 
+	learn("x", 1);
 	claim_pause(route, (struct mono){.us = 1000});
 	plan(0, 2000);
-	ck_assert_str_eq(text_string(&claim.routes), "{2,-1,3,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{10,10,3,404,404,3}");
 	plan(0, 1000 + CLAIM_PAUSE_MS * 1000);
-	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{410,410,3,404,404,3}");
+	run("a", "x", 8);
+	plan(0, 2000);
+	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,404,404,3}");
+	run("a", "x", 2);
+	plan(0, 2000);
+	ck_assert_str_eq(text_string(&claim.routes), "{-1,3,4}");
+}
+END_TEST
+
+START_TEST(the_pause_of_a_route_grows_until_a_task_starts_soon)
+{
+	struct route *route = route_find(&routes, 1);
+
 	for (int i = 0; i < 20; i++)
 		claim_pause(route, (struct mono){.us = 1000});
 	ck_assert_int_eq(route->pause_ms, CLAIM_PAUSE_MAX_MS);
@@ -313,7 +327,9 @@ main(void)
 	tcase_add_test(tests, a_route_that_gave_all_may_have_more);
 	tcase_add_test(tests, a_turn_that_was_cut_short_says_nothing);
 	tcase_add_test(
-	    tests, a_route_whose_tasks_got_stuck_pauses_longer_each_time);
+	    tests, a_route_whose_tasks_got_stuck_claims_nothing_ahead);
+	tcase_add_test(
+	    tests, the_pause_of_a_route_grows_until_a_task_starts_soon);
 	tcase_add_test(
 	    tests, longer_tasks_share_the_slots_whatever_brief_ones_get);
 	tcase_add_test(tests,

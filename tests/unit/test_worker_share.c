@@ -407,6 +407,54 @@ START_TEST(a_kind_that_is_slow_at_times_is_not_brief)
 }
 END_TEST
 
+START_TEST(a3_what_is_lent_bounds_the_slots)
+{
+	struct share_list list = {0};
+	struct share *share = share_list_get_queue(&list, "a");
+
+	share_set_total(share, 10);
+	share_set_limit(share, 1, 0);
+	share_lend(share, 3);
+	ck_assert_int_eq(share->limit, 3);
+	ck_assert_int_eq(share->longer->limit, 3);
+	share_set_limit(share, 2, 0);
+	ck_assert_int_eq(share->limit, 3);
+	share_lend(share, 8);
+	ck_assert_int_eq(share->limit, 5);
+	share_unbind(share);
+	ck_assert_int_eq(share->limit, 5);
+	share_list_free(&list);
+}
+END_TEST
+
+START_TEST(a3_each_start_takes_a_token)
+{
+	struct share_list list = {0};
+	struct share *share = share_list_get_queue(&list, "a");
+	struct mono now = {.us = 1000};
+
+	share_set_total(share, 10);
+	share_set_limit(share, 1, 0);
+	share->rated = true;
+	ck_assert_int_eq(share_free(share), 0);
+	share->tokens = 2;
+	ck_assert_int_eq(share_free(share), 2);
+	share_claimed(share);
+	ck_assert_int_eq(share_room(share, share, 0, 1000, now), 1);
+	ck_assert_int_eq(share_room(share->longer, share, 0, 1000, now), 1);
+	share_started(share, now);
+	ck_assert_int_eq(share->tokens, 1);
+	ck_assert_int_eq(share_free(share), 1);
+	share_claimed(share);
+	share_started(share, now);
+	share_claimed(share);
+	ck_assert(!share_can_start(share));
+	ck_assert_int_eq(share_room(share, share, 0, 1000, now), 0);
+	ck_assert_int_eq(share->spent_at.us, now.us);
+	share_list_free(&list);
+}
+END_TEST
+
 START_TEST(lists_find_by_name)
 {
 	struct share_list list = {0};
@@ -434,6 +482,9 @@ main(void)
 	tcase_add_test(
 	    tests, a3_what_others_have_too_much_is_taken_from_the_parts);
 	tcase_add_test(tests, lists_find_by_name);
+	tests = unit_case(suite, "limits across hosts");
+	tcase_add_test(tests, a3_what_is_lent_bounds_the_slots);
+	tcase_add_test(tests, a3_each_start_takes_a_token);
 	tests = unit_case(suite, "ahead");
 	tcase_add_test(tests, nothing_is_claimed_ahead_before_it_was_measured);
 	tcase_add_test(tests, quick_tasks_are_claimed_by_hundreds);

@@ -1,0 +1,81 @@
+"""The example of scanners, analysts and a chief: etc/examples/market-scan."""
+
+import os
+import re
+
+EXAMPLE = os.path.abspath(os.path.join(
+    os.path.dirname(__file__), "..", "..", "etc", "examples", "market-scan"))
+ANALYSTS = {"technical", "fundamental", "news", "mood", "risk"}
+
+
+def read(name):
+    with open(os.path.join(EXAMPLE, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def handlers():
+    """Those of the example's musterd.yaml."""
+    found = {}
+    for kind, how, what in re.findall(
+            r"^  (\w+): +{(\w+): (.*)}$", read("musterd.yaml"), re.M):
+        found[kind] = (
+            {"pool": ["/usr/bin/python3", os.path.join(EXAMPLE, "tasks.py")]}
+            if how == "pool" else dict(re.findall(
+                r"(\w+): ([\w.]+)", f"{how}: {what}")))
+    return found
+
+
+def most_at_a_time(results):
+    """How many of these were under way at the same moment."""
+    moments = sorted([(one["began"], 1) for one in results]
+                     + [(one["ended"], -1) for one in results])
+    now = most = 0
+    for _, change in moments:
+        now += change
+        most = max(most, now)
+    return most
+
+
+def discuss(db, flow, symbol):
+    """Checks a discussion; the votes of those that came back."""
+    tasks = db.tasks(flow)
+    assert tasks.keys() == ANALYSTS | {"chief"}
+    told = {name for name in ANALYSTS if tasks[name].state == "succeeded"}
+    chief = tasks["chief"].result
+    assert chief["symbol"] == symbol
+    assert chief["votes"] == {name: tasks[name].result["vote"]
+                              for name in told}
+    assert chief["silent"] == {name: f"no {name} data on {symbol}"
+                               for name in ANALYSTS - told}
+    assert most_at_a_time([tasks[name].result for name in told]) == len(told)
+    mean = sum(chief["votes"].values()) / max(len(told), 1)
+    assert chief["buy"] == (len(told) >= 3 and mean > 0)
+    return told
+
+
+def test_A2_A5_market_scan(db, daemon, patience):
+    db.rows(read("market.sql"))
+    db.rows("GRANT muster_client TO musterd")
+    daemon(handlers=handlers(),
+           queues={"default": {"concurrency": 100}}).log.allow("(analyse) failed")
+    scans = [db.enqueue("scan_market", {"scanner": name})
+             for name in ("fast", "slow")]
+    positions = db.enqueue("positions")
+    db.wait_done(60 * patience)
+    decided = []
+    for scan in scans:
+        flow = int(db.task(scan).result["flow"])
+        assert db.wait_flow(flow).state == "succeeded"
+        tasks = db.tasks(flow)
+        scanned = tasks["scan"].result
+        assert [one["symbol"] for one in scanned] == [
+            f"S{n:02}" for n in range(100)], "gathered in order"
+        assert 2 <= most_at_a_time(scanned) <= 10
+        found = [one["symbol"] for one in scanned if one["found"]]
+        assert found, "the market is made up so that there is something"
+        for symbol, discussed in zip(found, tasks["discuss"].result,
+                                     strict=True):
+            decided.append(discuss(db, int(discussed["flow"]), symbol))
+    assert any(len(votes) < 5 for votes in decided), "some analyst failed"
+    assert any(len(votes) >= 3 for votes in decided)
+    assert db.task(positions).result == {"open": 10}
