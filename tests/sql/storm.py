@@ -43,14 +43,18 @@ class Storm:
 
     def client(self, dice):
         """One transaction that may be rolled back."""
-        session = self.db.session("app", dice.choice(
-            [None, "repeatable read"]))
+        isolation = dice.choice([None, "repeatable read"])
+        session = self.db.session("app", isolation)
         known = [row[0] for row in session.run(
             "SELECT id FROM muster.task_status ORDER BY id DESC LIMIT 60")]
         session.begin()
         for _ in range(dice.randrange(1, 6)):
             self.client_step(session, dice, known)
             time.sleep(dice.random() * 0.003)
+        if isolation is None:  # last: two in one transaction could deadlock
+            session.run("SELECT muster.enqueue('a', unique_key => %s, "
+                        "on_conflict => %s)", dice.choice("uvw"),
+                        dice.choice(["keep", "replace"]))
         session.run(dice.choice(["COMMIT"] * 9 + ["ROLLBACK"]))
         session.close()
 
@@ -61,8 +65,9 @@ class Storm:
         if step < 3:
             known.append(session.one(
                 "SELECT muster.enqueue('a', priority => %s, depends_on => "
-                "%s::bigint[], depends_when => %s)", dice.randrange(-1, 2),
-                some, when))
+                "%s::bigint[], depends_when => %s, lock_key => %s, "
+                "lock_limit => 2)", dice.randrange(-1, 2), some, when,
+                dice.choice([None, None, "k", "l", "m"])))
         elif step == 3:
             session.run("SELECT muster.enqueue_many('b', '{1,2,3}')")
         elif step == 4:
@@ -87,6 +92,9 @@ class Storm:
                 {"task": need, "when": dice.choice(
                     ["succeeded", "succeeded", "finished", "failed"])}
                 for need in needs]}
+            if dice.random() < 0.2:
+                tasks[f"s{number}"]["lock"] = {
+                    "key": dice.choice("klm"), "limit": 2}
         return {"flow": "storm", "tasks": tasks,
                 "on_failure": dice.choice(["cancel", "continue"])}
 
