@@ -6,8 +6,9 @@
 -- made, is then of this `life`. The tasks and their needs are locked.
 -- p_done: needs whose remainders the caller is working off: they count as ended.
 -- p_again: those that the caller is about to open again (ascending). What is
--- open counts as yet to come, whatever an earlier life of it was; of what ended
--- again and has not told so yet counts what it told before.
+-- open counts as yet to come, whatever an earlier life of it was, and so does what
+-- ended again and has not told so yet: its edge is made anew, so that it tells this
+-- task of that end as if it were the first.
 CREATE OR REPLACE FUNCTION muster.place_needs(
 	p_ids bigint[], p_done bigint[], p_again bigint[])
 RETURNS TABLE (task_id bigint, wanted int, need bigint, cond "char",
@@ -21,9 +22,10 @@ BEGIN
 			WHEN t.again OR t.state IS NULL THEN NULL
 			WHEN e.life IS NULL OR u.need = ANY (p_done)
 				THEN t.state
-			WHEN r.pending THEN CASE WHEN e.life < t.life THEN r.was END
+			WHEN r.pending THEN NULL
 			ELSE t.state END::"char",
-		t.again OR t.present AND t.state IS NULL,
+		t.again OR t.present AND (t.state IS NULL OR e.life IS NOT NULL
+			AND r.pending AND (u.need = ANY (p_done)) IS NOT TRUE),
 		(t.life + t.again::int)::smallint, e.life
 	FROM unnest(p_ids) p(id)
 	CROSS JOIN LATERAL (SELECT x.ids, x.conds, x.least
@@ -36,8 +38,7 @@ BEGIN
 		FROM muster.task x WHERE x.id = u.need OFFSET 0) t ON true
 	LEFT JOIN LATERAL (SELECT x.life FROM muster.edge x
 		WHERE x.need = u.need AND x.task_id = p.id OFFSET 0) e ON true
-	LEFT JOIN LATERAL (SELECT true AS pending, x.was
-		FROM muster.remainder x
+	LEFT JOIN LATERAL (SELECT true AS pending FROM muster.remainder x
 		WHERE x.task_id = u.need AND x.cursor < p.id LIMIT 1) r ON true;
 END
 $$;

@@ -324,12 +324,12 @@ def test_A2_inputs_are_bounded(db, worker, scheduler):
     bad = rows[f"step-{count - 1}"].id
     one = worker()
     one.claim({"a": count})
-    ended = [(task, "s", {"result": '"%s"' % ("é" * 500)})
+    ended = [(task, "s", {"result": '"%s"' % ("é" * 2000)})
              for task in one.held if task != bad]
     one.turn(ended + [(bad, "f", {"error": "x" * 5000})])
     settle(db, scheduler)
     text = db.one("SELECT muster.inputs(%s)", rows["last"].id)
-    assert 600_000 < len(text.encode()) <= 1_100_000
+    assert 1_100_000 < len(text.encode()) <= 2_700_000
     inputs = json.loads(text)
     assert list(inputs)[0] == f"step-{count - 1}"
     assert len(inputs[f"step-{count - 1}"]["error"]) == 1001
@@ -349,13 +349,24 @@ def test_A2_a_result_that_does_not_fit_leaves_room_for_others(
     one.claim({"a": 3})
     one.turn([(need, "s", {"result": '"%s"' % (letter * size)})
               for need, letter, size in zip(
-                  needs, "xyz", (400_000, 400_000, 1000))])
+                  needs, "xyz", (1_500_000, 1_500_000, 1000))])
     inputs = json.loads(db.one("SELECT muster.inputs(%s)", last))
-    assert len(inputs["n0"]["result"]) == 400_000
+    assert len(inputs["n0"]["result"]) == 1_500_000
     assert inputs["n1"] == {"task": str(needs[1]), "state": "succeeded",
                             "result": None, "truncated": True}
     assert len(inputs["n2"]["result"]) == 1000
     assert "" not in inputs
+
+
+def test_A2_a_result_that_is_the_only_one_fits_always(db, worker, scheduler):
+    need = db.enqueue("a")
+    last = db.enqueue("b", depends_on=[need])
+    scheduler.work()
+    one = worker()
+    one.claim({"a": 1})
+    one.turn([(need, "s", {"result": '"%s"' % ("x" * 4_000_000)})])
+    inputs = json.loads(db.one("SELECT muster.inputs(%s)", last))
+    assert len(inputs[str(need)]["result"]) == 4_000_000
 
 
 # A flow as a whole.
