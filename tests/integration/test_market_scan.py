@@ -3,6 +3,8 @@
 import os
 import re
 
+from support.wait import wait_until
+
 EXAMPLE = os.path.abspath(os.path.join(
     os.path.dirname(__file__), "..", "..", "etc", "examples", "market-scan"))
 ANALYSTS = {"technical", "fundamental", "news", "mood", "risk"}
@@ -17,12 +19,34 @@ def handlers():
     """Those of the example's musterd.yaml."""
     found = {}
     for kind, how, what in re.findall(
-            r"^  (\w+): +{(\w+): (.*)}$", read("musterd.yaml"), re.M):
+            r"^  (\w+): +{(\w+): (.*)}$",
+            read("musterd.yaml").split("schedules:")[0], re.M):
         found[kind] = (
             {"pool": ["/usr/bin/python3", os.path.join(EXAMPLE, "tasks.py")]}
             if how == "pool" else dict(re.findall(
                 r"(\w+): ([\w.]+)", f"{how}: {what}")))
     return found
+
+
+def schedules():
+    """Those of the example, sixty times as often."""
+    found = {}
+    for name, every, unit, kind, scanner in re.findall(
+            r"^  (\w+): +{every: (\d+)([ms]), kind: (\w+)"
+            r"(?:, payload: {scanner: (\w+)})?}$", read("musterd.yaml"), re.M):
+        seconds = int(every) if unit == "m" else int(every) // 60
+        found[name] = {"every": f"{seconds}s", "kind": kind, **(
+            {"payload": {"scanner": scanner}} if scanner else {})}
+    return found
+
+
+def first_run(db, name):
+    """The task of the schedule's first tick; there are no more."""
+    task = wait_until(lambda: db.rows(
+        "SELECT task_id FROM muster.schedule_runs WHERE schedule = %s"
+        " AND task_id IS NOT NULL ORDER BY tick LIMIT 1", name), 30)[0][0]
+    db.rows("SELECT muster.pause_schedule(%s)", name)
+    return task
 
 
 def most_at_a_time(results):
@@ -53,14 +77,14 @@ def discuss(db, flow, symbol):
     return told
 
 
-def test_A2_A5_market_scan(db, daemon, patience):
+def test_A2_A5_C2_market_scan(db, daemon, patience):
     db.rows(read("market.sql"))
     db.rows("GRANT muster_client TO musterd")
-    daemon(handlers=handlers(),
+    assert schedules().keys() == {"fast", "slow", "positions"}
+    daemon(handlers=handlers(), schedules=schedules(),
            queues={"default": {"concurrency": 100}}).log.allow("(analyse) failed")
-    scans = [db.enqueue("scan_market", {"scanner": name})
-             for name in ("fast", "slow")]
-    positions = db.enqueue("positions")
+    positions = first_run(db, "positions")
+    scans = [first_run(db, "fast"), first_run(db, "slow")]
     db.wait_done(60 * patience)
     decided = []
     for scan in scans:
