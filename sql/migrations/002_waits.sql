@@ -71,22 +71,6 @@ CREATE TABLE muster.map_page (
 	PRIMARY KEY (task_id, page)
 );
 
-DO $do$
-DECLARE
-	v_table text;
-BEGIN
-	FOREACH v_table IN ARRAY ARRAY['container', 'container_plan',
-			'expansion', 'map_page'] LOOP
-		EXECUTE format('ALTER TABLE muster.%I SET ('
-			'vacuum_truncate = off,'
-			'autovacuum_vacuum_scale_factor = 0,'
-			'autovacuum_vacuum_threshold = 2000,'
-			'autovacuum_analyze_scale_factor = 0,'
-			'autovacuum_analyze_threshold = 20000)', v_table);
-	END LOOP;
-END
-$do$;
-
 -- Unique keys and concurrency keys.
 
 -- A task's own keys; a retry needs them when their rows are long gone.
@@ -184,22 +168,6 @@ CREATE TABLE muster.waiting (
 );
 CREATE INDEX waiting_task ON muster.waiting (task_id);
 
-DO $do$
-DECLARE
-	v_table text;
-BEGIN
-	FOREACH v_table IN ARRAY ARRAY['unique_key', 'lock_key', 'lock_held',
-			'lock_floor', 'lock_closed', 'lock_freed', 'waiting'] LOOP
-		EXECUTE format('ALTER TABLE muster.%I SET ('
-			'vacuum_truncate = off,'
-			'autovacuum_vacuum_scale_factor = 0,'
-			'autovacuum_vacuum_threshold = 2000,'
-			'autovacuum_analyze_scale_factor = 0,'
-			'autovacuum_analyze_threshold = 20000)', v_table);
-	END LOOP;
-END
-$do$;
-
 DROP FUNCTION IF EXISTS muster.settle_final(bigint[], boolean);
 DROP FUNCTION IF EXISTS muster.do_pause(muster.request);
 
@@ -245,12 +213,6 @@ CREATE TABLE muster.schedule_run (
 	PRIMARY KEY (schedule, tick)
 );
 CREATE INDEX schedule_run_at ON muster.schedule_run (at);
-
-ALTER TABLE muster.schedule SET (vacuum_truncate = off,
-	autovacuum_vacuum_scale_factor = 0,
-	autovacuum_vacuum_threshold = 2000,
-	autovacuum_analyze_scale_factor = 0,
-	autovacuum_analyze_threshold = 20000);
 
 -- Limits across hosts, pausing of kinds, learned lengths.
 
@@ -312,21 +274,6 @@ CREATE TABLE muster.kind_ran (
 	kind text NOT NULL
 );
 
-DO $do$
-DECLARE
-	v_table text;
-BEGIN
-	FOREACH v_table IN ARRAY ARRAY['borrowed', 'bucket', 'kind_ran'] LOOP
-		EXECUTE format('ALTER TABLE muster.%I SET ('
-			'vacuum_truncate = off,'
-			'autovacuum_vacuum_scale_factor = 0,'
-			'autovacuum_vacuum_threshold = 2000,'
-			'autovacuum_analyze_scale_factor = 0,'
-			'autovacuum_analyze_threshold = 20000)', v_table);
-	END LOOP;
-END
-$do$;
-
 -- Requests for many tasks at once, and functions whose parameters or rows
 -- changed.
 
@@ -344,9 +291,7 @@ CREATE TABLE muster.request_part (
 	ids bigint[] NOT NULL,
 	ranks smallint[],
 	PRIMARY KEY (request_id, part)
-) WITH (vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0,
-	autovacuum_vacuum_threshold = 2000, autovacuum_analyze_scale_factor = 0,
-	autovacuum_analyze_threshold = 20000);
+);
 
 DROP FUNCTION IF EXISTS muster.enqueue_many(text, jsonb[], text, int,
 	timestamptz, int, interval, boolean);
@@ -354,3 +299,23 @@ DROP FUNCTION IF EXISTS muster.why(bigint);
 DROP FUNCTION IF EXISTS muster.why_one(bigint);
 DROP FUNCTION IF EXISTS muster.why_running(bigint, bigint);
 DROP FUNCTION IF EXISTS muster.why_ready(text, text, int, smallint, bigint);
+
+-- As in the first version: vacuum by count, never truncate.
+DO $do$
+DECLARE
+	v_table text;
+BEGIN
+	FOREACH v_table IN ARRAY ARRAY['container', 'container_plan', 'expansion',
+			'map_page', 'unique_key', 'lock_key', 'lock_held',
+			'lock_floor', 'lock_closed', 'lock_freed',
+			'waiting', 'borrowed', 'bucket', 'kind_ran',
+			'schedule', 'request_part'] LOOP
+		EXECUTE format('ALTER TABLE muster.%I SET ('
+			'vacuum_truncate = off,'
+			'autovacuum_vacuum_scale_factor = 0,'
+			'autovacuum_vacuum_threshold = 2000,'
+			'autovacuum_analyze_scale_factor = 0,'
+			'autovacuum_analyze_threshold = 20000)', v_table);
+	END LOOP;
+END
+$do$;
