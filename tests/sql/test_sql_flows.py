@@ -311,6 +311,25 @@ def test_purge_leaves_a_task_whose_dependents_are_still_being_told(
     assert db.states(ids + more) == {"skipped": 6}
 
 
+def test_G2_retry_while_a_need_has_yet_to_tell_of_its_second_end(
+        db, worker, scheduler):
+    """It told that it failed, which the task wanted; now it has succeeded."""
+    (need,), last = fan_in(db, "any", 1, when="failed")
+    one = worker()
+    one.claim({"a": 1})
+    one.turn([(need, "f")])
+    ask(db, scheduler, "cancel", last)
+    ask(db, scheduler, "retry", need)
+    one.claim({"a": 1})
+    one.turn([(need, "s")])  # unlock() has not run
+    db.one("SELECT muster.retry(%s)", last)
+    scheduler.carry_out()
+    assert db.state(last) == "blocked"
+    assert one.claim({"b": 1}).ids == []
+    settle(db, scheduler)
+    assert db.state(last) == "skipped"
+
+
 # Inputs.
 
 def test_A2_inputs_are_bounded(db, worker, scheduler):
