@@ -182,7 +182,6 @@ static const struct {
     {ONE("k"), 3, 6, "must be a map"},
     {ONE("{kind: k, prioriti: 3}"), 3, 16, "did you mean 'priority'?"},
     {ONE("{kind: k, zzzzzz: 3}"), 3, 16, "unknown key 'zzzzzz'"},
-    {ONE("{kind: k, lock: b}"), 3, 16, "not in this build"},
     {ONE("{kind: k, map: {from: b}}"), 3, 28, "not among the needs of 'a'"},
     {ONE("{kind: k, map: 7}"), 3, 21, "a list or {from: NEED}"},
     {ONE("{kind: k, map: {}}"), 3, 21, "either from or over"},
