@@ -38,7 +38,7 @@ BEGIN
 		GROUP BY t.id
 	), told AS ( -- what each edge of a waiting task has brought so far
 		SELECT b.task_id, b.need, b.spare, n.least,
-			cardinality(n.ids) AS n,
+			u.n,
 			CASE WHEN r.task_id IS NOT NULL THEN
 					CASE WHEN e.life < t.life THEN r.was END
 				WHEN t.state IS NOT NULL THEN t.state
@@ -46,7 +46,9 @@ BEGIN
 			e.cond
 		FROM muster.blocked b
 		JOIN muster.needs n ON n.task_id = b.task_id
-		CROSS JOIN LATERAL unnest(n.ids) u(id)
+		CROSS JOIN LATERAL ( -- cardinality() would unpack it for each row
+			SELECT x.id, count(*) OVER () AS n FROM unnest(n.ids) x(id)
+			OFFSET 0) u
 		JOIN muster.edge e ON e.need = u.id AND e.task_id = b.task_id
 		JOIN muster.task t ON t.id = u.id
 		LEFT JOIN LATERAL (SELECT m.task_id, m.was FROM muster.remainder m
