@@ -238,9 +238,12 @@ read_graph(struct trace *trace, const json_t *tasks, const json_t *ran,
 	if (!good)
 		return false;
 	turn_edges_round(trace);
-	if (measure(trace))
+	if (!measure(trace))
+		error_set(error, "its tasks wait for each other in a circle");
+	else if (trace->work <= 0)
+		error_set(error, "its tasks took no time: nothing to replay");
+	else
 		return true;
-	error_set(error, "its tasks wait for each other in a circle");
 	return false;
 }
 

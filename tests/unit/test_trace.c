@@ -84,6 +84,7 @@ static const struct {
     {TRACE("", ""), "no WfFormat 1.5"},
     {"{", "expected"},
     {TRACE("{\"name\": \"a\"}", ""), "task number 1 has no id"},
+    {TRACE(TASK("a", ""), RAN("a", "0")), "took no time"},
     {TRACE(TASK("a", ""), RAN("a", "-1")), "'a' has no runtimeInSeconds"},
     {TRACE(TASK("a", "") "," TASK("a", ""), RAN("a", "1")),
 	"'a' stands there twice"},
