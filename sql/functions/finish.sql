@@ -108,7 +108,9 @@ DECLARE
 	v_whole CONSTANT boolean := v_last - v_first = cardinality(p_ids) - 1;
 	v_bare CONSTANT boolean := p_ran_ms IS NULL AND p_result IS NULL;
 	v_more boolean;
+	v_flows bigint[];
 	v_locks bigint[];
+	v_needs bigint[];
 BEGIN
 	IF v_whole THEN
 		WITH t AS (
@@ -120,12 +122,16 @@ BEGIN
 				result = CASE WHEN v_bare THEN NULL
 					ELSE p_result[x.id - v_first + 1]::jsonb END
 			WHERE x.id BETWEEN v_first AND v_last
-			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
-				OR x.unique_key IS NOT NULL AS more, x.lock_id
+			RETURNING x.flow_id, x.lock_id,
+				CASE WHEN x.has_dependents THEN x.id END AS need,
+				CASE WHEN x.unique_key IS NOT NULL
+					OR x.settled IS NOT NULL THEN true END AS more
 		)
-		SELECT bool_or(t.more), array_agg(t.lock_id)
-			FILTER (WHERE t.lock_id IS NOT NULL)
-		INTO v_more, v_locks FROM t;
+		SELECT bool_or(t.more),
+			array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+			array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
+			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL)
+		INTO v_more, v_flows, v_locks, v_needs FROM t;
 	ELSIF v_last - v_first < 4 * cardinality(p_ids) THEN
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -140,12 +146,16 @@ BEGIN
 			WHERE x.id BETWEEN v_first AND v_last
 				AND p_ids[width_bucket(x.id,
 					(SELECT p_ids || '{}'))] = x.id
-			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
-				OR x.unique_key IS NOT NULL AS more, x.lock_id
+			RETURNING x.flow_id, x.lock_id,
+				CASE WHEN x.has_dependents THEN x.id END AS need,
+				CASE WHEN x.unique_key IS NOT NULL
+					OR x.settled IS NOT NULL THEN true END AS more
 		)
-		SELECT bool_or(t.more), array_agg(t.lock_id)
-			FILTER (WHERE t.lock_id IS NOT NULL)
-		INTO v_more, v_locks FROM t;
+		SELECT bool_or(t.more),
+			array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+			array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
+			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL)
+		INTO v_more, v_flows, v_locks, v_needs FROM t;
 	ELSE
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -158,25 +168,42 @@ BEGIN
 					width_bucket(x.id, (SELECT p_ids || '{}'))]
 					::jsonb END
 			WHERE x.id = ANY (p_ids)
-			RETURNING x.flow_id IS NOT NULL OR x.has_dependents
-				OR x.unique_key IS NOT NULL AS more, x.lock_id
+			RETURNING x.flow_id, x.lock_id,
+				CASE WHEN x.has_dependents THEN x.id END AS need,
+				CASE WHEN x.unique_key IS NOT NULL
+					OR x.settled IS NOT NULL THEN true END AS more
 		)
-		SELECT bool_or(t.more), array_agg(t.lock_id)
-			FILTER (WHERE t.lock_id IS NOT NULL)
-		INTO v_more, v_locks FROM t;
+		SELECT bool_or(t.more),
+			array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+			array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
+			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL)
+		INTO v_more, v_flows, v_locks, v_needs FROM t;
 	END IF;
 	IF EXISTS (SELECT FROM muster.cancelling c
 			WHERE c.worker_id = p_worker) THEN
 		DELETE FROM muster.cancelling c WHERE c.worker_id = p_worker
 			AND c.task_id = ANY (p_ids);
 	END IF;
-	IF v_more THEN
+	IF v_more OR cardinality(v_flows) < cardinality(p_ids) THEN
 		PERFORM muster.settle_final(p_ids);
-		RETURN;
-	ELSIF v_locks IS NOT NULL THEN
-		PERFORM muster.lock_free(v_locks);
+	ELSIF v_flows IS NOT NULL OR v_needs IS NOT NULL THEN
+		PERFORM muster.settle_known(v_flows, muster.all_succeeded(v_flows),
+			v_needs, muster.all_succeeded(v_needs), NULL, v_locks, NULL,
+			CASE WHEN v_flows IS NULL THEN p_ids END);
+	ELSE
+		IF v_locks IS NOT NULL THEN
+			PERFORM muster.lock_free(v_locks);
+		END IF;
+		INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
 	END IF;
-	INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
+END
+$$;
+
+-- A state for each of p_ids; null for none.
+CREATE OR REPLACE FUNCTION muster.all_succeeded(p_ids bigint[])
+RETURNS "char"[] LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+BEGIN
+	RETURN array_fill('s'::"char", ARRAY[cardinality(p_ids)]);
 END
 $$;
 

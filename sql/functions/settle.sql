@@ -27,16 +27,13 @@ $$;
 -- left to unlock(). p_defer: whoever locks tasks for update must not wait for
 -- `blocked`, so all edges are left to unlock(). p_held: those that have a
 -- concurrency key hold a slot of it; else the caller sees to that.
--- Locks: blocked, in order; then as lock_free(); then it inserts. Called by
--- finish, rescue, carry_out, unlock and admit.
+-- Locks: as settle_known(). Called by finish, rescue, carry_out, unlock and admit.
 CREATE OR REPLACE FUNCTION muster.settle_final(p_ids bigint[],
 	p_defer boolean DEFAULT false, p_held boolean DEFAULT true)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_flows bigint[];
-	v_states "char"[];
-	v_in_flow boolean;
-	v_failed boolean;
+	v_states "char"[]; -- of the tasks in v_flows
 	v_needs bigint[];
 	v_told "char"[]; -- the states of v_needs
 	v_later bigint[];
@@ -44,53 +41,70 @@ DECLARE
 	v_locks bigint[];
 	v_unique bigint[];
 BEGIN
-	SELECT array_agg(t.flow_id), array_agg(t.state),
-		bool_or(t.flow_id IS NOT NULL), bool_or(t.state = 'f'),
+	SELECT array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+		array_agg(t.state) FILTER (WHERE t.flow_id IS NOT NULL),
 		array_agg(t.id) FILTER (WHERE t.has_dependents AND NOT t.later),
 		array_agg(t.state) FILTER (
 			WHERE t.has_dependents AND NOT t.later),
 		array_agg(t.id) FILTER (WHERE t.has_dependents AND t.later),
-		array_agg(t.id) FILTER (WHERE t.flow_id IS NULL),
-		array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
-		array_agg(t.id) FILTER (WHERE t.unique_key IS NOT NULL)
-	INTO v_flows, v_states, v_in_flow, v_failed, v_needs, v_told, v_later,
-		v_plain, v_locks, v_unique
+		array_agg(t.lock_id) FILTER (
+			WHERE p_held AND t.lock_id IS NOT NULL),
+		array_agg(t.id) FILTER (WHERE t.unique_key IS NOT NULL),
+		array_agg(t.id) FILTER (WHERE t.flow_id IS NULL)
+	INTO v_flows, v_states, v_needs, v_told, v_later, v_locks, v_unique,
+		v_plain
 	FROM (SELECT x.id, x.flow_id, x.state, x.has_dependents, x.lock_id,
 			x.unique_key,
 			p_defer OR x.settled IS NOT NULL AS later
 		FROM muster.task x WHERE x.id = ANY (p_ids) ORDER BY x.id) t;
-	IF v_needs IS NOT NULL THEN
-		PERFORM muster.settle_edges(v_needs, v_told, NULL,
-			greatest(2000, 10 * cardinality(v_needs)));
+	PERFORM muster.settle_known(v_flows, v_states, v_needs, v_told, v_later,
+		v_locks, v_unique, v_plain);
+	IF v_flows IS NOT NULL AND 'f' = ANY (v_states) THEN
+		PERFORM muster.stop_flows(p_ids);
 	END IF;
-	IF v_later IS NOT NULL THEN
+END
+$$;
+
+-- settle_final() for who knows the rows; what there is none of is null. p_flows:
+-- the flows of those that are in one, p_states: how these ended. p_needs: those
+-- that others depend on and that end for the first time, p_told: how; p_later:
+-- those of which unlock() is to tell. p_locks: the keys of which a slot becomes
+-- free; p_unique: those with a unique key; p_plain: those in no flow.
+-- Locks: blocked, as unblock(); then as lock_free(); then it inserts.
+CREATE OR REPLACE FUNCTION muster.settle_known(p_flows bigint[],
+	p_states "char"[], p_needs bigint[], p_told "char"[], p_later bigint[],
+	p_locks bigint[], p_unique bigint[], p_plain bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF p_needs IS NOT NULL THEN
+		PERFORM muster.settle_edges(p_needs, p_told, NULL,
+			greatest(2000, 10 * cardinality(p_needs)));
+	END IF;
+	IF p_later IS NOT NULL THEN
 		INSERT INTO muster.remainder (task_id, flow_id, outcome, was)
 		SELECT t.id, t.flow_id, t.state, t.settled FROM muster.task t
-		WHERE t.id = ANY (v_later);
+		WHERE t.id = ANY (p_later);
 		PERFORM muster.announce_work();
 	END IF;
-	IF v_in_flow THEN
+	IF p_flows IS NOT NULL THEN
 		INSERT INTO muster.flow_delta
 			(flow_id, succeeded, failed, cancelled, skipped)
 		SELECT u.flow_id, count(*) FILTER (WHERE u.state = 's'),
 			count(*) FILTER (WHERE u.state = 'f'),
 			count(*) FILTER (WHERE u.state = 'c'),
 			count(*) FILTER (WHERE u.state = 'k')
-		FROM unnest(v_flows, v_states) u(flow_id, state)
-		WHERE u.flow_id IS NOT NULL GROUP BY u.flow_id;
-		IF v_failed THEN
-			PERFORM muster.stop_flows(p_ids);
-		END IF;
+		FROM unnest(p_flows, p_states) u(flow_id, state)
+		GROUP BY u.flow_id;
 		PERFORM muster.announce_work();
 	END IF;
-	IF p_held AND v_locks IS NOT NULL THEN
-		PERFORM muster.lock_free(v_locks);
+	IF p_locks IS NOT NULL THEN
+		PERFORM muster.lock_free(p_locks);
 	END IF;
-	IF v_unique IS NOT NULL THEN
-		PERFORM muster.unique_free(v_unique);
+	IF p_unique IS NOT NULL THEN
+		PERFORM muster.unique_free(p_unique);
 	END IF;
-	IF v_plain IS NOT NULL THEN
-		INSERT INTO muster.finished VALUES (now(), NULL, v_plain);
+	IF p_plain IS NOT NULL THEN
+		INSERT INTO muster.finished VALUES (now(), NULL, p_plain);
 	END IF;
 END
 $$;
@@ -117,28 +131,53 @@ CREATE OR REPLACE FUNCTION muster.settle_edges(
 	p_needs bigint[], p_states "char"[], p_cursors bigint[], p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
+	v_first CONSTANT bigint := p_needs[1];
+	v_last bigint := p_needs[cardinality(p_needs)];
 	v_edges int;
+	v_walked int := p_limit;
 	v_need bigint;
-	v_last bigint;
 	v_dep bigint[];
 	v_met int[];
 	v_unmet int[];
 BEGIN
-	WITH e AS MATERIALIZED (
-		SELECT d.need, d.task_id, muster.edge_met(d.cond, n.state) AS met
-		FROM unnest(p_needs, p_states, p_cursors) n(id, state, cursor)
-		CROSS JOIN LATERAL (SELECT x.need, x.task_id, x.cond
-			FROM muster.edge x WHERE x.need = n.id
-			AND x.task_id > coalesce(n.cursor, 0)
-			ORDER BY x.need, x.task_id LIMIT p_limit) d
-		LIMIT p_limit
-	)
-	SELECT (SELECT count(*) FROM e), array_agg(g.task_id), array_agg(g.met),
-		array_agg(g.unmet)
+	IF p_cursors IS NULL AND v_last - v_first < 4 * cardinality(p_needs) THEN
+		SELECT sum(g.n), sum(g.n) FILTER (WHERE g.task_id IS NOT NULL),
+			array_agg(g.task_id) FILTER (WHERE g.task_id IS NOT NULL),
+			array_agg(g.met) FILTER (WHERE g.task_id IS NOT NULL),
+			array_agg(g.n - g.met) FILTER (WHERE g.task_id IS NOT NULL)
+		INTO v_walked, v_edges, v_dep, v_met, v_unmet
+		FROM (SELECT e.dep AS task_id, count(*)::int AS n,
+				count(*) FILTER (WHERE e.met)::int AS met
+			FROM (
+				SELECT CASE WHEN p_needs[d.o] = d.need
+						THEN d.task_id END AS dep,
+					muster.edge_met(d.cond, p_states[d.o]) AS met
+				FROM (SELECT x.need, x.task_id, x.cond, width_bucket(
+						x.need, (SELECT p_needs || '{}')) AS o
+					FROM muster.edge x
+					WHERE x.need BETWEEN v_first AND v_last
+					ORDER BY x.need, x.task_id LIMIT p_limit) d
+			) e GROUP BY e.dep ORDER BY e.dep) g;
+	END IF;
+	IF v_walked < p_limit THEN
+	ELSE
+	SELECT coalesce(sum(g.n), 0), array_agg(g.task_id), array_agg(g.met),
+		array_agg(g.n - g.met)
 	INTO v_edges, v_dep, v_met, v_unmet
-	FROM (SELECT e.task_id, count(*) FILTER (WHERE e.met)::int AS met,
-			count(*) FILTER (WHERE NOT e.met)::int AS unmet
-		FROM e GROUP BY e.task_id ORDER BY e.task_id) g;
+	FROM (SELECT e.task_id, count(*)::int AS n,
+			count(*) FILTER (WHERE e.met)::int AS met
+		FROM (
+			SELECT d.task_id, muster.edge_met(d.cond, n.state) AS met
+			FROM unnest(p_needs, p_states, p_cursors)
+				n(id, state, cursor)
+			CROSS JOIN LATERAL (SELECT x.need, x.task_id, x.cond
+				FROM muster.edge x WHERE x.need = n.id
+				AND x.task_id > coalesce(n.cursor, 0)
+				ORDER BY x.need, x.task_id LIMIT p_limit) d
+			LIMIT p_limit
+		) e GROUP BY e.task_id ORDER BY e.task_id) g;
+
+	END IF;
 	IF v_edges = p_limit THEN
 		-- Which was the last: found anew, as that is rare.
 		SELECT d.need, d.task_id INTO v_need, v_last
@@ -164,11 +203,83 @@ END
 $$;
 
 -- For each of p_dep (ascending): that many more of its needs are met and
--- unmet. Those that wait for nothing more move on; those that cannot run any
--- more are left to unlock() as remainders, since the order of locks forbids
+-- unmet. At first those go to ready, in one step, that wait for nothing but what
+-- is told here: need + spare is always the number of ends that are yet to be
+-- told, so where spare is 0, and all of need comes from here, nobody else is
+-- about to tell one, and wants the row. Then unblock_rest().
+-- Locks: blocked; the first in order, then the others in order.
+CREATE OR REPLACE FUNCTION muster.unblock(
+	p_dep bigint[], p_met int[], p_unmet int[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_first CONSTANT bigint := p_dep[1];
+	v_last CONSTANT bigint := p_dep[cardinality(p_dep)];
+	v_gone bigint[];
+	v_routes int[];
+	v_dep bigint[];
+	v_met int[];
+	v_unmet int[];
+BEGIN
+	IF v_last - v_first < 4 * cardinality(p_dep) THEN
+		WITH gone AS (
+			DELETE FROM muster.blocked b
+			WHERE b.task_id BETWEEN v_first AND v_last
+				AND p_dep[width_bucket(b.task_id,
+					(SELECT p_dep || '{}'))] = b.task_id
+				AND b.need <= p_met[width_bucket(b.task_id,
+					(SELECT p_dep || '{}'))]
+				AND b.spare = 0 AND b.run_at IS NULL
+				AND b.lock_id IS NULL
+			RETURNING b.task_id, b.route_id, b.size, b.rank, b.lane,
+				b.ticket
+		), freed AS (
+			INSERT INTO muster.ready (seq, task_id, at, route_id,
+				size, rank, lane, ticket)
+			SELECT nextval('muster.ready_seq'), g.task_id, now(),
+				g.route_id, g.size, g.rank, g.lane, g.ticket
+			FROM gone g
+		)
+		SELECT array_agg(g.task_id), array_agg(g.route_id)
+		INTO v_gone, v_routes FROM gone g;
+	ELSE
+		WITH gone AS (
+			DELETE FROM muster.blocked b
+			WHERE b.task_id = ANY (p_dep)
+				AND b.need <= p_met[width_bucket(b.task_id,
+					(SELECT p_dep || '{}'))]
+				AND b.spare = 0 AND b.run_at IS NULL
+				AND b.lock_id IS NULL
+			RETURNING b.task_id, b.route_id, b.size, b.rank, b.lane,
+				b.ticket
+		), freed AS (
+			INSERT INTO muster.ready (seq, task_id, at, route_id,
+				size, rank, lane, ticket)
+			SELECT nextval('muster.ready_seq'), g.task_id, now(),
+				g.route_id, g.size, g.rank, g.lane, g.ticket
+			FROM gone g
+		)
+		SELECT array_agg(g.task_id), array_agg(g.route_id)
+		INTO v_gone, v_routes FROM gone g;
+	END IF;
+	PERFORM muster.announce(v_routes);
+	IF v_gone IS NULL THEN
+		PERFORM muster.unblock_rest(p_dep, p_met, p_unmet);
+	ELSIF cardinality(v_gone) < cardinality(p_dep) THEN
+		SELECT array_agg(u.d), array_agg(u.m), array_agg(u.n)
+		INTO v_dep, v_met, v_unmet
+		FROM unnest(p_dep, p_met, p_unmet) u(d, m, n)
+		WHERE (v_gone[width_bucket(u.d, (SELECT v_gone || '{}'))] = u.d)
+			IS NOT TRUE;
+		PERFORM muster.unblock_rest(v_dep, v_met, v_unmet);
+	END IF;
+END
+$$;
+
+-- The same for what is left: those that wait for nothing more move on; those that cannot
+-- run any more are left to unlock() as remainders, since the order of locks forbids
 -- to touch their task here.
 -- Locks: blocked, in order. A row that is locked keeps its ctid.
-CREATE OR REPLACE FUNCTION muster.unblock(
+CREATE OR REPLACE FUNCTION muster.unblock_rest(
 	p_dep bigint[], p_met int[], p_unmet int[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
