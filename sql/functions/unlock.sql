@@ -90,9 +90,12 @@ $$;
 -- the first end, so those that still wait get the difference, and those that
 -- were skipped for it come back if nothing else keeps them. As many remainders
 -- as have fewer than p_limit edges together, or a part of the first.
+-- It wants rows of blocked that have counted the first end, so in unblock() it
+-- may come crosswise with those who bring all that such a row still needs. So it
+-- waits for nobody for long: it undoes what it did, and is called again.
 -- Locks: remainder, then the skipped with their needs, then blocked.
 CREATE OR REPLACE FUNCTION muster.unlock_again(p_limit int)
-RETURNS int LANGUAGE plpgsql AS $$
+RETURNS int LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
 DECLARE
 	v_rest bigint[];
 	v_need bigint[];
@@ -162,6 +165,8 @@ BEGIN
 		PERFORM muster.unblock(v_dep, v_met, v_unmet);
 	END IF;
 	RETURN cardinality(v_done) + coalesce(cardinality(v_dep), 0);
+EXCEPTION WHEN lock_not_available THEN
+	RETURN 1;
 END
 $$;
 

@@ -222,6 +222,90 @@ def test_A2_one_succeeds_while_the_other_fails(db, worker, scheduler):
     assert db.state(task) == "skipped"
 
 
+def test_A2_finishes_that_want_one_more_beside_a_shared_dependent(
+        db, worker, scheduler):
+    """Either of two ends is enough for the last task: whoever tells its end
+    must not take it before he has the shared one, for which the other waits."""
+    needs = db.enqueue_many("a", 3)
+    shared = db.enqueue("b", depends_on=needs)
+    held = db.enqueue("b", depends_on=needs[1:])
+    either = db.enqueue("b", depends_on=needs[:2], needs_mode="any")
+    scheduler.work()
+    one, other = worker(), worker()
+    one.claim(1, limit=1)
+    other.claim(1, limit=1, floors=False)
+    third = db.session()
+    third.begin()
+    third.run("SELECT FROM muster.blocked WHERE task_id = %s FOR UPDATE", held)
+    other.send_turn([(each, "s") for each in other.held])
+    other.session.wait_blocked()  # holds the shared one
+    one.send_turn([(each, "s") for each in one.held])
+    one.session.wait_blocked()
+    third.commit()
+    other.answer()
+    one.answer()
+    assert db.state(either) == "ready"
+    one.claim(1, limit=1)
+    one.finish(needs[2])
+    assert db.states([shared, held]) == {"ready": 2}
+
+
+def test_A2_a_dependent_of_one_finish_goes_while_another_holds_the_next(
+        db, worker, scheduler):
+    """The finish that brings all that a task needs takes it at once, then
+    waits for the one that it shares."""
+    needs = db.enqueue_many("a", 2)
+    shared = db.enqueue("b", depends_on=needs)
+    own = db.enqueue("b", depends_on=needs[:1])
+    more = db.enqueue("b", depends_on=needs[1:])
+    scheduler.work()
+    one, other = worker(), worker()
+    one.claim(1, limit=1)
+    other.claim(1, limit=1, floors=False)
+    other.session.begin()
+    other.finish_all()
+    one.send_turn([(each, "s") for each in one.held])
+    one.session.wait_blocked()
+    other.session.commit()
+    one.answer()
+    assert db.states([shared, own, more]) == {"ready": 3}
+
+
+def test_G2_second_end_and_a_finish_meet_crosswise(db, worker, scheduler):
+    """Both want both dependents, which have counted the first end already:
+    the one that tells of the second end gives way."""
+    again, need, other_need = db.enqueue_many("a", 3)
+    shared = db.enqueue("b", depends_on=[again, need, other_need],
+                        depends_when="finished")
+    last = db.enqueue("b", depends_on=[again, need], depends_when="finished")
+    scheduler.work()
+    one = worker()
+    one.claim({"a": 1}, limit=1)
+    one.finish(again, outcome="f")
+    one.claim({"a": 1}, limit=1, floors=False)
+    db.one("SELECT muster.retry(%s)", again)
+    scheduler.carry_out()
+    other = worker()
+    while again not in other.held:
+        other.claim({"a": 1}, limit=1, floors=False)
+    other.finish(again)
+    third = db.session()
+    third.begin()
+    third.run("SELECT FROM muster.blocked WHERE task_id = %s FOR UPDATE",
+              shared)
+    scheduler.session.send("SELECT muster.unlock(10)")
+    scheduler.session.wait_blocked()
+    one.send_turn([(need, "s")])
+    one.session.wait_blocked()
+    third.commit()
+    assert scheduler.session.answer()[0][0] > 0
+    one.answer()
+    scheduler.work()
+    assert (db.state(shared), db.state(last)) == ("blocked", "ready")
+    other.finish_all()
+    assert db.state(shared) == "ready"
+
+
 # Rescue.
 
 def test_E2_rescue_waits_for_an_open_turn_and_takes_its_claim(db, worker):
