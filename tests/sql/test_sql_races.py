@@ -224,11 +224,11 @@ def test_A2_one_succeeds_while_the_other_fails(db, worker, scheduler):
 
 def test_A2_finishes_that_want_one_more_beside_a_shared_dependent(
         db, worker, scheduler):
-    """Either of two ends is enough for the last task: whoever tells its end
-    must not take it before he has the shared one, for which the other waits."""
+    """One success is enough for the last task: whoever brings it must not take
+    it before he has the shared one, since the other wants both, too."""
     needs = db.enqueue_many("a", 3)
-    shared = db.enqueue("b", depends_on=needs)
-    held = db.enqueue("b", depends_on=needs[1:])
+    shared = db.enqueue("b", depends_on=needs, depends_when="finished")
+    held = db.enqueue("b", depends_on=needs[1:], depends_when="finished")
     either = db.enqueue("b", depends_on=needs[:2], needs_mode="any")
     scheduler.work()
     one, other = worker(), worker()
@@ -237,7 +237,7 @@ def test_A2_finishes_that_want_one_more_beside_a_shared_dependent(
     third = db.session()
     third.begin()
     third.run("SELECT FROM muster.blocked WHERE task_id = %s FOR UPDATE", held)
-    other.send_turn([(each, "s") for each in other.held])
+    other.send_turn([(each, "f") for each in other.held])
     other.session.wait_blocked()  # holds the shared one
     one.send_turn([(each, "s") for each in one.held])
     one.session.wait_blocked()
