@@ -141,7 +141,8 @@ DECLARE
 	v_unmet int[];
 BEGIN
 	IF p_cursors IS NULL AND v_last - v_first < 4 * cardinality(p_needs) THEN
-		SELECT sum(g.n), sum(g.n) FILTER (WHERE g.task_id IS NOT NULL),
+		SELECT coalesce(sum(g.n), 0),
+			coalesce(sum(g.n) FILTER (WHERE g.task_id IS NOT NULL), 0),
 			array_agg(g.task_id) FILTER (WHERE g.task_id IS NOT NULL),
 			array_agg(g.met) FILTER (WHERE g.task_id IS NOT NULL),
 			array_agg(g.n - g.met) FILTER (WHERE g.task_id IS NOT NULL)
@@ -159,24 +160,22 @@ BEGIN
 					ORDER BY x.need, x.task_id LIMIT p_limit) d
 			) e GROUP BY e.dep ORDER BY e.dep) g;
 	END IF;
-	IF v_walked < p_limit THEN
-	ELSE
-	SELECT coalesce(sum(g.n), 0), array_agg(g.task_id), array_agg(g.met),
-		array_agg(g.n - g.met)
-	INTO v_edges, v_dep, v_met, v_unmet
-	FROM (SELECT e.task_id, count(*)::int AS n,
-			count(*) FILTER (WHERE e.met)::int AS met
-		FROM (
-			SELECT d.task_id, muster.edge_met(d.cond, n.state) AS met
-			FROM unnest(p_needs, p_states, p_cursors)
-				n(id, state, cursor)
-			CROSS JOIN LATERAL (SELECT x.need, x.task_id, x.cond
-				FROM muster.edge x WHERE x.need = n.id
-				AND x.task_id > coalesce(n.cursor, 0)
-				ORDER BY x.need, x.task_id LIMIT p_limit) d
-			LIMIT p_limit
-		) e GROUP BY e.task_id ORDER BY e.task_id) g;
-
+	IF v_walked = p_limit THEN
+		SELECT coalesce(sum(g.n), 0), array_agg(g.task_id), array_agg(g.met),
+			array_agg(g.n - g.met)
+		INTO v_edges, v_dep, v_met, v_unmet
+		FROM (SELECT e.task_id, count(*)::int AS n,
+				count(*) FILTER (WHERE e.met)::int AS met
+			FROM (
+				SELECT d.task_id, muster.edge_met(d.cond, n.state) AS met
+				FROM unnest(p_needs, p_states, p_cursors)
+					n(id, state, cursor)
+				CROSS JOIN LATERAL (SELECT x.need, x.task_id, x.cond
+					FROM muster.edge x WHERE x.need = n.id
+					AND x.task_id > coalesce(n.cursor, 0)
+					ORDER BY x.need, x.task_id LIMIT p_limit) d
+				LIMIT p_limit
+			) e GROUP BY e.task_id ORDER BY e.task_id) g;
 	END IF;
 	IF v_edges = p_limit THEN
 		-- Which was the last: found anew, as that is rare.
