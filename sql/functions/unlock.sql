@@ -39,7 +39,9 @@ END
 $$;
 
 -- Works off remainders, up to p_limit of them and about as many edges; how
--- much was done, 0 when there is nothing left. Several may run at a time.
+-- much was done, 0 when there is nothing left. Several may run at a time. What
+-- is to be skipped goes first and alone: two steps in one transaction would lock
+-- blocked in no order.
 -- Locks: remainder (what others hold is stepped over), task, then as settle_final().
 CREATE OR REPLACE FUNCTION muster.unlock(p_limit int)
 RETURNS int LANGUAGE plpgsql
@@ -51,7 +53,6 @@ DECLARE
 	v_cursor bigint[];
 	v_states "char"[];
 	v_open bigint[];
-	v_done int;
 BEGIN
 	PERFORM muster.check_isolation();
 	SELECT array_agg(r.id), array_agg(r.task_id) INTO v_rest, v_task
@@ -63,26 +64,24 @@ BEGIN
 	IF v_rest IS NULL THEN
 		RETURN muster.unlock_again(p_limit);
 	END IF;
-	v_done := cardinality(v_rest);
 	SELECT array_agg(t.id) INTO v_open
 	FROM (SELECT x.id, x.state FROM muster.task x
 		WHERE x.id = ANY (v_task) ORDER BY x.id FOR NO KEY UPDATE) t
 	WHERE t.state IS NULL;
+	IF v_open IS NOT NULL THEN
+		DELETE FROM muster.remainder r WHERE r.id = ANY (v_rest)
+			AND (r.task_id IN (SELECT unnest(v_open))) IS TRUE;
+		PERFORM muster.skip(v_open);
+		RETURN cardinality(v_open);
+	END IF;
 	SELECT array_agg(g.task_id), array_agg(g.cursor),
 		array_agg(g.outcome)
 	INTO v_task, v_cursor, v_states
 	FROM (SELECT r.* FROM muster.remainder r WHERE r.id = ANY (v_rest)
-		AND (r.task_id IN (SELECT unnest(v_open))) IS FALSE
 		ORDER BY r.task_id) g;
 	DELETE FROM muster.remainder r WHERE r.id = ANY (v_rest);
-	IF v_open IS NOT NULL THEN
-		PERFORM muster.skip(v_open);
-	END IF;
-	IF v_task IS NOT NULL THEN
-		v_done := v_done + muster.settle_edges(v_task, v_states,
-			v_cursor, p_limit);
-	END IF;
-	RETURN v_done;
+	RETURN cardinality(v_rest)
+		+ muster.settle_edges(v_task, v_states, v_cursor, p_limit);
 END
 $$;
 

@@ -1,6 +1,8 @@
 """Two sessions, one after the other or one waiting for the other, in every
 order that has been seen to go wrong."""
 
+import time
+
 import psycopg2
 import pytest
 
@@ -304,6 +306,41 @@ def test_G2_second_end_and_a_finish_meet_crosswise(db, worker, scheduler):
     assert (db.state(shared), db.state(last)) == ("blocked", "ready")
     other.finish_all()
     assert db.state(shared) == "ready"
+
+
+def test_A2_unlocking_a_skip_and_a_cancel_crosswise_with_a_finish(
+        db, worker, scheduler):
+    """What a skip tells and what a cancel left to tell are two steps: in one
+    their dependents would be locked in no order."""
+    fails, ends, cancelled, last = db.enqueue_many("a", 4)
+    low = db.enqueue("b", depends_on=[ends, cancelled],
+                     depends_when="finished")
+    held = db.enqueue("b", depends_on=[ends, last])
+    skipped = db.enqueue("b", depends_on=[fails])
+    high = db.enqueue("b", depends_on=[ends, skipped],
+                      depends_when="finished")
+    scheduler.work()
+    one = worker()
+    one.claim(2, limit=2)
+    one.finish(fails, outcome="f")
+    db.one("SELECT muster.cancel(%s)", cancelled)
+    scheduler.carry_out()
+    third = db.session()
+    third.begin()
+    third.run("SELECT FROM muster.blocked WHERE task_id = %s FOR UPDATE", held)
+    one.send_turn([(ends, "s")])
+    one.session.wait_blocked()  # holds the low one
+    scheduler.session.send("SELECT muster.unlock(10)")
+    time.sleep(0.2)
+    third.commit()
+    scheduler.session.answer()
+    one.answer()
+    scheduler.work()
+    assert db.state(skipped) == "skipped"
+    assert db.states([low, high]) == {"ready": 2}
+    one.claim({"a": 2})  # one row is that of the cancelled
+    one.finish(last)
+    assert db.state(held) == "ready"
 
 
 # Rescue.
