@@ -205,7 +205,8 @@ $$;
 -- unmet. At first those go to ready, in one step, that wait for nothing but what
 -- is told here: need + spare is always the number of ends that are yet to be
 -- told, so where spare is 0, and all of need comes from here, nobody else is
--- about to tell one, and wants the row. Then unblock_rest().
+-- about to tell one, and wants the row (but unlock_again(), which gives way).
+-- Then unblock_rest().
 -- Locks: blocked; the first in order, then the others in order.
 CREATE OR REPLACE FUNCTION muster.unblock(
 	p_dep bigint[], p_met int[], p_unmet int[])
@@ -274,9 +275,9 @@ BEGIN
 END
 $$;
 
--- The same for what is left: those that wait for nothing more move on; those that cannot
--- run any more are left to unlock() as remainders, since the order of locks forbids
--- to touch their task here.
+-- The same for what is left: those that wait for nothing more move on; those that
+-- cannot run any more are left to unlock() as remainders, since the order of locks
+-- forbids to touch their task here.
 -- Locks: blocked, in order. A row that is locked keeps its ctid.
 CREATE OR REPLACE FUNCTION muster.unblock_rest(
 	p_dep bigint[], p_met int[], p_unmet int[])
