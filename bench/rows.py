@@ -77,7 +77,7 @@ class Bench:
         """Empty tables and fresh statistics for the next measurement."""
         self.sql("TRUNCATE muster.task, muster.ready, muster.edge,"
                  " muster.needs, muster.blocked, muster.flow,"
-                 " muster.flow_delta, muster.finished, muster.attempt,"
+                 " muster.flow_delta, muster.flow_ends, muster.finished, muster.attempt,"
                  " muster.container, muster.container_plan,"
                  " muster.map_page, muster.expansion,"
                  " muster.arriving, muster.waiting, muster.unique_key,"

@@ -70,14 +70,8 @@ BEGIN
 		PERFORM muster.announce_work();
 	END IF;
 	IF v_in_flow THEN
-		INSERT INTO muster.flow_delta
-			(flow_id, succeeded, failed, cancelled, skipped)
-		SELECT u.flow_id, count(*) FILTER (WHERE u.state = 's'),
-			count(*) FILTER (WHERE u.state = 'f'),
-			count(*) FILTER (WHERE u.state = 'c'),
-			count(*) FILTER (WHERE u.state = 'k')
-		FROM unnest(v_flows, v_states) u(flow_id, state)
-		WHERE u.flow_id IS NOT NULL GROUP BY u.flow_id;
+		INSERT INTO muster.flow_ends (n, flows, states)
+		VALUES (cardinality(v_flows), v_flows, v_states);
 		IF v_failed THEN
 			PERFORM muster.stop_flows(p_ids);
 		END IF;
