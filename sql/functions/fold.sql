@@ -111,8 +111,8 @@ BEGIN
 			(count(*) FILTER (WHERE u.state = 'f'))::int AS failed,
 			(count(*) FILTER (WHERE u.state = 'c'))::int AS cancelled,
 			(count(*) FILTER (WHERE u.state = 'k'))::int AS skipped
-		FROM gone d
-		CROSS JOIN LATERAL unnest(d.flows, d.states) u(id, state)
+		FROM (SELECT unnest(d.flows) AS id, unnest(d.states) AS state
+			FROM gone d) u
 		WHERE u.id IS NOT NULL GROUP BY u.id ORDER BY u.id) g;
 	IF NOT v_mixed THEN
 		v_failed := NULL;
