@@ -24,12 +24,12 @@ BEGIN
 END
 $$;
 
--- What opens flows again, or adds to them, and what fold_count() put off.
--- What an admission adds meanwhile is seen, since it holds the flow for share
--- and the deltas are read afterwards.
+-- What opens flows again, or adds to them, and flows that were put off, which
+-- are no work done.
 CREATE OR REPLACE FUNCTION muster.fold_deltas(p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
+	v_done int;
 	v_flow bigint[];
 	v_open int[];
 	v_total int[];
@@ -37,28 +37,21 @@ DECLARE
 	v_failed int[];
 	v_cancelled int[];
 	v_skipped int[];
-	v_done int;
 BEGIN
-	SELECT array_agg(DISTINCT d.flow_id) INTO v_flow
-	FROM (SELECT x.flow_id FROM muster.flow_delta x
-		WHERE x.id >= muster.list_mark('flow_delta')
-		ORDER BY x.id LIMIT p_limit) d;
-	IF v_flow IS NULL THEN
-		RETURN 0;
-	END IF;
-	PERFORM FROM (SELECT FROM muster.flow f WHERE f.id = ANY (v_flow)
-		ORDER BY f.id FOR NO KEY UPDATE) l;
 	WITH gone AS (
-		DELETE FROM muster.flow_delta d
-		WHERE d.flow_id = ANY (v_flow) RETURNING d.*
+		DELETE FROM muster.flow_delta d WHERE d.ctid = ANY (ARRAY(
+			SELECT x.ctid FROM muster.flow_delta x
+			WHERE x.id >= muster.list_mark('flow_delta')
+			ORDER BY x.id LIMIT p_limit))
+		RETURNING d.*
 	)
-	SELECT array_agg(s.flow_id), array_agg(s.total - s.succeeded - s.failed
-			- s.cancelled - s.skipped),
+	SELECT sum(s.n), array_agg(s.flow_id), array_agg(s.total - s.succeeded
+			- s.failed - s.cancelled - s.skipped),
 		array_agg(s.total), array_agg(s.succeeded),
 		array_agg(s.failed), array_agg(s.cancelled),
-		array_agg(s.skipped), sum(s.n)
-	INTO v_flow, v_open, v_total, v_succeeded, v_failed, v_cancelled,
-		v_skipped, v_done
+		array_agg(s.skipped)
+	INTO v_done, v_flow, v_open, v_total, v_succeeded, v_failed,
+		v_cancelled, v_skipped
 	FROM (SELECT g.flow_id, sum(g.total)::int AS total,
 			sum(g.succeeded)::int AS succeeded,
 			sum(g.failed)::int AS failed,
@@ -68,6 +61,9 @@ BEGIN
 					g.cancelled, g.skipped)
 				<> (0, 0, 0, 0, 0)) AS n
 		FROM gone g GROUP BY g.flow_id ORDER BY g.flow_id) s;
+	IF v_flow IS NULL THEN
+		RETURN 0;
+	END IF;
 	RETURN v_done + muster.fold_count(v_flow, v_open, v_total, v_succeeded,
 		v_failed, v_cancelled, v_skipped);
 END
@@ -124,11 +120,12 @@ BEGIN
 END
 $$;
 
--- Adds these sums to the flows p_flow (ascending), where a null is all zeros;
--- p_open is by how much more of each is open then. Flows of which nothing is open
--- end, and with them their containers; how many. One that ends in this update
--- and may not is put off before anybody sees that: so most are updated once.
--- Not all ends of tasks need be known, but all deltas: less is open never.
+-- Adds these sums to the flows p_flow (ascending; the update locks them in that
+-- order), where a null is all zeros; p_open is by how much more of each is open
+-- then. Flows of which nothing is open end, and with them their containers; how
+-- many. Of their tasks' ends some may not be counted yet: then something seems to
+-- be open. All else is looked at once the flows are locked, and those that may
+-- not end are put off before anybody sees it: so a flow is updated once.
 CREATE OR REPLACE FUNCTION muster.fold_count(p_flow bigint[], p_open int[],
 	p_total int[], p_succeeded int[], p_failed int[], p_cancelled int[],
 	p_skipped int[])
@@ -198,10 +195,11 @@ END
 $$;
 
 -- Which of these flows (ascending, locked), of which nothing is open, may end:
--- nothing is still being settled, nothing arrives or has just come, and their
--- containers, if p_nested, can be held. What a task of a flow has enqueued into
--- it before it ended is seen here: as an arrival, or in what its admission added.
--- The others go on, and get a delta of nothing so that fold() meets them again.
+-- nothing is still being settled, nothing arrives or was added that is not counted,
+-- and their containers, if p_nested, can be held. What a task of a flow has
+-- enqueued into it before it ended is seen here: as an arrival, or as a delta of
+-- its admission, which holds the flow for share. The others go on, and get a delta
+-- of nothing so that fold() meets them again.
 CREATE OR REPLACE FUNCTION muster.fold_put_off(
 	p_flows bigint[], p_nested boolean)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
