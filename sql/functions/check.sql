@@ -67,7 +67,7 @@ BEGIN
 		UNION ALL
 		SELECT d.flow_id, d.total, d.succeeded, d.failed, d.cancelled,
 			d.skipped
-		FROM muster.flow_delta d
+		FROM muster.flow_uncounted d
 		UNION ALL -- what a map is still to create
 		SELECT p.flow_id, p.created - p.counted, 0, 0, 0, 0
 		FROM muster.container_plan p WHERE p.flow_id IS NOT NULL

@@ -1,30 +1,22 @@
 -- What a scheduler does for order's sake: counters of flows, the end of flows
 -- and, when there is nothing else to do, doubles of routes and lanes.
 
--- Adds up to p_limit deltas to their flows, and ends the flows of which nothing
--- is open; how much was done. One at a time in the database.
--- Locks: flow, in order; then containers' tasks, never waiting. What an admission adds to a flow meanwhile is seen,
--- since it holds the flow for share and the deltas are read afterwards.
+-- Counts up to about p_limit ends of tasks, and as many deltas, in their flows,
+-- and ends the flows of which nothing is open; how much was done. One at a time
+-- in the database.
+-- Locks: flow, in order; then containers' tasks, never waiting.
 CREATE OR REPLACE FUNCTION muster.fold(p_limit int)
 RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-	v_flows bigint[];
-	v_done int := 0;
+	v_done int;
 BEGIN
 	PERFORM muster.check_isolation();
 	IF NOT pg_try_advisory_xact_lock(hashtext('muster fold')) THEN
 		RETURN 0;
 	END IF;
-	SELECT array_agg(DISTINCT d.flow_id) INTO v_flows
-	FROM (SELECT x.flow_id FROM muster.flow_delta x
-		WHERE x.id >= muster.list_mark('flow_delta')
-		ORDER BY x.id LIMIT p_limit) d;
-	IF v_flows IS NOT NULL THEN
-		v_done := muster.fold_deltas(v_flows);
-	END IF;
-	v_done := v_done + muster.fold_ended(p_limit);
+	v_done := muster.fold_deltas(p_limit) + muster.fold_ends(p_limit);
 	IF v_done = 0 THEN
 		PERFORM muster.fold_doubles(), muster.fold_lengths();
 	END IF;
@@ -32,83 +24,207 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION muster.fold_deltas(p_flows bigint[])
+-- What opens flows again, or adds to them, and flows that were put off, which
+-- are no work done.
+CREATE OR REPLACE FUNCTION muster.fold_deltas(p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-	v_count int;
+	v_done int;
 	v_flow bigint[];
+	v_open int[];
 	v_total int[];
-	v_sums int[]; -- four a flow
+	v_succeeded int[];
+	v_failed int[];
+	v_cancelled int[];
+	v_skipped int[];
 BEGIN
-	PERFORM FROM (SELECT FROM muster.flow f WHERE f.id = ANY (p_flows)
-		ORDER BY f.id FOR NO KEY UPDATE) l;
 	WITH gone AS (
-		DELETE FROM muster.flow_delta d
-		WHERE d.flow_id = ANY (p_flows) RETURNING d.*
+		DELETE FROM muster.flow_delta d WHERE d.ctid = ANY (ARRAY(
+			SELECT x.ctid FROM muster.flow_delta x
+			WHERE x.id >= muster.list_mark('flow_delta')
+			ORDER BY x.id LIMIT p_limit))
+		RETURNING d.*
 	)
-	SELECT sum(s.n), array_agg(s.flow_id), array_agg(s.total),
-		array_agg(s.sums)
-	INTO v_count, v_flow, v_total, v_sums
-	FROM (SELECT g.flow_id, count(*) AS n, sum(g.total)::int AS total,
-			ARRAY[sum(g.succeeded), sum(g.failed), sum(g.cancelled),
-				sum(g.skipped)]::int[] AS sums
+	SELECT sum(s.n), array_agg(s.flow_id), array_agg(s.total - s.succeeded
+			- s.failed - s.cancelled - s.skipped),
+		array_agg(s.total), array_agg(s.succeeded),
+		array_agg(s.failed), array_agg(s.cancelled),
+		array_agg(s.skipped)
+	INTO v_done, v_flow, v_open, v_total, v_succeeded, v_failed,
+		v_cancelled, v_skipped
+	FROM (SELECT g.flow_id, sum(g.total)::int AS total,
+			sum(g.succeeded)::int AS succeeded,
+			sum(g.failed)::int AS failed,
+			sum(g.cancelled)::int AS cancelled,
+			sum(g.skipped)::int AS skipped, count(*) FILTER (
+				WHERE (g.total, g.succeeded, g.failed,
+					g.cancelled, g.skipped)
+				<> (0, 0, 0, 0, 0)) AS n
 		FROM gone g GROUP BY g.flow_id ORDER BY g.flow_id) s;
-	UPDATE muster.flow f SET (total, succeeded, failed, cancelled, skipped)
-		= (SELECT f.total + v_total[o.at], f.succeeded + v_sums[o.at][1],
-			f.failed + v_sums[o.at][2],
-			f.cancelled + v_sums[o.at][3],
-			f.skipped + v_sums[o.at][4]
-		FROM (SELECT width_bucket(f.id, (SELECT v_flow || '{}')) AS at
-			OFFSET 0) o),
-		state = 'running', finished_at = NULL, error = NULL
-	WHERE f.id = ANY (v_flow);
-	INSERT INTO muster.expansion (task_id) -- of maps that have room again
-	SELECT p.task_id FROM muster.container_plan p
-	WHERE p.task_id = ANY (ARRAY(SELECT f.parent_task FROM muster.flow f
-			WHERE f.id = ANY (v_flow) AND f.parent_task IS NOT NULL))
-		AND p.created < p.counted AND p.max_running IS NOT NULL;
-	RETURN coalesce(v_count, 0);
+	IF v_flow IS NULL THEN
+		RETURN 0;
+	END IF;
+	RETURN v_done + muster.fold_count(v_flow, v_open, v_total, v_succeeded,
+		v_failed, v_cancelled, v_skipped);
 END
 $$;
 
--- Flows of which nothing is open, nothing is still being settled and nothing
--- arrives. What a task of the flow has enqueued into it before it ended is seen
--- here: as an arrival, or in what its admission added. With them end their
--- containers. A flow that is in another one is purged with that.
-CREATE OR REPLACE FUNCTION muster.fold_ended(p_limit int)
+-- The ends of tasks: those of some turns together, of each flow at once.
+CREATE OR REPLACE FUNCTION muster.fold_ends(p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
+	v_at tid[];
+	v_done int;
+	v_flow bigint[];
+	v_open int[];
+	v_mixed boolean;
+	v_succeeded int[];
+	v_failed int[];
+	v_cancelled int[];
+	v_skipped int[];
+BEGIN
+	SELECT array_agg(e.at), sum(e.n) INTO v_at, v_done
+	FROM (SELECT x.ctid AS at, x.n,
+			sum(x.n) OVER (ORDER BY x.id) - x.n AS before
+		FROM muster.flow_ends x
+		WHERE x.id >= muster.list_mark('flow_ends')
+		ORDER BY x.id LIMIT p_limit) e
+	WHERE e.before < p_limit;
+	IF v_at IS NULL THEN
+		RETURN 0;
+	END IF;
+	WITH gone AS (
+		DELETE FROM muster.flow_ends e WHERE e.ctid = ANY (v_at)
+		RETURNING e.flows, e.states
+	)
+	SELECT array_agg(g.id), array_agg(-g.n), bool_or(g.n > g.succeeded),
+		array_agg(g.succeeded), array_agg(g.failed),
+		array_agg(g.cancelled), array_agg(g.skipped)
+	INTO v_flow, v_open, v_mixed, v_succeeded, v_failed, v_cancelled,
+		v_skipped
+	FROM (SELECT u.id, count(*)::int AS n,
+			(count(*) FILTER (WHERE u.state = 's'))::int AS succeeded,
+			(count(*) FILTER (WHERE u.state = 'f'))::int AS failed,
+			(count(*) FILTER (WHERE u.state = 'c'))::int AS cancelled,
+			(count(*) FILTER (WHERE u.state = 'k'))::int AS skipped
+		FROM (SELECT unnest(d.flows) AS id, unnest(d.states) AS state
+			FROM gone d) u
+		WHERE u.id IS NOT NULL GROUP BY u.id ORDER BY u.id) g;
+	IF NOT v_mixed THEN
+		v_failed := NULL;
+		v_cancelled := NULL;
+		v_skipped := NULL;
+	END IF;
+	RETURN v_done + muster.fold_count(v_flow, v_open, NULL, v_succeeded,
+		v_failed, v_cancelled, v_skipped);
+END
+$$;
+
+-- Adds these sums to the flows p_flow (ascending; the update locks them in that
+-- order), where a null is all zeros; p_open is by how much more of each is open
+-- then. Flows of which nothing is open end, and with them their containers; how
+-- many. Of their tasks' ends some may not be counted yet: then something seems to
+-- be open. All else is looked at once the flows are locked, and those that may
+-- not end are put off before anybody sees it: so a flow is updated once.
+CREATE OR REPLACE FUNCTION muster.fold_count(p_flow bigint[], p_open int[],
+	p_total int[], p_succeeded int[], p_failed int[], p_cancelled int[],
+	p_skipped int[])
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_complete bigint[];
+	v_failed bigint[];
+	v_nested bigint[];
+	v_parents bigint[];
 	v_ended bigint[];
 BEGIN
-	SELECT array_agg(l.id) INTO v_ended
-	FROM (SELECT f.id FROM muster.flow f
-		WHERE f.finished_at IS NULL AND f.total = f.succeeded + f.failed
-			+ f.cancelled + f.skipped
-		ORDER BY f.id LIMIT p_limit FOR NO KEY UPDATE) l
-	-- OFFSET keeps them searches of an index, a flow each.
-	WHERE NOT EXISTS (SELECT FROM muster.remainder r
-			WHERE r.flow_id = l.id OFFSET 0)
-		AND NOT EXISTS (SELECT FROM muster.arriving a
-			WHERE a.flow_id = l.id OFFSET 0)
-		AND NOT EXISTS (SELECT FROM muster.flow_delta d
-			WHERE d.flow_id = l.id OFFSET 0);
-	v_ended := muster.container_hold(v_ended);
+	WITH counted AS (
+		UPDATE muster.flow f SET
+			total = f.total + coalesce(p_total[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+			succeeded = f.succeeded + coalesce(p_succeeded[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+			failed = f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+			cancelled = f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+			skipped = f.skipped + coalesce(p_skipped[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+			finished_at = CASE WHEN f.succeeded + f.failed
+				+ f.cancelled + f.skipped = f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+				THEN now() END,
+			state = CASE WHEN f.succeeded + f.failed
+				+ f.cancelled + f.skipped <> f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+				THEN 'running'
+				WHEN f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
+				THEN 'failed'
+				WHEN f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
+				THEN 'cancelled' ELSE 'succeeded' END,
+			error = NULL
+		WHERE f.id = ANY (p_flow)
+		RETURNING f.id, f.finished_at IS NOT NULL AS complete,
+			f.failed > 0 AS failed, f.parent_task
+	)
+	SELECT array_agg(c.id) FILTER (WHERE c.complete),
+		array_agg(c.id) FILTER (WHERE c.complete AND c.failed),
+		array_agg(c.id) FILTER (WHERE c.parent_task IS NOT NULL),
+		array_agg(c.parent_task) FILTER (
+			WHERE c.parent_task IS NOT NULL)
+	INTO v_complete, v_failed, v_nested, v_parents FROM counted c;
+	IF v_parents IS NOT NULL THEN
+		INSERT INTO muster.expansion (task_id) -- of maps with room again
+		SELECT p.task_id FROM muster.container_plan p
+		WHERE p.task_id = ANY (v_parents) AND p.created < p.counted
+			AND p.max_running IS NOT NULL;
+	END IF;
+	v_ended := muster.fold_put_off(v_complete, v_nested IS NOT NULL);
 	IF v_ended IS NULL THEN
 		RETURN 0;
 	END IF;
-	UPDATE muster.flow f SET finished_at = now(),
-		state = CASE WHEN f.failed > 0 THEN 'failed'
-			WHEN f.cancelled > 0
-				OR muster.container_cut(f.parent_task) THEN 'cancelled'
-			ELSE 'succeeded' END,
-		error = CASE WHEN f.failed > 0
-			THEN muster.flow_failures(f.id) END
-	WHERE f.id = ANY (v_ended);
+	IF v_failed IS NOT NULL OR v_nested IS NOT NULL THEN
+		UPDATE muster.flow f SET error = CASE WHEN f.failed > 0
+				THEN muster.flow_failures(f.id) END,
+			state = CASE WHEN f.state = 'succeeded'
+				AND muster.container_cut(f.parent_task)
+				THEN 'cancelled' ELSE f.state END
+		WHERE f.id = ANY (v_failed || v_nested)
+			AND f.id = ANY (v_ended);
+	END IF;
 	INSERT INTO muster.finished (at, flow_id)
-	SELECT now(), f.id FROM muster.flow f
-	WHERE f.id = ANY (v_ended) AND f.parent_task IS NULL;
-	PERFORM muster.container_ended(v_ended);
+	SELECT now(), u.id FROM unnest(v_ended) u(id)
+	WHERE (u.id IN (SELECT unnest(v_nested))) IS NOT TRUE;
+	IF v_nested IS NOT NULL THEN
+		PERFORM muster.container_ended(v_ended);
+	END IF;
 	RETURN cardinality(v_ended);
+END
+$$;
+
+-- Which of these flows (ascending, locked), of which nothing is open, may end:
+-- nothing is still being settled, nothing arrives or was added that is not counted,
+-- and their containers, if p_nested, can be held. What a task of a flow has
+-- enqueued into it before it ended is seen here: as an arrival, or as a delta of
+-- its admission, which holds the flow for share. The others go on, and get a delta
+-- of nothing so that fold() meets them again.
+CREATE OR REPLACE FUNCTION muster.fold_put_off(
+	p_flows bigint[], p_nested boolean)
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_free bigint[];
+	v_later bigint[];
+BEGIN
+	-- OFFSET keeps them searches of an index, a flow each.
+	SELECT array_agg(u.id) INTO v_free FROM unnest(p_flows) u(id)
+	WHERE NOT EXISTS (SELECT FROM muster.remainder r
+			WHERE r.flow_id = u.id OFFSET 0)
+		AND NOT EXISTS (SELECT FROM muster.arriving a
+			WHERE a.flow_id = u.id OFFSET 0)
+		AND NOT EXISTS (SELECT FROM muster.flow_delta d
+			WHERE d.flow_id = u.id OFFSET 0);
+	IF p_nested THEN
+		v_free := muster.container_hold(v_free);
+	END IF;
+	IF v_free IS DISTINCT FROM p_flows THEN
+		v_later := muster.without(p_flows, v_free);
+		UPDATE muster.flow f SET finished_at = NULL, state = 'running'
+		WHERE f.id = ANY (v_later);
+		INSERT INTO muster.flow_delta (flow_id) SELECT unnest(v_later);
+	END IF;
+	RETURN v_free;
 END
 $$;
 

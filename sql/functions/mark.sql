@@ -9,7 +9,8 @@ RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
 	RETURN coalesce((SELECT m.mark FROM muster.lane_mark m
 		WHERE m.route_id = 0 AND m.rank = 0
-			AND m.lane = CASE p_list WHEN 'flow_delta' THEN 0 ELSE 1 END
+			AND m.lane = CASE p_list WHEN 'flow_delta' THEN 0
+				WHEN 'remainder' THEN 1 ELSE 2 END
 		ORDER BY m.mark DESC LIMIT 1), 0);
 END
 $$;
@@ -64,6 +65,10 @@ BEGIN
 			muster.mark_list(1, v_probe.rest, (SELECT x.id
 				FROM muster.remainder x
 				WHERE x.id >= muster.list_mark('remainder')
+				ORDER BY x.id LIMIT 1)),
+			muster.mark_list(2, v_probe.delta, (SELECT x.id
+				FROM muster.flow_ends x
+				WHERE x.id >= muster.list_mark('flow_ends')
 				ORDER BY x.id LIMIT 1));
 		IF (v_seq, v_delta, v_rest)
 				= (v_probe.seq, v_probe.delta, v_probe.rest) THEN
@@ -122,8 +127,8 @@ CREATE OR REPLACE FUNCTION muster.mark_list(
 	p_lane int, p_safe bigint, p_first bigint)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_old bigint := muster.list_mark(
-		CASE p_lane WHEN 0 THEN 'flow_delta' ELSE 'remainder' END);
+	v_old bigint := muster.list_mark(CASE p_lane WHEN 0 THEN 'flow_delta'
+		WHEN 1 THEN 'remainder' ELSE 'flow_ends' END);
 	v_new bigint := least(coalesce(p_first, p_safe), p_safe);
 BEGIN
 	IF v_new >= v_old + 1000 THEN

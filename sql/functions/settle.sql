@@ -87,14 +87,8 @@ BEGIN
 		PERFORM muster.announce_work();
 	END IF;
 	IF p_flows IS NOT NULL THEN
-		INSERT INTO muster.flow_delta
-			(flow_id, succeeded, failed, cancelled, skipped)
-		SELECT u.flow_id, count(*) FILTER (WHERE u.state = 's'),
-			count(*) FILTER (WHERE u.state = 'f'),
-			count(*) FILTER (WHERE u.state = 'c'),
-			count(*) FILTER (WHERE u.state = 'k')
-		FROM unnest(p_flows, p_states) u(flow_id, state)
-		GROUP BY u.flow_id;
+		INSERT INTO muster.flow_ends (n, flows, states)
+		VALUES (cardinality(p_flows), p_flows, p_states);
 		PERFORM muster.announce_work();
 	END IF;
 	IF p_locks IS NOT NULL THEN

@@ -35,23 +35,39 @@ LEFT JOIN LATERAL (SELECT x.run_at FROM muster.scheduled x
 	WHERE t.state IS NULL AND x.task_id = t.id AND x.ticket = t.ticket
 	LIMIT 1) s ON true;
 
+-- What was not yet added to flow.
+CREATE OR REPLACE VIEW muster.flow_uncounted AS
+SELECT d.flow_id, d.total, d.succeeded, d.failed, d.cancelled, d.skipped
+FROM muster.flow_delta d
+UNION ALL
+SELECT u.flow_id, 0, (u.state = 's')::int, (u.state = 'f')::int,
+	(u.state = 'c')::int, (u.state = 'k')::int
+FROM muster.flow_ends e
+CROSS JOIN LATERAL unnest(e.flows, e.states) u(flow_id, state)
+WHERE u.flow_id IS NOT NULL AND e.id >= coalesce((SELECT max(m.mark)
+	FROM muster.lane_mark m
+	WHERE m.route_id = 0 AND m.rank = 0 AND m.lane = 2), 0);
+
 CREATE OR REPLACE VIEW muster.flow_status AS
 SELECT f.id, f.name, CASE WHEN f.state = 'running' AND f.stopped
 		THEN 'cancelling' ELSE f.state END AS state,
-	f.total + d.total AS total,
-	f.total + d.total - f.succeeded - f.failed - f.cancelled - f.skipped
-		- d.succeeded - d.failed - d.cancelled - d.skipped AS open,
-	f.succeeded + d.succeeded AS succeeded, f.failed + d.failed AS failed,
-	f.cancelled + d.cancelled AS cancelled,
-	f.skipped + d.skipped AS skipped,
+	f.total + coalesce(d.total, 0) AS total,
+	f.total - f.succeeded - f.failed - f.cancelled - f.skipped
+		+ coalesce(d.open, 0) AS open,
+	f.succeeded + coalesce(d.succeeded, 0) AS succeeded,
+	f.failed + coalesce(d.failed, 0) AS failed,
+	f.cancelled + coalesce(d.cancelled, 0) AS cancelled,
+	f.skipped + coalesce(d.skipped, 0) AS skipped,
 	f.created_at, f.finished_at, f.error
 FROM muster.flow f
-CROSS JOIN LATERAL (SELECT coalesce(sum(x.total), 0)::int AS total,
-		coalesce(sum(x.succeeded), 0)::int AS succeeded,
-		coalesce(sum(x.failed), 0)::int AS failed,
-		coalesce(sum(x.cancelled), 0)::int AS cancelled,
-		coalesce(sum(x.skipped), 0)::int AS skipped
-	FROM muster.flow_delta x WHERE x.flow_id = f.id) d;
+LEFT JOIN (SELECT x.flow_id, sum(x.total)::int AS total,
+		sum(x.total - x.succeeded - x.failed - x.cancelled
+			- x.skipped)::int AS open,
+		sum(x.succeeded)::int AS succeeded,
+		sum(x.failed)::int AS failed,
+		sum(x.cancelled)::int AS cancelled,
+		sum(x.skipped)::int AS skipped
+	FROM muster.flow_uncounted x GROUP BY x.flow_id) d ON d.flow_id = f.id;
 
 CREATE OR REPLACE VIEW muster.queue_stats AS
 WITH place AS (
