@@ -7,14 +7,16 @@ import time
 SLOW = int(os.environ.get("MUSTERD_SLOW", "1"))
 
 
-def wait_until(condition, limit=10.0, what=None, every=0.02):
+def wait_until(condition, limit=10.0, what=None, every=None):
     """Calls condition() until it returns something true, and returns that.
 
     Fails after `limit` seconds, saying what was waited for and what the
-    condition gave last. An AssertionError inside it counts as not yet.
+    condition gave last. An AssertionError inside it counts as not yet. Asks
+    each `every` seconds; without it the more seldom the longer it has waited,
+    as asking costs what others could do meanwhile.
     """
     limit *= SLOW
-    end = time.monotonic() + limit
+    begin = time.monotonic()
     while True:
         try:
             last = condition()
@@ -22,10 +24,12 @@ def wait_until(condition, limit=10.0, what=None, every=0.02):
                 return last
         except AssertionError as error:
             last = error
-        if time.monotonic() > end:
+        waited = time.monotonic() - begin
+        if waited > limit:
             name = what or getattr(condition, "__doc__", None) or "condition"
             raise AssertionError(f"not within {limit} s: {name}; last: {last}")
-        time.sleep(every)
+        time.sleep(min(max(waited / 20, 0.02), 0.2) if every is None
+                   else every)
 
 
 def holds_for(condition, seconds, what=None, every=0.02):
