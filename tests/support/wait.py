@@ -7,16 +7,14 @@ import time
 SLOW = int(os.environ.get("MUSTERD_SLOW", "1"))
 
 
-def wait_until(condition, limit=10.0, what=None, every=None):
+def wait_until(condition, limit=10.0, what=None, every=0.02):
     """Calls condition() until it returns something true, and returns that.
 
     Fails after `limit` seconds, saying what was waited for and what the
-    condition gave last. An AssertionError inside it counts as not yet. Asks
-    each `every` seconds; without it the more seldom the longer it has waited,
-    as asking costs what others could do meanwhile.
+    condition gave last. An AssertionError inside it counts as not yet.
     """
     limit *= SLOW
-    begin = time.monotonic()
+    end = time.monotonic() + limit
     while True:
         try:
             last = condition()
@@ -24,12 +22,10 @@ def wait_until(condition, limit=10.0, what=None, every=None):
                 return last
         except AssertionError as error:
             last = error
-        waited = time.monotonic() - begin
-        if waited > limit:
+        if time.monotonic() > end:
             name = what or getattr(condition, "__doc__", None) or "condition"
             raise AssertionError(f"not within {limit} s: {name}; last: {last}")
-        time.sleep(min(max(waited / 20, 0.02), 0.2) if every is None
-                   else every)
+        time.sleep(every)
 
 
 def holds_for(condition, seconds, what=None, every=0.02):
