@@ -159,7 +159,8 @@ def db(request):
         else "postgres"
     server = request.getfixturevalue(owner)
     name = f"test_{next(_numbers)}"
-    server.run(f"CREATE DATABASE {name} TEMPLATE muster_template")
+    server.run(f"CREATE DATABASE {name} TEMPLATE muster_template "
+               "STRATEGY FILE_COPY")
     database = Database(server, name)
     log_start = server.log_size()
     yield database

@@ -164,12 +164,13 @@ open_parts(struct scheduler *scheduler, struct child_start *start)
 	triggers_open(scheduler);
 }
 
+/* The flush turns the loop: all that may fire meanwhile still stands. */
 static void
 close_parts(struct scheduler *scheduler)
 {
+	tell_flush(scheduler);
 	triggers_close(scheduler);
 	session_close(scheduler);
-	tell_flush(scheduler);
 	scheduler_watch_close(scheduler);
 	schedules_close(scheduler);
 	rescue_close(scheduler);

@@ -79,8 +79,13 @@ stream_open(struct worker *worker)
 }
 
 void
-stream_close(struct worker *worker)
+stream_flush(struct worker *worker)
 {
 	outbox_flush(worker->outbox, STREAM_FLUSH_MS);
+}
+
+void
+stream_close(struct worker *worker)
+{
 	worker->outbox = outbox_free(worker->outbox);
 }

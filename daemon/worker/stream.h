@@ -14,6 +14,8 @@ struct worker;
 enum { STREAM_FLUSH_MS = 200 }; /* at the end of the worker */
 
 void stream_open(struct worker *worker);
+/* Sends what is left. */
+void stream_flush(struct worker *worker);
 void stream_close(struct worker *worker);
 
 /* `argument` is the worker. */

@@ -240,11 +240,14 @@ free_list(struct worker *worker, struct running_list *list)
 		run_forget(worker, running);
 }
 
-/* Started tasks are left alone: their handlers' processes are the
- * supervisor's to clean up, from the scoreboard. */
+/* What is to be flushed turns the loop, so it is done while all of the worker
+ * stands: any timer may fire meanwhile. Started tasks are left alone: their
+ * handlers' processes are the supervisor's to clean up, from the scoreboard. */
 static void
 close_parts(struct worker *worker)
 {
+	stream_flush(worker);
+	announce_flush(worker);
 	run_give_back(worker);
 	member_close(worker);
 	sql_pool_free(worker->sql_pool);
@@ -253,7 +256,6 @@ close_parts(struct worker *worker)
 	if (TAILQ_EMPTY(&worker->started))
 		worker_generation_sweep(&worker->generations, true);
 	stream_close(worker);
-	announce_flush(worker);
 	events_close(worker);
 	heartbeat_close(worker);
 	announce_close(worker);

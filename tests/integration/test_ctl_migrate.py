@@ -210,6 +210,7 @@ def run_psql(conninfo, sql):
                           capture_output=True).stdout.strip()
 
 
+@pytest.mark.plain
 def test_migrate_creates_roles_or_prints_their_sql(bare_postgres):
     server = bare_postgres
     server.run("CREATE ROLE landlord LOGIN")
@@ -228,6 +229,7 @@ def test_migrate_creates_roles_or_prints_their_sql(bare_postgres):
                     "pg_namespace WHERE nspname = 'muster'") == "muster_owner"
 
 
+@pytest.mark.plain
 def test_migrate_print_is_sql_that_psql_takes(bare_postgres):
     server = bare_postgres
     sql = ctl("migrate", "--print")
@@ -239,6 +241,7 @@ def test_migrate_print_is_sql_that_psql_takes(bare_postgres):
                     "SELECT muster.enqueue('x')") == "1"
 
 
+@pytest.mark.plain
 def test_migrate_login_makes_a_daemons_role(bare_postgres):
     server = bare_postgres
     server.run("CREATE DATABASE app")

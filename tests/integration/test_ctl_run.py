@@ -177,6 +177,7 @@ def test_payload_digits_survive(db, flow_file):
     assert '"o": "0777"' in text and "1" + "0" * 400 in text
 
 
+@pytest.mark.plain
 def test_flow_of_100000_tasks(db, flow_file, patience):
     lines = ["flow: wide", "tasks:", "  t0: {kind: k}"]
     lines += [f"  t{i}: {{kind: k, needs: [t{i // 10}]}}"

@@ -127,3 +127,26 @@ def test_C4_second_sigterm_stops_at_once(db, daemon, ledger, patience):
     musterd.signal(signal.SIGTERM)
     assert musterd.wait_exit(10 * patience) == 0
     assert db.states() == {"ready": 1}
+
+
+def test_C4_last_words_while_another_worker_still_runs(
+        own_redis, db, daemon, folder, patience):
+    """A worker that has ended waits for a Redis that hangs, and still looks
+    at what the other one runs: it needs all that it had."""
+    script = f"until [ -e {folder}/$MUSTER_TASK ]; do sleep 0.05; done"
+    musterd = daemon(shutdown_timeout="4s", defaults={"grace": "1s"},
+                     queues={"default": {"concurrency": 4}},
+                     handlers={"nap": {"exec": ["/bin/sh", "-c", script]}})
+    musterd.log.allow("redis")
+    tasks = db.enqueue_many("nap", 4)
+    wait_until(lambda: db.states() == {"running": 4}, 10 * patience, "all run")
+    musterd.reload(queues={"default": {"concurrency": 2}})
+    own_redis.freeze()
+    musterd.signal(signal.SIGTERM)
+    first = db.task(tasks[0]).worker_id
+    for task in tasks:
+        if db.task(task).worker_id == first:
+            open(f"{folder}/{task}", "w", encoding="utf-8").close()
+    assert musterd.wait_exit(20 * patience) == 0
+    states = db.states()
+    assert states["succeeded"] == 2 and states["ready"] == 2

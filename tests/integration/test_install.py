@@ -2,7 +2,11 @@
 
 import subprocess
 
+import pytest
+
 from support import build
+
+pytestmark = pytest.mark.plain
 
 
 def install(root):

@@ -3,8 +3,11 @@
 import os
 import re
 
+import pytest
+
 from support.wait import wait_until
 
+pytestmark = pytest.mark.plain
 EXAMPLE = os.path.abspath(os.path.join(
     os.path.dirname(__file__), "..", "..", "etc", "examples", "market-scan"))
 ANALYSTS = {"technical", "fundamental", "news", "mood", "risk"}

@@ -3,8 +3,11 @@
 import os
 import time
 
+import pytest
+
 from support.wait import wait_until
 
+pytestmark = pytest.mark.plain
 PROGRAM = os.path.join(os.path.dirname(__file__), "..", "..", "etc",
                        "examples", "model-host", "tasks.py")
 

@@ -72,15 +72,17 @@ def test_F1_many_limits_at_once(db, daemon, pool):
     assert told == set(tasks)
 
 
-def test_pool_starts_once_however_many_ask(db, daemon, pool):
+def test_pool_starts_once_however_many_ask(db, daemon, pool, folder):
     """The first process is started alone; the others as it is not enough."""
     daemon(workers=1, handlers={
         "job": pool.handler(start="slow", processes=4)})
-    tasks = db.enqueue_many("job", 40)
+    tasks = db.enqueue_many("job", [hold(folder)] * 40)
     wait_until(lambda: pool.pids(), 10, "the first starts")
-    holds_for(lambda: len(pool.pids()) == 1 or db.states()["succeeded"], 0.3)
+    holds_for(lambda: len(pool.pids()) == 1 or pool.runs(), 0.3)
+    wait_until(lambda: len(pool.runs()) == 4, 30, "four run")
+    open(os.path.join(folder, "go"), "w", encoding="utf-8").close()
     assert db.wait_done() == {"succeeded": 40}
-    assert 1 < len(pool.pids()) <= 4
+    assert len(pool.pids()) == 4
     assert set(pool.runs()) == set(tasks)
 
 

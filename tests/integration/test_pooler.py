@@ -74,6 +74,7 @@ def test_B2_several_workers_share_few_sessions(db, pooled, ledger, patience):
 
 def test_nothing_is_set_in_the_sessions_of_a_pooler(db, pooler, pooled):
     """They serve others, too."""
+    db.rows(f"ALTER DATABASE {db.name} SET jit = on")
     pooled()
     db.wait_state(db.enqueue("noop"))
     client = psycopg2.connect(pooler.conninfo(db.name), connect_timeout=5)

@@ -78,8 +78,8 @@ def test_B2_statements_are_answered_in_order(shared, probe, prepare):
 
 def test_session_is_set_up_and_nothing_lowers_durability(server, probe):
     server.start()
-    server.run("ALTER DATABASE postgres SET default_transaction_isolation"
-               " = 'serializable'")
+    for setting in "default_transaction_isolation = 'serializable'", "jit = on":
+        server.run(f"ALTER DATABASE postgres SET {setting}")
     one = probe(conninfo(server), "limit=7000")
     one.expect("ready")
     for setting, value in {

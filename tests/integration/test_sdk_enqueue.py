@@ -11,6 +11,7 @@ import psycopg2
 import psycopg2.extras
 import pytest
 
+pytestmark = pytest.mark.plain
 SDK = os.path.join(os.path.dirname(__file__), "..", "..", "sdk")
 
 

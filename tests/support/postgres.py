@@ -1,6 +1,7 @@
 """A private PostgreSQL: its own folder, a Unix socket there, no TCP port.
 
 fsync and synchronous_commit keep their defaults (on). It never runs as root.
+Without jit: what tests ask is short, and each session would load a compiler.
 """
 
 import functools
@@ -21,6 +22,7 @@ max_connections = 100
 shared_buffers = 64MB
 log_line_prefix = '%m [%p] %q%a '
 log_lock_waits = on
+jit = off
 """
 
 
