@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION muster.ask_where(
 	p_verb text, p_filter jsonb, p_rank int)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-	v_id bigint := nextval('muster.request_id');
+	v_id bigint := muster.request_number();
 	v_total int;
 BEGIN
 	EXECUTE 'INSERT INTO muster.request_part SELECT $1, g.n / 200, '
@@ -60,7 +60,7 @@ RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_count int := coalesce(cardinality(ids), 0);
-	v_id bigint := nextval('muster.request_id');
+	v_id bigint := muster.request_number();
 	v_twice bigint;
 BEGIN
 	IF v_count <> coalesce(cardinality(priorities), 0) THEN
@@ -321,7 +321,8 @@ BEGIN
 		AND t.rank = v_ranks[width_bucket(t.id, v_sorted)]);
 	v_open := muster.without(v_open, v_same);
 	v_running := ARRAY(SELECT l.task
-		FROM (SELECT unnest(x.task_ids) AS task FROM muster.lease x) l
+		FROM (SELECT unnest(x.task_ids) AS task FROM muster.lease x
+			WHERE x.id >= muster.list_mark('lease')) l
 		WHERE (l.task IN (SELECT unnest(v_open))) IS TRUE);
 	IF p_alone AND v_open <> '{}' THEN
 		SELECT r.* INTO v_waiting, v_ready FROM muster.rank_places(

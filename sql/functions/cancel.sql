@@ -142,7 +142,8 @@ DECLARE
 BEGIN
 	SELECT array_agg(l.task), array_agg(l.worker_id) INTO v_task, v_worker
 	FROM (SELECT x.worker_id, unnest(x.task_ids) AS task
-		FROM muster.lease x) l
+		FROM muster.lease x
+		WHERE x.id >= muster.list_mark('lease')) l
 	WHERE (l.task IN (SELECT unnest(p_ids))) IS TRUE; -- hashed, not joined
 	INSERT INTO muster.cancelling
 	SELECT * FROM unnest(v_worker, v_task) ON CONFLICT DO NOTHING;

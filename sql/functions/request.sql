@@ -1,11 +1,20 @@
 -- Requests: what clients ask to be done to standing things. They only insert;
 -- a scheduler carries it out right after their commit and notes the answer.
 
+-- That of a new request. Its transaction has its own before (mark.sql).
+CREATE OR REPLACE FUNCTION muster.request_number()
+RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_current_xact_id();
+	RETURN nextval('muster.request_id');
+END
+$$;
+
 CREATE OR REPLACE FUNCTION muster.ask(
 	p_verb text, p_target bigint, p_queue text)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-	v_id bigint := nextval('muster.request_id');
+	v_id bigint := muster.request_number();
 BEGIN
 	IF p_target IS NULL AND p_queue IS NULL THEN
 		RAISE EXCEPTION '% needs the %', p_verb, CASE p_verb
@@ -125,6 +134,7 @@ RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
+	v_mark CONSTANT bigint := muster.list_mark('request');
 	v_last bigint;
 	v_alone boolean := false;
 	v_from timestamptz;
@@ -136,12 +146,13 @@ BEGIN
 		RETURN 0;
 	END IF;
 	SELECT r.id INTO v_last FROM muster.request r
-	WHERE r.done_at IS NULL ORDER BY r.id DESC LIMIT 1;
+	WHERE r.done_at IS NULL AND r.id >= v_mark ORDER BY r.id DESC LIMIT 1;
 	IF NOT FOUND THEN
 		RETURN 0;
 	END IF;
-	IF EXISTS (SELECT FROM muster.request r WHERE r.done_at IS NULL
-			AND r.verb IN ('cancel', 'delete', 'replace', 'stop_flow',
+	IF EXISTS (SELECT FROM muster.request r
+			WHERE r.done_at IS NULL AND r.id >= v_mark
+				AND r.verb IN ('cancel', 'delete', 'replace', 'stop_flow',
 				'cancel_flow', 'cancel_tasks', 'reprioritise_tasks')) THEN
 		v_alone := muster.hold_turns();
 	END IF;
@@ -174,7 +185,7 @@ CREATE OR REPLACE FUNCTION muster.carry_sort(p_sort int, p_last bigint,
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_request muster.request;
-	v_last bigint := 0;
+	v_last bigint := muster.list_mark('request') - 1;
 	v_from CONSTANT timestamptz := clock_timestamp();
 	v_most CONSTANT int := CASE WHEN p_sort = 3 THEN least(p_limit, 200)
 		ELSE p_limit END;
