@@ -4,8 +4,10 @@ wide fan-out."""
 import contextlib
 import re
 import threading
+import time
 
-from rows import BATCH, NOOP, enqueue_paced, floor, latencies_ms, of_queue
+from rows import (BATCH, NOOP, enqueue_paced, floor, latencies_ms, of_queue,
+                  submit_diamonds)
 from table import median, percentile, ratio
 
 
@@ -47,21 +49,24 @@ def add_neighbours(bench, each):
         bench.sql(f"SELECT muster.submit_flow({flow})")
 
 
-def old_snapshot(bench, step=50000, steps=6, rounds=5):
+def old_snapshot(bench, rounds=5):
     """A transaction that sees the tables as they were, all the while."""
-    firsts, lasts = [], []
-    for _ in range(rounds):
-        rates = beside_old_snapshot(bench, step, steps)
-        firsts.append(rates[0])
-        lasts.append(rates[-1])
-    bench.table.add(f"no-ops, first {step:,} with an old snapshot",
-                    median(firsts), "tasks/s")
-    bench.table.add(f"no-ops, last {step:,} of {step * steps:,}",
-                    median(lasts), "tasks/s")
-    bench.table.add("  last of first", ratio(lasts, firsts), at_least=0.8)
+    for name, one_step, step, steps in (
+            ("no-ops", plain_step, 50000, 6),
+            ("half with keys, half in flows", mixed_step, 20000, 6)):
+        firsts, lasts = [], []
+        for _ in range(rounds):
+            rates = beside_old_snapshot(bench, one_step, step, steps)
+            firsts.append(rates[0])
+            lasts.append(rates[-1])
+        bench.table.add(f"{name}, first {step:,} with an old snapshot",
+                        median(firsts), "tasks/s")
+        bench.table.add(f"  last {step:,} of {step * steps:,}",
+                        median(lasts), "tasks/s")
+        bench.table.add("  last of first", ratio(lasts, firsts), at_least=0.8)
 
 
-def beside_old_snapshot(bench, step, steps):
+def beside_old_snapshot(bench, one_step, step, steps):
     """The rates of so many tasks each."""
     bench.forget()
     queues = {"noop": {"concurrency": BATCH * bench.workers}}
@@ -77,12 +82,24 @@ def beside_old_snapshot(bench, step, steps):
                     for number in range(steps)]
 
 
-def one_step(bench, daemon, step, number):
+def plain_step(bench, daemon, step, number):
     last = int(bench.value("SELECT coalesce(max(id), 0) FROM muster.task"))
     with bench.paused("noop"):
         bench.fill(step, "noop")
     daemon.wait_done(WARM_UP + step * (number + 1))
     return bench.rate(f"id > {last} AND {of_queue('noop')}")
+
+
+def mixed_step(bench, daemon, step, number):
+    """Those with keys arrive, and stand in line ten at a time."""
+    begin = time.monotonic()
+    bench.sql("SELECT count(*) FROM muster.enqueue_many('noop', array_fill("
+              f"'{{}}'::jsonb, ARRAY[{step // 2}]), queue => 'noop', lock_keys"
+              f" => ARRAY(SELECT 'k' || i % {step // 20}"
+              f" FROM generate_series(1, {step // 2}) i))")
+    submit_diamonds(bench, step // 20, "noop")
+    daemon.wait_done(WARM_UP + step * (number + 1))
+    return step / (time.monotonic() - begin)
 
 
 def fan_out(bench, width=1000000, chunk=20000):

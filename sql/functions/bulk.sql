@@ -1,7 +1,7 @@
 -- Requests for many tasks: what they are about is listed when they are made, in
 -- the client's transaction, in rows of 200 (longer arrays would be stored out of
--- line); carry_out() works them off, one a call, so that turns are not held for
--- long.
+-- line); carry_out() works them off, at most one a call, so that turns are not held
+-- for long.
 
 -- Asks for p_verb to be done to the tasks that the query gives.
 CREATE OR REPLACE FUNCTION muster.ask_where(
@@ -104,7 +104,7 @@ BEGIN
 END
 $$;
 
--- The next batch, at most p_limit tasks. What another transaction holds stays in
+-- The next piece, at most p_limit tasks. What another transaction holds stays in
 -- the list and is met again when the rest is done. p_limit if more may be done at
 -- once.
 CREATE OR REPLACE FUNCTION muster.do_bulk(
