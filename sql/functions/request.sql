@@ -123,10 +123,9 @@ $$;
 -- Carries out open requests until p_limit tasks were touched or its time is
 -- over, since turns may be held off meanwhile; how much was done, p_limit if there
 -- may be more to do at once. Those for one task or queue come first, then those for
--- a flow, then those for many tasks, of which one row of the list is done; each
--- sort has some time of its own, and is taken in order. What some other
--- transaction holds is stepped over and done by a later call. One at a time in the
--- database.
+-- a flow, then those for many tasks, of which one row of the list is done; the
+-- sorts share the time, and each is taken in order. What some other transaction
+-- holds is stepped over and done by a later call. One at a time in the database.
 -- Locks: first hold_turns(), if anything of it may be ready; then task for update,
 -- never waiting: a finish may wait for it.
 CREATE OR REPLACE FUNCTION muster.carry_out(p_limit int)
@@ -134,9 +133,9 @@ RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-	v_mark CONSTANT bigint := muster.list_mark('request');
 	v_last bigint;
-	v_alone boolean := false;
+	v_sorts int[];
+	v_alone boolean;
 	v_from timestamptz;
 	v_done int := 0;
 	v_more boolean := false;
@@ -145,22 +144,22 @@ BEGIN
 	IF NOT pg_try_advisory_xact_lock(hashtext('muster carry_out')) THEN
 		RETURN 0;
 	END IF;
-	SELECT r.id INTO v_last FROM muster.request r
-	WHERE r.done_at IS NULL AND r.id >= v_mark ORDER BY r.id DESC LIMIT 1;
-	IF NOT FOUND THEN
+	SELECT max(o.id), array_agg(DISTINCT muster.request_sort(o.verb, o.total)),
+		bool_or(o.verb IN ('cancel', 'delete', 'replace', 'stop_flow',
+			'cancel_flow', 'cancel_tasks', 'reprioritise_tasks'))
+	INTO v_last, v_sorts, v_alone
+	FROM (SELECT r.id, r.verb, r.total FROM muster.request r
+		WHERE r.done_at IS NULL AND r.id >= muster.list_mark('request')
+		ORDER BY r.id LIMIT 10000) o;
+	IF v_last IS NULL THEN
 		RETURN 0;
 	END IF;
-	IF EXISTS (SELECT FROM muster.request r
-			WHERE r.done_at IS NULL AND r.id >= v_mark
-				AND r.verb IN ('cancel', 'delete', 'replace', 'stop_flow',
-				'cancel_flow', 'cancel_tasks', 'reprioritise_tasks')) THEN
-		v_alone := muster.hold_turns();
-	END IF;
+	v_alone := v_alone AND muster.hold_turns();
 	v_from := clock_timestamp();
-	FOR i IN 1 .. 3 LOOP
+	FOR i IN 1 .. cardinality(v_sorts) LOOP
 		SELECT v_done + c.o_done, v_more OR c.o_more INTO v_done, v_more
-		FROM muster.carry_sort(i, v_last, p_limit - v_done, v_alone,
-			v_from + i * interval '5 ms') c;
+		FROM muster.carry_sort(v_sorts[i], v_last, p_limit - v_done, v_alone,
+			v_from + interval '15 ms' * i / cardinality(v_sorts)) c;
 		EXIT WHEN v_done >= p_limit;
 	END LOOP;
 	RETURN CASE WHEN v_more AND v_done > 0 THEN greatest(v_done, p_limit)
