@@ -1,9 +1,13 @@
 """What takes many minutes: the cost of neighbours, of an old snapshot, of a
 wide fan-out."""
 
+import contextlib
 import re
+import threading
+import time
 
-from rows import BATCH, NOOP, enqueue_paced, floor, latencies_ms, of_queue
+from rows import (BATCH, NOOP, enqueue_paced, floor, latencies_ms, of_queue,
+                  submit_diamonds)
 from table import median, percentile, ratio
 
 
@@ -45,21 +49,24 @@ def add_neighbours(bench, each):
         bench.sql(f"SELECT muster.submit_flow({flow})")
 
 
-def old_snapshot(bench, step=50000, steps=6, rounds=5):
+def old_snapshot(bench, rounds=5):
     """A transaction that sees the tables as they were, all the while."""
-    firsts, lasts = [], []
-    for _ in range(rounds):
-        rates = beside_old_snapshot(bench, step, steps)
-        firsts.append(rates[0])
-        lasts.append(rates[-1])
-    bench.table.add(f"no-ops, first {step:,} with an old snapshot",
-                    median(firsts), "tasks/s")
-    bench.table.add(f"no-ops, last {step:,} of {step * steps:,}",
-                    median(lasts), "tasks/s")
-    bench.table.add("  last of first", ratio(lasts, firsts), at_least=0.8)
+    for name, one_step, step, steps in (
+            ("no-ops", plain_step, 50000, 6),
+            ("half with keys, half in flows", mixed_step, 20000, 6)):
+        firsts, lasts = [], []
+        for _ in range(rounds):
+            rates = beside_old_snapshot(bench, one_step, step, steps)
+            firsts.append(rates[0])
+            lasts.append(rates[-1])
+        bench.table.add(f"{name}, first {step:,} with an old snapshot",
+                        median(firsts), "tasks/s")
+        bench.table.add(f"  last {step:,} of {step * steps:,}",
+                        median(lasts), "tasks/s")
+        bench.table.add("  last of first", ratio(lasts, firsts), at_least=0.8)
 
 
-def beside_old_snapshot(bench, step, steps):
+def beside_old_snapshot(bench, one_step, step, steps):
     """The rates of so many tasks each."""
     bench.forget()
     queues = {"noop": {"concurrency": BATCH * bench.workers}}
@@ -75,12 +82,24 @@ def beside_old_snapshot(bench, step, steps):
                     for number in range(steps)]
 
 
-def one_step(bench, daemon, step, number):
+def plain_step(bench, daemon, step, number):
     last = int(bench.value("SELECT coalesce(max(id), 0) FROM muster.task"))
     with bench.paused("noop"):
         bench.fill(step, "noop")
     daemon.wait_done(WARM_UP + step * (number + 1))
     return bench.rate(f"id > {last} AND {of_queue('noop')}")
+
+
+def mixed_step(bench, daemon, step, number):
+    """Those with keys arrive, and stand in line ten at a time."""
+    begin = time.monotonic()
+    bench.sql("SELECT count(*) FROM muster.enqueue_many('noop', array_fill("
+              f"'{{}}'::jsonb, ARRAY[{step // 2}]), queue => 'noop', lock_keys"
+              f" => ARRAY(SELECT 'k' || i % {step // 20}"
+              f" FROM generate_series(1, {step // 2}) i))")
+    submit_diamonds(bench, step // 20, "noop")
+    daemon.wait_done(WARM_UP + step * (number + 1))
+    return step / (time.monotonic() - begin)
 
 
 def fan_out(bench, width=1000000, chunk=20000):
@@ -113,34 +132,132 @@ def fan_out(bench, width=1000000, chunk=20000):
 
 
 def fan_in(bench, width=100000):
-    """A task waits for so many; nobody else may wait long for a lock."""
-    bench.forget()
+    """A task waits for so many; nobody else may wait long for a lock, whether
+    the others are left alone or are meddled with all the while."""
     bench.sql("ALTER SYSTEM SET log_lock_waits = on")
     bench.sql("ALTER SYSTEM SET deadlock_timeout = '100ms'")
     bench.sql("SELECT pg_reload_conf()")
+    fan_in_alone(bench, width)
+    fan_in_meddled(bench, width)
+    bench.sql("ALTER SYSTEM RESET log_lock_waits")
+    bench.sql("ALTER SYSTEM RESET deadlock_timeout")
+    bench.sql("SELECT pg_reload_conf()")
+
+
+def submit_fan_in(bench, width):
+    """A tenth of them of another kind, so that there is a filter for it."""
+    return bench.value(
+        "SELECT muster.submit_flow(jsonb_build_object('tasks', (SELECT"
+        " jsonb_object_agg('t' || i, jsonb_build_object('queue', 'wide',"
+        " 'kind', CASE i % 10 WHEN 0 THEN 'spare' ELSE 'noop' END))"
+        f" FROM generate_series(1, {width}) i) || jsonb_build_object('last',"
+        " jsonb_build_object('kind', 'noop', 'queue', 'wide', 'needs',"
+        " (SELECT jsonb_agg(jsonb_build_object('task', 't' || i, 'when',"
+        f" 'finished')) FROM generate_series(1, {width}) i)))))")
+
+
+def fan_in_alone(bench, width):
+    bench.forget()
     before = lock_waits(bench)
+    submit_fan_in(bench, width)
     queues = {"side": {"concurrency": 20},
               "wide": {"concurrency": BATCH * bench.workers}}
-    bench.sql("SELECT muster.submit_flow(jsonb_build_object('tasks', (SELECT"
-              " jsonb_object_agg('t' || i, '{\"kind\": \"noop\", \"queue\":"
-              f" \"wide\"}}'::jsonb) FROM generate_series(1, {width}) i) ||"
-              " jsonb_build_object('last', jsonb_build_object('kind', 'noop',"
-              " 'queue', 'wide', 'needs', (SELECT jsonb_agg('t' || i)"
-              f" FROM generate_series(1, {width}) i)))))")
-    with bench.daemon(queues, NOOP) as daemon:
+    with bench.daemon(queues, SPARE) as daemon:
         latencies = latencies_meanwhile(bench, daemon, width)
-        daemon.wait(lambda: bench.value(
-            "SELECT state FROM muster.flow_status") == "succeeded",
-            "the flow ends", 600)
+        wait_flow(bench, daemon)
     bench.table.add(f"a task that waits for {width:,} no-ops",
                     bench.rate(of_queue("wide")), "tasks/s")
     bench.table.add("latency p99 of another queue meanwhile",
                     percentile(latencies, 0.99), "ms")
     bench.table.add("waits for a lock over 100 ms",
                     lock_waits(bench) - before, at_most=0)
-    bench.sql("ALTER SYSTEM RESET log_lock_waits")
-    bench.sql("ALTER SYSTEM RESET deadlock_timeout")
-    bench.sql("SELECT pg_reload_conf()")
+
+
+def fan_in_meddled(bench, width):
+    """Cancelled, retried, moved, added to and asked about."""
+    bench.forget()
+    before = lock_waits(bench)
+    flow = submit_fan_in(bench, width)
+    last = int(bench.value("SELECT max(id) FROM muster.task"))
+    meddlers = [Meddler(bench, text.format(
+        flow=flow, first=last - width, last=last, width=width))
+        for text in MEDDLING]
+    queues = {"side": {"concurrency": 20},
+              "wide": {"concurrency": BATCH * bench.workers,
+                       "rate": f"{width // 20}/s"}}
+    with bench.daemon(queues, SPARE) as daemon:
+        latencies = []
+        with contextlib.ExitStack() as stack:
+            for each in meddlers:
+                stack.enter_context(each)
+            while bench.value("SELECT count(*) FROM muster.task WHERE"
+                              f" state IS NULL AND id < {last} AND id >="
+                              f" {last - width}") != "0":
+                latencies += latencies_ms(bench, enqueue_paced(
+                    bench, "side", 50))
+        wait_flow(bench, daemon)
+    bench.table.add("rounds of meddling",
+                    min(each.rounds for each in meddlers))
+    bench.table.add("latency p99 of another queue meanwhile",
+                    percentile(latencies, 0.99), "ms")
+    bench.table.add("waits for a lock over 100 ms",
+                    lock_waits(bench) - before, at_most=0)
+
+
+def wait_flow(bench, daemon):
+    daemon.wait(lambda: bench.value(
+        "SELECT bool_and(state NOT IN ('running', 'cancelling'))"
+        " FROM muster.flow_status") == "t", "the flow ends", 600)
+
+
+SPARE = {**NOOP, "spare": {"noop": True}}
+
+# What people do to a flow whose tasks are {first} to {last}, the one that waits
+# for the others.
+MEDDLING = (
+    "SELECT count(muster.cancel({first} + (random() * ({width} - 1))::int))"
+    " FROM generate_series(1, 20);",
+    "SELECT muster.cancel_where('{{\"flow\": {flow}, \"kind\": \"spare\"}}');"
+    " SELECT pg_sleep(1); SELECT muster.retry_where('{{\"flow\": {flow},"
+    " \"kind\": \"spare\", \"state\": \"cancelled\"}}');"
+    " SELECT pg_sleep(1);",
+    "SELECT muster.reprioritise_where('{{\"flow\": {flow}}}',"
+    " (random() * 10)::int); SELECT pg_sleep(1);",
+    "SELECT count(muster.enqueue('noop', queue => 'wide', flow_id => {flow},"
+    " depends_when => 'finished', depends_on => (SELECT array_agg(u.id) FROM"
+    " (SELECT unnest(l.task_ids) AS id FROM muster.lease l LIMIT 100) u)))"
+    " FROM generate_series(1, 5);",
+    "SELECT count(*) FROM muster.why({last});",
+)
+
+
+class Meddler:
+    """A client that says the same again and again, until it is left."""
+
+    def __init__(self, bench, text):
+        self.bench = bench
+        self.text = text
+        self.rounds = 0
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._left.set()
+        self._thread.join()
+
+    def _run(self):
+        with self.bench.postgres.session() as session:
+            while not self._left.wait(0.02):
+                session.stdin.write(self.text + "\n\\echo said\n")
+                session.stdin.flush()
+                while session.stdout.readline() not in ("said\n", ""):
+                    pass
+                self.rounds += 1
+            session.stdin.close()
 
 
 def lock_waits(bench):

@@ -191,15 +191,20 @@ def latency(bench, count=300):
                         at_most=limit)
 
 
-def daemon_flows(bench, count):
-    bench.forget()
+def submit_diamonds(bench, count, queue):
+    """Flows of 1 → 8 → 1."""
     flow = ('{"flow": "diamond", "tasks": {"a": {"kind": "noop", "queue":'
-            ' "flow"}, "z": {"kind": "noop", "queue": "flow", "needs": ['
-            + ", ".join(f'"b{i}"' for i in range(8)) + ']}, '
-            + ", ".join(f'"b{i}": {{"kind": "noop", "queue": "flow",'
+            f' "{queue}"}}, "z": {{"kind": "noop", "queue": "{queue}",'
+            ' "needs": [' + ", ".join(f'"b{i}"' for i in range(8)) + ']}, '
+            + ", ".join(f'"b{i}": {{"kind": "noop", "queue": "{queue}",'
                         ' "needs": ["a"]}' for i in range(8)) + "}}")
     bench.sql(f"SELECT count(muster.submit_flow('{flow}'))"
               f" FROM generate_series(1, {count})")
+
+
+def daemon_flows(bench, count):
+    bench.forget()
+    submit_diamonds(bench, count, "flow")
     queues = {"flow": {"concurrency": BATCH * bench.workers}}
     bench.sql("VACUUM ANALYZE; CHECKPOINT")
     with bench.daemon(queues, NOOP) as daemon:

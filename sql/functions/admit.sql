@@ -1,7 +1,7 @@
 -- Admission: what clients could not settle themselves, because it touches
 -- standing tasks, flows or keys, finds its place right after their commit.
 
--- Admits up to p_limit arrivals; how many. One at a time in the database.
+-- Admits up to p_limit arrivals; how many, or p_limit if there are more. One at a time in the database.
 -- Locks: the arrivals' tasks and all their needs together, in order, so that
 -- none of these ends meanwhile; flow for share; as lock_wait(); then it inserts.
 CREATE OR REPLACE FUNCTION muster.admit(p_limit int)
@@ -15,13 +15,14 @@ DECLARE
 	v_run_at timestamptz[];
 	v_unmet bigint[];
 	v_asking bigint[];
+	v_more boolean;
 BEGIN
 	PERFORM muster.check_isolation();
 	IF NOT pg_try_advisory_xact_lock(hashtext('muster admit')) THEN
 		RETURN 0;
 	END IF;
-	v_ids := ARRAY(SELECT a.task_id FROM muster.arriving a
-		WHERE a.replaces IS NULL ORDER BY a.task_id LIMIT p_limit);
+	SELECT n.o_ids, n.o_more INTO v_ids, v_more
+	FROM muster.admit_next(p_limit) n;
 	v_needs := ARRAY(SELECT unnest(n.ids) FROM muster.needs n
 		WHERE n.task_id = ANY (v_ids));
 	PERFORM FROM (SELECT FROM muster.task t
@@ -57,7 +58,31 @@ BEGIN
 			WHERE t.id = a.task_id AND t.state IS NULL)
 		ORDER BY a.task_id);
 	DELETE FROM muster.arriving a WHERE a.task_id = ANY (v_ids);
-	RETURN cardinality(v_ids) + muster.lock_wait(v_asking);
+	RETURN CASE WHEN v_more THEN p_limit
+		ELSE cardinality(v_ids) END + muster.lock_wait(v_asking);
+END
+$$;
+
+-- The next up to p_limit arrivals, with as many needs together unless one alone has
+-- more: whoever ends one of these waits until they are placed. o_more: there are
+-- more arrivals.
+CREATE OR REPLACE FUNCTION muster.admit_next(
+	p_limit int, OUT o_ids bigint[], OUT o_more boolean)
+LANGUAGE plpgsql AS $$
+BEGIN
+	SELECT array_agg(n.task_id) FILTER (WHERE n.fits),
+		count(*) = p_limit OR NOT bool_and(n.fits)
+	INTO o_ids, o_more
+	FROM (SELECT a.task_id, row_number() OVER w = 1
+			OR sum(coalesce(a.needs, 0)) OVER w <= p_limit AS fits
+		FROM (SELECT y.task_id, y.seq, (SELECT cardinality(x.ids)
+				FROM muster.needs x WHERE x.task_id = y.task_id)
+				AS needs
+			FROM muster.arriving y
+			WHERE y.replaces IS NULL
+				AND y.seq >= muster.list_mark('arriving')
+			ORDER BY y.seq LIMIT p_limit) a
+		WINDOW w AS (ORDER BY a.seq)) n;
 END
 $$;
 

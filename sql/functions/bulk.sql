@@ -1,14 +1,14 @@
 -- Requests for many tasks: what they are about is listed when they are made, in
 -- the client's transaction, in rows of 200 (longer arrays would be stored out of
--- line); carry_out() works them off, one a call, so that turns are not held for
--- long.
+-- line); carry_out() works them off, at most one a call, so that turns are not held
+-- for long.
 
 -- Asks for p_verb to be done to the tasks that the query gives.
 CREATE OR REPLACE FUNCTION muster.ask_where(
 	p_verb text, p_filter jsonb, p_rank int)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-	v_id bigint := nextval('muster.request_id');
+	v_id bigint := muster.request_number();
 	v_total int;
 BEGIN
 	EXECUTE 'INSERT INTO muster.request_part SELECT $1, g.n / 200, '
@@ -60,7 +60,7 @@ RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_count int := coalesce(cardinality(ids), 0);
-	v_id bigint := nextval('muster.request_id');
+	v_id bigint := muster.request_number();
 	v_twice bigint;
 BEGIN
 	IF v_count <> coalesce(cardinality(priorities), 0) THEN
@@ -104,7 +104,7 @@ BEGIN
 END
 $$;
 
--- The next batch, at most p_limit tasks. What another transaction holds stays in
+-- The next piece, at most p_limit tasks. What another transaction holds stays in
 -- the list and is met again when the rest is done. p_limit if more may be done at
 -- once.
 CREATE OR REPLACE FUNCTION muster.do_bulk(
@@ -321,7 +321,8 @@ BEGIN
 		AND t.rank = v_ranks[width_bucket(t.id, v_sorted)]);
 	v_open := muster.without(v_open, v_same);
 	v_running := ARRAY(SELECT l.task
-		FROM (SELECT unnest(x.task_ids) AS task FROM muster.lease x) l
+		FROM (SELECT unnest(x.task_ids) AS task FROM muster.lease x
+			WHERE x.id >= muster.list_mark('lease')) l
 		WHERE (l.task IN (SELECT unnest(v_open))) IS TRUE);
 	IF p_alone AND v_open <> '{}' THEN
 		SELECT r.* INTO v_waiting, v_ready FROM muster.rank_places(

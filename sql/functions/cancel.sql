@@ -142,7 +142,8 @@ DECLARE
 BEGIN
 	SELECT array_agg(l.task), array_agg(l.worker_id) INTO v_task, v_worker
 	FROM (SELECT x.worker_id, unnest(x.task_ids) AS task
-		FROM muster.lease x) l
+		FROM muster.lease x
+		WHERE x.id >= muster.list_mark('lease')) l
 	WHERE (l.task IN (SELECT unnest(p_ids))) IS TRUE; -- hashed, not joined
 	INSERT INTO muster.cancelling
 	SELECT * FROM unnest(v_worker, v_task) ON CONFLICT DO NOTHING;
@@ -187,51 +188,72 @@ BEGIN
 END
 $$;
 
--- A whole flow, on request or because a task of it failed; p_limit tasks at a
--- time, from request.cursor on.
+-- A whole flow, on request or because a task of it failed; about p_limit tasks at
+-- a time, from request.cursor on. tally: what became of those that this walk has
+-- met; left are those that some other transaction holds, for which there is another
+-- walk.
 CREATE OR REPLACE FUNCTION muster.do_cancel_flow(
 	p_request muster.request, p_limit int, p_alone boolean)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_flow CONSTANT bigint := p_request.target;
+	v_near CONSTANT int := p_limit + 1000; -- most have ended, maybe
 	v_seen bigint[];
+	v_met int;
+	v_last bigint;
 	v_ids bigint[];
-	v_gone bigint[];
+	v_gone int := 0;
+	v_told int := 0;
+	v_left int;
 BEGIN
 	IF p_request.cursor = 0 THEN
-		UPDATE muster.flow SET stopped = true
-		WHERE id = v_flow AND NOT stopped AND finished_at IS NULL;
-		IF NOT FOUND AND NOT EXISTS (
-				SELECT FROM muster.flow f WHERE f.id = v_flow) THEN
+		PERFORM FROM muster.flow f
+		WHERE f.id = v_flow FOR NO KEY UPDATE SKIP LOCKED;
+		IF FOUND THEN
+			UPDATE muster.flow f SET stopped = true
+			WHERE f.id = v_flow AND NOT f.stopped
+				AND f.finished_at IS NULL;
+		ELSIF EXISTS (SELECT FROM muster.flow f WHERE f.id = v_flow) THEN
+			RETURN 0;
+		ELSE
 			RETURN muster.answer(p_request.id, 'refused',
 				format('there is no flow %s', v_flow));
 		END IF;
 	END IF;
-	v_seen := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.flow_id = v_flow AND t.id > p_request.cursor
-			AND t.state IS NULL
-		ORDER BY t.id LIMIT p_limit);
+	SELECT count(*), max(t.id), (array_agg(t.id ORDER BY t.id)
+		FILTER (WHERE t.state IS NULL))[: p_limit]
+	INTO v_met, v_last, v_seen
+	FROM (SELECT x.id, x.state FROM muster.task x
+		WHERE x.flow_id = v_flow AND x.id > p_request.cursor
+		ORDER BY x.id LIMIT v_near) t;
 	SELECT array_agg(t.id) INTO v_ids
 	FROM (SELECT x.id FROM muster.task x
 		WHERE x.id = ANY (v_seen) AND x.state IS NULL
 		ORDER BY x.id FOR UPDATE SKIP LOCKED) t;
 	IF v_ids IS NOT NULL THEN
-		v_gone := (muster.cancel_tasks(v_ids, coalesce(
+		SELECT coalesce(cardinality(c.o_gone), 0),
+			coalesce(cardinality(c.o_told), 0)
+		INTO v_gone, v_told
+		FROM muster.cancel_tasks(v_ids, coalesce(
 			muster.container_cause(v_flow), CASE p_request.verb
 			WHEN 'stop_flow' THEN 'its flow was stopped by a failure'
 			ELSE 'its flow was cancelled on request of '
-				|| p_request.asked_by END), p_alone)).o_gone;
-		UPDATE muster.request
-		SET count = count + coalesce(cardinality(v_gone), 0)
-		WHERE id = p_request.id;
+				|| p_request.asked_by END), p_alone) c;
 	END IF;
-	IF cardinality(v_seen) = p_limit THEN
-		UPDATE muster.request SET cursor = v_seen[p_limit]
-		WHERE id = p_request.id;
+	SELECT count(*) - v_told - (SELECT count(DISTINCT r.task_id)
+		FROM muster.remainder r WHERE r.task_id = ANY (v_seen))
+	INTO v_left FROM muster.task t
+	WHERE t.id = ANY (v_seen) AND t.state IS NULL;
+	UPDATE muster.request r
+	SET count = r.count + v_gone, tally = muster.tally_sum(r.tally,
+			jsonb_build_object('told', v_told, 'left', v_left)),
+		cursor = coalesce(CASE cardinality(v_seen) WHEN p_limit
+			THEN v_seen[p_limit] ELSE v_last END, r.cursor)
+	WHERE r.id = p_request.id;
+	IF v_met = v_near OR cardinality(v_seen) = p_limit THEN
 		RETURN p_limit;
 	END IF;
-	RETURN muster.end_cancel_flow(p_request.id, v_flow)
-		+ coalesce(cardinality(v_gone), 0);
+	RETURN muster.end_cancel_flow(p_request.id, v_flow) + v_gone;
 END
 $$;
 
@@ -241,25 +263,16 @@ CREATE OR REPLACE FUNCTION muster.end_cancel_flow(
 	p_request bigint, p_flow bigint)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-	v_open bigint[] := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.flow_id = p_flow AND t.state IS NULL);
-	v_told int;
-	v_skipped int;
+	v_request muster.request;
 BEGIN
-	SELECT count(*) INTO v_told
-	FROM (SELECT c.task_id FROM muster.cancelling c
-		UNION ALL SELECT c.task_id FROM muster.container c
-		WHERE c.cancelled IS NOT NULL) c
-	WHERE (c.task_id IN (SELECT unnest(v_open))) IS TRUE;
-	SELECT count(*) INTO v_skipped FROM muster.remainder r
-	WHERE r.task_id = ANY (v_open);
-	IF v_told + v_skipped < cardinality(v_open) THEN
-		UPDATE muster.request SET cursor = 0 WHERE id = p_request;
+	SELECT * INTO v_request FROM muster.request r WHERE r.id = p_request;
+	IF (v_request.tally -> 'left')::int > 0 THEN
+		UPDATE muster.request SET cursor = 0, tally = '{}'
+		WHERE id = p_request;
 		RETURN 0;
 	END IF;
 	RETURN muster.answer(p_request, 'done', format('flow %s: %s tasks are '
 		'cancelled, the workers of %s running ones were told', p_flow,
-		(SELECT r.count FROM muster.request r WHERE r.id = p_request),
-		v_told));
+		v_request.count, v_request.tally -> 'told'));
 END
 $$;

@@ -23,7 +23,9 @@ BEGIN
 	v_done := muster.expand_take(p_limit);
 	WITH gone AS (
 		DELETE FROM muster.expansion e WHERE e.id = ANY (ARRAY(
-			SELECT x.id FROM muster.expansion x ORDER BY x.id LIMIT 200))
+			SELECT x.id FROM muster.expansion x
+			WHERE x.id >= muster.list_mark('expansion')
+			ORDER BY x.id LIMIT 200))
 		RETURNING e.task_id
 	)
 	SELECT array_agg(g.task_id) INTO v_ids FROM gone g;
@@ -352,6 +354,6 @@ BEGIN
 		GROUP BY i.n
 	) c;
 	DELETE FROM muster.map_page g WHERE g.task_id = p_plan.task_id
-		AND g.page < p_last / 200;
+		AND g.page >= v_first / 200 AND g.page < p_last / 200;
 END
 $$;

@@ -109,7 +109,7 @@ BEGIN
 			(count(*) FILTER (WHERE u.state = 'k'))::int AS skipped
 		FROM (SELECT unnest(d.flows) AS id, unnest(d.states) AS state
 			FROM gone d) u
-		WHERE u.id IS NOT NULL GROUP BY u.id ORDER BY u.id) g;
+		GROUP BY u.id ORDER BY u.id) g;
 	IF NOT v_mixed THEN
 		v_failed := NULL;
 		v_cancelled := NULL;

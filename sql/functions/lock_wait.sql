@@ -22,6 +22,7 @@ DECLARE
 	v_new_seq bigint[];
 BEGIN
 	v_look := ARRAY(SELECT f.lock_id FROM muster.lock_freed f
+		WHERE f.id >= muster.list_mark('lock_freed')
 		ORDER BY f.id LIMIT 1000);
 	SELECT array_agg(DISTINCT t.lock_id) INTO v_ask FROM muster.task t
 	WHERE t.id = ANY (p_ids);

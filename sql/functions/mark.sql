@@ -2,15 +2,22 @@
 -- that holds back the vacuum does not hold back the mark, so lists that are
 -- emptied at their head are entered at the mark and not at their dead rows.
 
--- Where to enter one of the lists that are in order of an id. They stand in
--- lane_mark under route 0, which no pair has.
+-- The lists in order of an id or a number. Their marks stand in lane_mark under
+-- route 0, which no pair has.
+CREATE OR REPLACE FUNCTION muster.list_lane(p_list text)
+RETURNS smallint LANGUAGE sql IMMUTABLE AS $$
+	SELECT (array_position(ARRAY['flow_delta', 'remainder', 'arriving',
+		'request', 'expansion', 'lock_freed', 'lease', 'flow_ends'],
+		p_list) - 1)::smallint
+$$;
+
+-- Where to enter one of them.
 CREATE OR REPLACE FUNCTION muster.list_mark(p_list text)
 RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
 	RETURN coalesce((SELECT m.mark FROM muster.lane_mark m
 		WHERE m.route_id = 0 AND m.rank = 0
-			AND m.lane = CASE p_list WHEN 'flow_delta' THEN 0
-				WHEN 'remainder' THEN 1 ELSE 2 END
+			AND m.lane = muster.list_lane(p_list)
 		ORDER BY m.mark DESC LIMIT 1), 0);
 END
 $$;
@@ -37,8 +44,7 @@ SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
 	v_probe muster.probe;
 	v_seq bigint;
-	v_delta bigint;
-	v_rest bigint;
+	v_lists bigint[];
 	v_at timestamptz;
 BEGIN
 	PERFORM muster.check_isolation();
@@ -53,32 +59,19 @@ BEGIN
 	END IF;
 	v_at := clock_timestamp();
 	SELECT s.last_value INTO v_seq FROM muster.ready_seq s;
-	SELECT s.last_value INTO v_delta FROM muster.flow_delta_id s;
-	SELECT s.last_value INTO v_rest FROM muster.remainder_id s;
+	v_lists := muster.list_ends();
 	IF v_probe.id IS NOT NULL THEN
 		PERFORM muster.mark_lines(v_probe.seq),
 			muster.mark_scheduled(v_probe.at),
-			muster.mark_list(0, v_probe.delta, (SELECT x.id
-				FROM muster.flow_delta x
-				WHERE x.id >= muster.list_mark('flow_delta')
-				ORDER BY x.id LIMIT 1)),
-			muster.mark_list(1, v_probe.rest, (SELECT x.id
-				FROM muster.remainder x
-				WHERE x.id >= muster.list_mark('remainder')
-				ORDER BY x.id LIMIT 1)),
-			muster.mark_list(2, v_probe.delta, (SELECT x.id
-				FROM muster.flow_ends x
-				WHERE x.id >= muster.list_mark('flow_ends')
-				ORDER BY x.id LIMIT 1));
-		IF (v_seq, v_delta, v_rest)
-				= (v_probe.seq, v_probe.delta, v_probe.rest) THEN
+			muster.mark_lists(v_probe.lists);
+		IF v_seq = v_probe.seq AND v_lists = v_probe.lists THEN
 			RETURN;
 		END IF;
 		DELETE FROM muster.probe p WHERE p.id <= v_probe.id;
 	END IF;
 	-- A number that the marks above have taken came after the values too.
-	INSERT INTO muster.probe (seq, delta, rest, at, horizon)
-	VALUES (v_seq, v_delta, v_rest, v_at, pg_current_xact_id());
+	INSERT INTO muster.probe (seq, lists, at, horizon)
+	VALUES (v_seq, v_lists, v_at, pg_current_xact_id());
 END
 $$;
 
@@ -122,17 +115,70 @@ BEGIN
 END
 $$;
 
--- The mark of a list in order of its ids: its first row, or p_safe.
+-- The last numbers that were drawn for the lists, in the order of list_lane().
+CREATE OR REPLACE FUNCTION muster.list_ends()
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN ARRAY[(SELECT s.last_value FROM muster.flow_delta_id s),
+		(SELECT s.last_value FROM muster.remainder_id s),
+		(SELECT s.last_value FROM muster.arriving_seq s),
+		(SELECT s.last_value FROM muster.request_id s),
+		(SELECT s.last_value FROM muster.expansion_id s),
+		(SELECT s.last_value FROM muster.lock_freed_id s),
+		(SELECT s.last_value FROM muster.lease_id s),
+		(SELECT s.last_value FROM muster.flow_delta_id s)];
+END
+$$;
+
+-- p_safe: as list_ends(). A list is entered at its first row, or where it is safe.
+CREATE OR REPLACE FUNCTION muster.mark_lists(p_safe bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM muster.mark_list('flow_delta', p_safe, (SELECT x.id
+			FROM muster.flow_delta x
+			WHERE x.id >= muster.list_mark('flow_delta')
+			ORDER BY x.id LIMIT 1)),
+		muster.mark_list('remainder', p_safe, (SELECT x.id
+			FROM muster.remainder x
+			WHERE x.id >= muster.list_mark('remainder')
+			ORDER BY x.id LIMIT 1)),
+		muster.mark_list('arriving', p_safe, (SELECT x.seq
+			FROM muster.arriving x
+			WHERE x.seq >= muster.list_mark('arriving')
+			ORDER BY x.seq LIMIT 1)),
+		muster.mark_list('request', p_safe, (SELECT x.id
+			FROM muster.request x
+			WHERE x.done_at IS NULL
+				AND x.id >= muster.list_mark('request')
+			ORDER BY x.id LIMIT 1)),
+		muster.mark_list('expansion', p_safe, (SELECT x.id
+			FROM muster.expansion x
+			WHERE x.id >= muster.list_mark('expansion')
+			ORDER BY x.id LIMIT 1)),
+		muster.mark_list('lock_freed', p_safe, (SELECT x.id
+			FROM muster.lock_freed x
+			WHERE x.id >= muster.list_mark('lock_freed')
+			ORDER BY x.id LIMIT 1)),
+		muster.mark_list('lease', p_safe, (SELECT x.id
+			FROM muster.lease x
+			WHERE x.id >= muster.list_mark('lease')
+			ORDER BY x.id LIMIT 1)),
+		muster.mark_list('flow_ends', p_safe, (SELECT x.id
+			FROM muster.flow_ends x
+			WHERE x.id >= muster.list_mark('flow_ends')
+			ORDER BY x.id LIMIT 1));
+END
+$$;
+
 CREATE OR REPLACE FUNCTION muster.mark_list(
-	p_lane int, p_safe bigint, p_first bigint)
+	p_list text, p_safe bigint[], p_first bigint)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_old bigint := muster.list_mark(CASE p_lane WHEN 0 THEN 'flow_delta'
-		WHEN 1 THEN 'remainder' ELSE 'flow_ends' END);
-	v_new bigint := least(coalesce(p_first, p_safe), p_safe);
+	v_lane CONSTANT smallint := muster.list_lane(p_list);
+	v_new CONSTANT bigint := least(p_first, p_safe[v_lane + 1]);
 BEGIN
-	IF v_new >= v_old + 1000 THEN
-		PERFORM muster.mark_set(0, 0::smallint, p_lane::smallint, v_new);
+	IF v_new >= muster.list_mark(p_list) + 1000 THEN
+		PERFORM muster.mark_set(0, 0::smallint, v_lane, v_new);
 	END IF;
 END
 $$;

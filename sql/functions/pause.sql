@@ -20,7 +20,7 @@ $$;
 CREATE OR REPLACE FUNCTION muster.ask_kind(p_verb text, p_kind text)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-	v_id bigint := nextval('muster.request_id');
+	v_id bigint := muster.request_number();
 BEGIN
 	PERFORM muster.check_name('kind', p_kind);
 	INSERT INTO muster.request (id, verb, kind, wakes)

@@ -1,11 +1,20 @@
 -- Requests: what clients ask to be done to standing things. They only insert;
 -- a scheduler carries it out right after their commit and notes the answer.
 
+-- That of a new request. Its transaction has its own before (mark.sql).
+CREATE OR REPLACE FUNCTION muster.request_number()
+RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_current_xact_id();
+	RETURN nextval('muster.request_id');
+END
+$$;
+
 CREATE OR REPLACE FUNCTION muster.ask(
 	p_verb text, p_target bigint, p_queue text)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-	v_id bigint := nextval('muster.request_id');
+	v_id bigint := muster.request_number();
 BEGIN
 	IF p_target IS NULL AND p_queue IS NULL THEN
 		RAISE EXCEPTION '% needs the %', p_verb, CASE p_verb
@@ -111,51 +120,122 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
--- Carries out open requests, oldest first, until p_limit tasks were touched;
--- how much was done. What some other transaction holds is stepped over and
--- done by a later call. One at a time in the database.
--- Locks: first hold_turns(); then task for update, never waiting: a finish may
--- wait for it.
+-- Carries out open requests until p_limit tasks were touched or its time is
+-- over, since turns may be held off meanwhile; how much was done, p_limit if there
+-- may be more to do at once. Those for one task or queue come first, then those for
+-- a flow, then those for many tasks, of which one row of the list is done; the
+-- sorts share the time, and each is taken in order. What some other transaction
+-- holds is stepped over and done by a later call. One at a time in the database.
+-- Locks: first hold_turns(), if anything of it may be ready; then task for update,
+-- never waiting: a finish may wait for it.
 CREATE OR REPLACE FUNCTION muster.carry_out(p_limit int)
 RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-	v_request muster.request;
+	v_last bigint;
+	v_sorts int[];
 	v_alone boolean;
+	v_from timestamptz;
 	v_done int := 0;
+	v_more boolean := false;
 BEGIN
 	PERFORM muster.check_isolation();
-	IF NOT pg_try_advisory_xact_lock(hashtext('muster carry_out'))
-			OR NOT EXISTS (SELECT FROM muster.request r
-				WHERE r.done_at IS NULL) THEN
+	IF NOT pg_try_advisory_xact_lock(hashtext('muster carry_out')) THEN
 		RETURN 0;
 	END IF;
-	v_alone := muster.hold_turns();
-	FOR v_request IN SELECT * FROM muster.request r
-			WHERE r.done_at IS NULL ORDER BY r.id LIMIT p_limit LOOP
+	SELECT max(o.id), array_agg(DISTINCT muster.request_sort(o.verb, o.total)),
+		bool_or(o.verb IN ('cancel', 'delete', 'replace', 'stop_flow',
+			'cancel_flow', 'cancel_tasks', 'reprioritise_tasks'))
+	INTO v_last, v_sorts, v_alone
+	FROM (SELECT r.id, r.verb, r.total FROM muster.request r
+		WHERE r.done_at IS NULL AND r.id >= muster.list_mark('request')
+		ORDER BY r.id LIMIT 10000) o;
+	IF v_last IS NULL THEN
+		RETURN 0;
+	END IF;
+	v_alone := v_alone AND muster.hold_turns();
+	v_from := clock_timestamp();
+	FOR i IN 1 .. cardinality(v_sorts) LOOP
+		SELECT v_done + c.o_done, v_more OR c.o_more INTO v_done, v_more
+		FROM muster.carry_sort(v_sorts[i], v_last, p_limit - v_done, v_alone,
+			v_from + interval '15 ms' * i / cardinality(v_sorts)) c;
 		EXIT WHEN v_done >= p_limit;
-		v_done := v_done + CASE
-			WHEN v_request.total IS NOT NULL THEN muster.do_bulk(
-				v_request, p_limit - v_done, v_alone)
-			ELSE CASE v_request.verb
-			WHEN 'cancel' THEN muster.do_cancel(v_request, v_alone)
-			WHEN 'delete' THEN muster.do_delete(v_request, v_alone)
-			WHEN 'retry' THEN muster.do_retry(v_request)
-			WHEN 'retry_flow' THEN muster.do_retry_flow(v_request,
-				p_limit - v_done)
-			WHEN 'replace' THEN muster.do_replace(v_request, v_alone)
-			WHEN 'pause' THEN muster.do_pause(v_request, p_limit)
-			WHEN 'resume' THEN muster.do_resume(v_request)
-			WHEN 'pause_kind' THEN muster.do_pause_kind(v_request,
-				p_limit)
-			WHEN 'resume_kind' THEN muster.do_resume_kind(v_request)
-			WHEN 'reopen' THEN muster.container_reopen(v_request,
-				p_limit - v_done)
-			ELSE muster.do_cancel_flow(v_request, p_limit - v_done,
-				v_alone) END END;
 	END LOOP;
-	RETURN v_done;
+	RETURN CASE WHEN v_more AND v_done > 0 THEN greatest(v_done, p_limit)
+		ELSE v_done END;
+END
+$$;
+
+-- Which of the three sorts a request belongs to.
+CREATE OR REPLACE FUNCTION muster.request_sort(p_verb text, p_total int)
+RETURNS int LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE WHEN p_total IS NOT NULL THEN 3
+		WHEN p_verb IN ('stop_flow', 'cancel_flow', 'retry_flow', 'reopen')
+		THEN 2 ELSE 1 END
+$$;
+
+-- Of one sort the requests up to p_last, until p_until. How long a task takes here
+-- and now is learned from the first eight, and the next are as many as there is
+-- time for.
+CREATE OR REPLACE FUNCTION muster.carry_sort(p_sort int, p_last bigint,
+	p_limit int, p_alone boolean, p_until timestamptz,
+	OUT o_done int, OUT o_more boolean)
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_request muster.request;
+	v_last bigint := muster.list_mark('request') - 1;
+	v_from CONSTANT timestamptz := clock_timestamp();
+	v_most CONSTANT int := CASE WHEN p_sort = 3 THEN least(p_limit, 200)
+		ELSE p_limit END;
+	v_piece int := least(v_most, 8);
+	v_met int := 0;
+	v_n int;
+	v_now timestamptz;
+BEGIN
+	o_done := 0;
+	o_more := false;
+	LOOP
+		SELECT * INTO v_request FROM muster.request r
+		WHERE r.done_at IS NULL AND r.id > v_last AND r.id <= p_last
+			AND muster.request_sort(r.verb, r.total) = p_sort
+		ORDER BY r.id LIMIT 1;
+		EXIT WHEN NOT FOUND;
+		v_n := muster.carry_one(v_request, v_piece, p_alone);
+		v_met := v_met + CASE p_sort WHEN 1 THEN 1 ELSE v_piece END;
+		o_done := o_done + v_n;
+		v_last := v_request.id - (v_n >= v_piece)::int;
+		v_now := clock_timestamp();
+		o_more := v_met >= v_most OR v_met >= 8 AND v_now >= p_until;
+		EXIT WHEN o_more;
+		v_piece := least(v_most - v_met, greatest(1, floor(v_met
+			* least(extract(epoch FROM p_until - v_now), 0.005)
+			/ nullif(extract(epoch FROM v_now - v_from), 0))));
+	END LOOP;
+END
+$$;
+
+-- A piece of about p_limit tasks of one request; p_limit or more: there may be more
+-- to do at once.
+CREATE OR REPLACE FUNCTION muster.carry_one(
+	p_request muster.request, p_limit int, p_alone boolean)
+RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN CASE
+		WHEN p_request.total IS NOT NULL
+		THEN muster.do_bulk(p_request, p_limit, p_alone)
+		ELSE CASE p_request.verb
+		WHEN 'cancel' THEN muster.do_cancel(p_request, p_alone)
+		WHEN 'delete' THEN muster.do_delete(p_request, p_alone)
+		WHEN 'retry' THEN muster.do_retry(p_request)
+		WHEN 'retry_flow' THEN muster.do_retry_flow(p_request, p_limit)
+		WHEN 'replace' THEN muster.do_replace(p_request, p_alone)
+		WHEN 'pause' THEN muster.do_pause(p_request, p_limit)
+		WHEN 'resume' THEN muster.do_resume(p_request)
+		WHEN 'pause_kind' THEN muster.do_pause_kind(p_request, p_limit)
+		WHEN 'resume_kind' THEN muster.do_resume_kind(p_request)
+		WHEN 'reopen' THEN muster.container_reopen(p_request, p_limit)
+		ELSE muster.do_cancel_flow(p_request, p_limit, p_alone) END END;
 END
 $$;
 

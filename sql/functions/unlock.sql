@@ -112,6 +112,7 @@ BEGIN
 		array_agg(r.outcome), array_agg(r.was)
 	INTO v_rest, v_need, v_cursor, v_now, v_was
 	FROM (SELECT x.* FROM muster.remainder x WHERE x.was IS NOT NULL
+			AND x.id >= muster.list_mark('remainder')
 		ORDER BY x.id LIMIT p_limit FOR UPDATE SKIP LOCKED) r;
 	IF v_rest IS NULL THEN
 		RETURN 0;

@@ -44,9 +44,9 @@ SELECT u.flow_id, 0, (u.state = 's')::int, (u.state = 'f')::int,
 	(u.state = 'c')::int, (u.state = 'k')::int
 FROM muster.flow_ends e
 CROSS JOIN LATERAL unnest(e.flows, e.states) u(flow_id, state)
-WHERE u.flow_id IS NOT NULL AND e.id >= coalesce((SELECT max(m.mark)
+WHERE e.id >= coalesce((SELECT max(m.mark)
 	FROM muster.lane_mark m
-	WHERE m.route_id = 0 AND m.rank = 0 AND m.lane = 2), 0);
+	WHERE m.route_id = 0 AND m.rank = 0 AND m.lane = 7), 0);
 
 CREATE OR REPLACE VIEW muster.flow_status AS
 SELECT f.id, f.name, CASE WHEN f.state = 'running' AND f.stopped

@@ -2,7 +2,6 @@
 cancelled, retried and purged; and what may come in between."""
 
 import json
-import time
 
 import psycopg2
 import pytest
@@ -627,7 +626,8 @@ def test_A5_a_container_that_is_being_cancelled_is_left_alone(
 
 
 def test_A5_a_cancel_while_items_are_created(db, worker, scheduler):
-    """Their flow is marked as stopped only after them, so it finds them."""
+    """Their flow is marked as stopped only after them, so it finds them; until
+    then it holds up nobody."""
     flow = db.flow(mapped(list(range(10))))
     scheduler.expand(4)
     task = db.tasks(flow)["m"].id
@@ -637,11 +637,8 @@ def test_A5_a_cancel_while_items_are_created(db, worker, scheduler):
     scheduler.expand(4)
     other = db.session("musterd")
     db.one("SELECT muster.cancel_flow(%s)", inner)
-    other.send("SELECT muster.carry_out(100)")
-    time.sleep(0.2)  # so long it does not wait for turns
-    assert other.is_blocked()
+    assert other.one("SELECT muster.carry_out(100)") == 0
     scheduler.session.commit()
-    other.answer()
     scheduler.work()
     assert db.states() == {"cancelled": 9}
     assert not db.invariants()

@@ -592,3 +592,39 @@ def test_I3_lock_counts_for_nothing_behind_a_pooler(db):
     assert locked(db, 7)
     assert db.one("SELECT muster.beat(7)")
     assert not locked(db, 7)
+
+
+# Who waits for whom.
+
+def test_F2_a_request_for_one_task_waits_for_none_for_many(db, scheduler):
+    ids = db.enqueue_many("a", 600)
+    db.one("SELECT muster.reprioritise_where('{\"kind\": \"a\"}', 5)")
+    number = db.one("SELECT muster.cancel(%s)", ids[-1])
+    scheduler.carry_out()
+    assert db.one("SELECT done FROM muster.request_status(%s)", number)
+    assert db.one("SELECT count(*) FROM muster.request_part") > 0
+
+
+def test_G2_a_retry_holds_off_no_turn(db, worker, scheduler):
+    task, other = db.enqueue("a"), db.enqueue("b")
+    one = worker()
+    one.claim({"a": 1})
+    one.finish(task, outcome="f")
+    db.one("SELECT muster.retry(%s)", task)
+    scheduler.session.begin()
+    assert scheduler.carry_out() == 1
+    one.session.run("SET lock_timeout = '1 s'")
+    assert one.claim({"b": 1}).ids == [other]
+    scheduler.session.commit()
+    assert one.claim({"a": 1}).ids == [task]
+
+
+def test_A1_an_admission_takes_as_many_needs_as_tasks(db, scheduler):
+    """Who ends one of the needs waits for it."""
+    needs = db.enqueue_many("a", 40)
+    late = [db.enqueue("b", depends_on=needs) for _ in range(3)]
+    assert scheduler.admit(100) == 100  # there are more
+    assert db.states(late) == {"blocked": 2, "arriving": 1}
+    assert scheduler.admit(30) == 1, "one alone may have more"
+    assert db.states(late) == {"blocked": 3}
+    assert scheduler.admit() == 0

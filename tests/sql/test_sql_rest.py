@@ -319,6 +319,63 @@ def test_B1_mark_of_scheduled_passes_no_open_transaction(db):
     assert db.one("SELECT count(*) FROM muster.scheduled_mark") == 1
 
 
+def list_mark(db, name):
+    for _ in range(3):
+        db.rows("SELECT muster.mark()")
+    return db.one("SELECT muster.list_mark(%s)", name)
+
+
+def test_E1_admission_goes_past_what_an_old_snapshot_keeps(db, scheduler):
+    reader = db.session("reader", "repeatable read")
+    reader.begin()
+    reader.run("SELECT count(*) FROM muster.task_status")
+    db.rows("SELECT muster.mark()")
+    client = db.session("app")
+    client.begin()
+    late = client.one("SELECT muster.enqueue('a', lock_key => 'late')")
+    db.enqueue_many("a", 1500, lock_keys=[f"k{n}" for n in range(1500)])
+    while scheduler.admit():
+        pass
+    assert list_mark(db, "arriving") <= 1
+    client.commit()
+    assert scheduler.admit() == 1 and db.state(late) == "ready"
+    scheduler.work()
+    assert list_mark(db, "arriving") > 1500
+    again = db.enqueue("a", lock_key="late")  # waits; comes back when it is old
+    scheduler.work()
+    assert db.state(again) == "waiting"
+    db.one("SELECT muster.cancel(%s)", late)
+    scheduler.work()
+    assert db.state(again) == "ready"
+
+
+def test_E1_requests_go_past_what_an_old_snapshot_keeps(db, scheduler):
+    reader = db.session("reader", "repeatable read")
+    reader.begin()
+    reader.run("SELECT count(*) FROM muster.task_status")
+    task = db.enqueue("a")
+    db.rows("SELECT muster.mark()")
+    client = db.session("app")
+    client.begin()
+    late = client.one("SELECT muster.cancel(%s)", task)
+    db.rows("SELECT muster.cancel(1000000000000) FROM generate_series(1, 1500)")
+    while scheduler.carry_out():
+        pass
+    assert list_mark(db, "request") <= late
+    client.commit()
+    assert scheduler.carry_out() == 1 and db.state(task) == "cancelled"
+    assert list_mark(db, "request") > 1500
+
+
+def test_E1_a_request_has_its_number_after_its_transaction(db):
+    """Between the two a mark could pass it."""
+    client = db.session()
+    client.begin()
+    client.run("SELECT muster.request_number()")
+    assert client.one("SELECT pg_current_xact_id_if_assigned()") is not None
+    client.rollback()
+
+
 def mark_writes(db):
     """Calls mark(); whether it wrote anything."""
     session = db.session()

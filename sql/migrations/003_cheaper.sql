@@ -1,4 +1,5 @@
--- Ends of tasks are counted in their flows a turn at a time.
+-- Ends of tasks are counted in their flows a turn at a time; marks for more lists, so
+-- that a transaction that holds back the vacuum for long slows down none of them.
 -- compatible_from: 1
 
 -- Ends of tasks that were not yet counted in flow, a row a turn; n: how many.
@@ -26,3 +27,16 @@ SELECT f.id FROM muster.flow f WHERE f.finished_at IS NULL
 
 DROP FUNCTION IF EXISTS muster.fold_deltas(bigint[]);
 DROP FUNCTION IF EXISTS muster.fold_ended(int);
+
+-- The order of admission; a task may stand there again when it is old.
+CREATE SEQUENCE muster.arriving_seq CACHE 1;
+ALTER TABLE muster.arriving
+	ADD COLUMN seq bigint NOT NULL DEFAULT nextval('muster.arriving_seq');
+CREATE INDEX arriving_order ON muster.arriving (seq);
+
+-- The last values of the sequences of the lists, in the order of list_lane().
+DELETE FROM muster.probe;
+ALTER TABLE muster.probe DROP COLUMN delta, DROP COLUMN rest,
+	ADD COLUMN lists bigint[] NOT NULL;
+
+DROP FUNCTION IF EXISTS muster.mark_list(int, bigint, bigint);
