@@ -97,7 +97,8 @@ def test_F2_interrupted_replay_leaves_nothing(db, file):
         stderr=subprocess.STDOUT)
     try:
         wait_until(lambda: db.rows(
-            "SELECT id FROM muster.task_status WHERE state = 'running'"), 30)
+            "SELECT id FROM muster.task_status"
+            " WHERE state = 'running' AND name = 'a'"), 30)
         program.send_signal(signal.SIGINT)
         assert program.wait(30) == 130
     finally:
