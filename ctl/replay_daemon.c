@@ -56,7 +56,8 @@ write_config(const struct replay_daemon *daemon, const char *path,
 	    text_string(&quoted.text), daemon->folder, slots);
 	text_free(&quoted.text);
 	for (size_t i = 0; i < kinds; i++)
-		fprintf(file, "  replay-%zu: {noop: sleep, timeout: 365d}\n", i);
+		fprintf(
+		    file, "  replay-%zu: {noop: sleep, timeout: 365d}\n", i);
 	return fclose(file) == 0 ? 0 : -errno;
 }
 
@@ -107,8 +108,8 @@ wait_ready(struct ctl *ctl, struct replay_daemon *daemon)
 }
 
 int
-replay_daemon_start(struct ctl *ctl, size_t slots, size_t kinds,
-    struct replay_daemon *daemon)
+replay_daemon_start(
+    struct ctl *ctl, size_t slots, size_t kinds, struct replay_daemon *daemon)
 {
 	struct service_user user;
 	char config[sizeof(daemon->folder) + 16];

@@ -101,8 +101,8 @@ add_task(
 }
 
 static int
-submit_by(struct ctl *ctl, struct replay *replay, const char *sql,
-    const char *flow)
+submit_by(
+    struct ctl *ctl, struct replay *replay, const char *sql, const char *flow)
 {
 	const char *values[1] = {flow};
 	PGresult *result;

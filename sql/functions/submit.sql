@@ -414,13 +414,15 @@ BEGIN
 		PERFORM muster.flow_refuse(NULL,
 			muster.flow_cycle(p_name, p_dep, p_need, v_waits));
 	END IF;
-	RETURN ARRAY(SELECT least(7, floor(8 * coalesce(
-			min(w.before) OVER (PARTITION BY w.p), 0) / w.whole))::smallint
-		FROM (SELECT u.o, u.p, sum(sqrt(greatest(u.c, 1))) OVER () AS whole,
-				sum(sqrt(greatest(u.c, 1))) OVER (ORDER BY u.p DESC, u.o ROWS
-					BETWEEN UNBOUNDED PRECEDING
-					AND 1 PRECEDING) AS before
-			FROM unnest(v_path, p_cost) WITH ORDINALITY u(p, c, o)) w
+	RETURN ARRAY(SELECT least(7, floor(8 * min(w.before)
+			OVER (PARTITION BY w.p) / w.whole))::smallint
+		FROM (SELECT u.o, u.p, sum(s.part) OVER () AS whole,
+				coalesce(sum(s.part) OVER (ORDER BY u.p DESC, u.o
+					ROWS BETWEEN UNBOUNDED PRECEDING
+					AND 1 PRECEDING), 0) AS before
+			FROM unnest(v_path, p_cost) WITH ORDINALITY u(p, c, o)
+			CROSS JOIN LATERAL (SELECT sqrt(greatest(u.c, 1)) AS part) s
+			) w
 		ORDER BY w.o);
 END
 $$;

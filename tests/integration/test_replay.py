@@ -57,6 +57,8 @@ def test_replay_of_a_diamond(db, file):
     assert db.rows("SELECT name, state, ran_ms >= 50 FROM muster.task_status"
                    " ORDER BY id") == [
         (name, "succeeded", True) for name in "abcd"]
+    assert db.rows("SELECT DISTINCT kind FROM muster.task_status ORDER BY 1"
+                   ) == [(f"replay-{i}",) for i in range(4)]
 
 
 def test_replay_holds_to_its_slots(db, file):
