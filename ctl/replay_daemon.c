@@ -40,7 +40,7 @@ find_program(char path[PATH_MAX])
 
 static int
 write_config(const struct replay_daemon *daemon, const char *path,
-    const char *conninfo, size_t slots)
+    const char *conninfo, size_t slots, size_t kinds)
 {
 	struct json quoted = JSON_EMPTY;
 	FILE *file = fopen(path, "wxe");
@@ -52,9 +52,12 @@ write_config(const struct replay_daemon *daemon, const char *path,
 	    "database: %s\nruntime_dir: %s/run\nworkers: 1\n"
 	    "log_level: warning\nlog_format: text\nshutdown_timeout: 5s\n"
 	    "queues: {replay: {concurrency: %zu, retention: 1h}}\n"
-	    "handlers: {replay: {noop: sleep, timeout: 365d}}\n",
+	    "handlers:\n  replay: {noop: sleep}\n",
 	    text_string(&quoted.text), daemon->folder, slots);
 	text_free(&quoted.text);
+	for (size_t i = 0; i < kinds; i++)
+		fprintf(
+		    file, "  replay-%zu: {noop: sleep, timeout: 365d}\n", i);
 	return fclose(file) == 0 ? 0 : -errno;
 }
 
@@ -105,7 +108,8 @@ wait_ready(struct ctl *ctl, struct replay_daemon *daemon)
 }
 
 int
-replay_daemon_start(struct ctl *ctl, size_t slots, struct replay_daemon *daemon)
+replay_daemon_start(
+    struct ctl *ctl, size_t slots, size_t kinds, struct replay_daemon *daemon)
 {
 	struct service_user user;
 	char config[sizeof(daemon->folder) + 16];
@@ -120,7 +124,7 @@ replay_daemon_start(struct ctl *ctl, size_t slots, struct replay_daemon *daemon)
 	rc = mkdtemp(daemon->folder) != NULL ? 0 : -errno;
 	snprintf(config, sizeof(config), "%s/musterd.yaml", daemon->folder);
 	if (rc == 0)
-		rc = write_config(daemon, config, conninfo, slots);
+		rc = write_config(daemon, config, conninfo, slots, kinds);
 	service_user_return(&user);
 	if (rc < 0)
 		return ctl_fail(

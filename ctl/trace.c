@@ -1,5 +1,6 @@
 #include "ctl/trace.h"
 
+#include <ctype.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ trace_free(struct trace *trace)
 		free(trace->tasks[i].needs);
 		free(trace->tasks[i].feeds);
 	}
+	for (size_t i = 0; i < trace->kind_count; i++)
+		free(trace->kinds[i]);
 	free(trace->tasks);
 	free(trace->name);
 	free(trace);
@@ -76,16 +79,55 @@ find(const struct trace *trace, const struct entry *ids, const char *id)
 
 /* The two halves of the document. */
 
+/* Of a task's name: all but a number at its end, "mProject" of
+ * "mProject_ID0000001". */
+static size_t
+kind_length(const char *name)
+{
+	size_t length = strlen(name);
+
+	while (length > 0 && isdigit((unsigned char)name[length - 1]))
+		length--;
+	if (length > 2 && memcmp(name + length - 2, "ID", 2) == 0)
+		length -= 2;
+	while (length > 0 && name[length - 1] == '_')
+		length--;
+	return length;
+}
+
+static size_t
+find_kind(struct trace *trace, const char *name)
+{
+	size_t length = kind_length(name), i;
+
+	for (i = 0; i < trace->kind_count; i++)
+		if (strncmp(trace->kinds[i], name, length) == 0 &&
+		    trace->kinds[i][length] == '\0')
+			return i;
+	if (i == TRACE_KINDS)
+		return i - 1;
+	trace->kinds[i] = strndup(name, length);
+	if (trace->kinds[i] == NULL)
+		abort();
+	trace->kind_count++;
+	return i;
+}
+
 static bool
 read_tasks(struct trace *trace, const json_t *tasks, struct error *error)
 {
 	trace->count = json_array_size(tasks);
 	trace->tasks = array_of(trace->count, sizeof(*trace->tasks));
 	for (size_t i = 0; i < trace->count; i++) {
-		const char *id = json_string_value(
-		    json_object_get(json_array_get(tasks, i), "id"));
+		const json_t *item = json_array_get(tasks, i);
+		const char *id = json_string_value(json_object_get(item, "id"));
+		const char *name =
+		    json_string_value(json_object_get(item, "name"));
 
+		if (name == NULL)
+			name = id != NULL ? id : "";
 		trace->tasks[i].seconds = -1;
+		trace->tasks[i].kind = find_kind(trace, name);
 		trace->tasks[i].id = strdup(id != NULL ? id : "");
 		if (trace->tasks[i].id == NULL)
 			abort();

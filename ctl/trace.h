@@ -10,8 +10,11 @@
 
 #include "common/error.h"
 
+enum { TRACE_KINDS = 100 }; /* told apart; the last one has all others */
+
 struct trace_task {
 	char *id;	/* owned */
+	size_t kind;	/* what it was a run of */
 	double seconds; /* how long it took */
 	size_t *needs;	/* owned; numbers of other tasks, each once */
 	size_t need_count;
@@ -24,6 +27,8 @@ struct trace {
 	char *name;		  /* owned */
 	struct trace_task *tasks; /* owned */
 	size_t count, edges;
+	char *kinds[TRACE_KINDS]; /* owned; names, each once */
+	size_t kind_count;
 	double work;	      /* of all tasks, seconds */
 	double critical_path; /* seconds */
 };

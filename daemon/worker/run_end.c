@@ -62,6 +62,8 @@ to_finished(struct worker *worker, struct running *running)
 	running->state = RUNNING_FINISHED;
 	TAILQ_INSERT_TAIL(&worker->finished, running, link);
 	worker->finished_count++;
+	if (running->task.flow != 0)
+		worker->finished_flow = true;
 	turn_kick(worker);
 }
 

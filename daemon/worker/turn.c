@@ -125,6 +125,7 @@ fill_batch(struct worker *worker)
 		worker->finished_count--;
 	}
 	batch_end(&turn->batch);
+	worker->finished_flow &= worker->finished_count > 0;
 }
 
 static struct claim_facts
@@ -196,13 +197,15 @@ send_turn(struct worker *worker)
 	}
 }
 
-/* The first reason to wait sets the timer: a second one makes it no longer. */
+/* The first reason to wait sets the timer: a second one makes it no longer, and
+ * shorter only if it is a flow's. */
 static void
 wait_for_company(struct worker *worker, enum turn_wait why, int ms)
 {
 	struct turn *turn = &worker->turn;
 
-	if (turn->wait == TURN_WAIT_NONE)
+	if (turn->wait == TURN_WAIT_NONE ||
+	    (turn->wait == TURN_WAIT_SUPPLIED && why == TURN_WAIT_FLOW))
 		turn_timer(worker, ms);
 	turn->wait = why;
 }
@@ -232,7 +235,9 @@ can_wait(struct worker *worker)
 	if (worker->finished_count >= PACE_COMPANY)
 		return false;
 	ms = claim_wait_ms(&facts);
-	if (ms > 0)
+	if (ms > 0 && worker->finished_flow)
+		wait_for_company(worker, TURN_WAIT_FLOW, PACE_FLOW_MS);
+	else if (ms > 0)
 		wait_for_company(worker, TURN_WAIT_SUPPLIED, ms);
 	return ms > 0;
 }

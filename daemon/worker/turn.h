@@ -32,6 +32,7 @@ enum turn_wait {
 	TURN_WAIT_NONE,
 	TURN_WAIT_PACE,	    /* tiny turns are too many */
 	TURN_WAIT_SUPPLIED, /* there is enough to do */
+	TURN_WAIT_FLOW,	    /* so there is, but others of a flow may wait */
 };
 
 struct turn {

@@ -62,6 +62,7 @@ struct worker {
 	struct running_list fetching, started, finished, sent;
 	size_t held_bytes; /* in payloads, inputs, results, errors */
 	size_t finished_count;
+	bool finished_flow;		/* among them may be tasks of flows */
 	const struct share *cannot_run; /* kind whose handler could not start
 					   of late; NULL: none */
 	bool program_missing;  /* programs_try found one, the status says so */

@@ -4,7 +4,7 @@
 -- are served: the urgent first, within a rank the longest remaining path of a
 -- flow, then the oldest. So that nothing starves, one turn in 16 serves the
 -- oldest head whatever its rank, and one in 4 what is in no flow before what
--- is.
+-- is. l_start becomes where that head stands, null in a line that is empty.
 CREATE OR REPLACE FUNCTION muster.claim_order(
 	INOUT l_route int[], INOUT l_rank int[], INOUT l_lane int[],
 	INOUT l_start bigint[], INOUT l_told bigint[])
@@ -14,11 +14,11 @@ DECLARE
 	v_flowless boolean := random() < 0.25;
 BEGIN
 	SELECT array_agg(h.r ORDER BY h.o), array_agg(h.k ORDER BY h.o),
-		array_agg(h.l ORDER BY h.o), array_agg(h.b ORDER BY h.o),
+		array_agg(h.l ORDER BY h.o), array_agg(h.head ORDER BY h.o),
 		array_agg(h.t ORDER BY h.o)
 	INTO l_route, l_rank, l_lane, l_start, l_told
 	FROM (
-		SELECT u.*, row_number() OVER (ORDER BY
+		SELECT u.*, a.seq AS head, row_number() OVER (ORDER BY
 			a.seq IS NULL,
 			CASE WHEN v_oldest THEN 0 ELSE u.k END,
 			CASE WHEN v_oldest THEN 0
@@ -114,6 +114,13 @@ BEGIN
 			END LOOP;
 		END IF;
 		CONTINUE WHEN v_n <= 0 OR v_bytes <= 0;
+		IF v_start[i] IS NULL THEN
+			IF v_top > coalesce(v_told[i] + 100, -1) THEN
+				f_line := f_line || i;
+				f_seq := f_seq || v_top;
+			END IF;
+			CONTINUE;
+		END IF;
 		SELECT array_agg(h.ctid), array_agg(h.task_id),
 			array_agg(h.ticket), sum(h.size), count(*), min(h.seq),
 			max(h.task_id - h.seq) - min(h.task_id - h.seq)

@@ -365,9 +365,12 @@ BEGIN
 END
 $$;
 
--- The lane of each step: how much of the flow's longest path still hangs on it,
--- in eighths, the most in lane 0. Walks from the last steps back to the first
--- (Kahn 1962); what is not reached lies on or before a cycle.
+-- The lane of each step: in the order of how long a path hangs on it, the longest
+-- first, eight parts of the flow. A step counts in its part by the square root of
+-- its length: with steps that all count as one the few long ones, with steps that
+-- count by their lengths the many short ones would share a lane. Equal paths
+-- share one. Walks from the last steps back to the first (Kahn 1962); what is not
+-- reached lies on or before a cycle.
 CREATE OR REPLACE FUNCTION muster.flow_lanes(
 	p_name text[], p_dep int[], p_need int[], p_cost float8[])
 RETURNS smallint[] LANGUAGE plpgsql AS $$
@@ -381,7 +384,6 @@ DECLARE
 	v_count int := 0;
 	v_step int;
 	v_other int;
-	v_longest float8;
 BEGIN
 	FOR i IN 1 .. v_edges LOOP
 		v_waits[p_need[i]] := v_waits[p_need[i]] + 1;
@@ -412,9 +414,16 @@ BEGIN
 		PERFORM muster.flow_refuse(NULL,
 			muster.flow_cycle(p_name, p_dep, p_need, v_waits));
 	END IF;
-	SELECT max(u.p) INTO v_longest FROM unnest(v_path) u(p);
-	RETURN ARRAY(SELECT greatest(0, 8 - ceil(8 * u.p / v_longest))::smallint
-		FROM unnest(v_path) WITH ORDINALITY u(p, o) ORDER BY u.o);
+	RETURN ARRAY(SELECT least(7, floor(8 * min(w.before)
+			OVER (PARTITION BY w.p) / w.whole))::smallint
+		FROM (SELECT u.o, u.p, sum(s.part) OVER () AS whole,
+				coalesce(sum(s.part) OVER (ORDER BY u.p DESC, u.o
+					ROWS BETWEEN UNBOUNDED PRECEDING
+					AND 1 PRECEDING), 0) AS before
+			FROM unnest(v_path, p_cost) WITH ORDINALITY u(p, c, o)
+			CROSS JOIN LATERAL (SELECT sqrt(greatest(u.c, 1)) AS part) s
+			) w
+		ORDER BY w.o);
 END
 $$;
 

@@ -57,6 +57,8 @@ def test_replay_of_a_diamond(db, file):
     assert db.rows("SELECT name, state, ran_ms >= 50 FROM muster.task_status"
                    " ORDER BY id") == [
         (name, "succeeded", True) for name in "abcd"]
+    assert db.rows("SELECT DISTINCT kind FROM muster.task_status ORDER BY 1"
+                   ) == [(f"replay-{i}",) for i in range(4)]
 
 
 def test_replay_holds_to_its_slots(db, file):
@@ -97,7 +99,8 @@ def test_F2_interrupted_replay_leaves_nothing(db, file):
         stderr=subprocess.STDOUT)
     try:
         wait_until(lambda: db.rows(
-            "SELECT id FROM muster.task_status WHERE state = 'running'"), 30)
+            "SELECT id FROM muster.task_status"
+            " WHERE state = 'running' AND name = 'a'"), 30)
         program.send_signal(signal.SIGINT)
         assert program.wait(30) == 130
     finally:

@@ -253,7 +253,21 @@ def test_B5_lanes_follow_the_longest_remaining_path(db):
         "d": {"kind": "a"}})
     lanes = dict(db.rows("SELECT name, lane FROM muster.task "
                          "WHERE flow_id = %s", flow))
-    assert lanes == {"a": 0, "b": 1, "c": 2, "d": 7}
+    assert lanes == {"a": 0, "b": 1, "c": 2, "d": 6}
+
+
+def test_B5_lanes_part_a_flow_by_its_own_tasks(db):
+    """A path that is far longer than all others leaves them lanes of their
+    own; equal paths share one."""
+    flow = db.flow({"long": {"kind": "a", "expect": "1d"}, **{
+        f"{name}{length}": {"kind": "a", "expect": f"{length}s"}
+        for length in range(1, 101) for name in "xy"}})
+    lanes = dict(db.rows("SELECT name, lane FROM muster.task "
+                         "WHERE flow_id = %s", flow))
+    short = [lanes[f"x{length}"] for length in range(100, 0, -1)]
+    assert lanes["long"] == 0 and short == sorted(short)
+    assert short == [lanes[f"y{length}"] for length in range(100, 0, -1)]
+    assert set(short) == set(range(1, 8))
 
 
 def test_A1_independent_tasks_of_a_flow_are_ready_together(db, worker):

@@ -360,3 +360,11 @@ def test_learned_length_decides_the_lane(db, worker, scheduler):
     assert after["long"] < after["short"]
     told = lanes(expect="10m")
     assert told["short"] < told["long"]
+
+
+def test_kinds_that_take_no_time_have_lanes(db, worker, scheduler):
+    worker().session.run("SELECT muster.kind_ran('{a}', '{10}', '{0}')")
+    scheduler.session.run("SELECT muster.fold(10)")
+    flow = db.flow({"x": {"kind": "a"}, "y": {"kind": "a", "needs": ["x"]}})
+    assert db.rows("SELECT lane FROM muster.task WHERE flow_id = %s",
+                   flow) == [(0,), (0,)]

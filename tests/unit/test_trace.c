@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/text.h"
 #include "ctl/trace.h"
 #include "tests/unit/unit.h"
 
@@ -23,9 +24,11 @@ read_text(const char *text, double speed)
 	return trace;
 }
 
-#define TRACE(tasks, ran)                                                      \
-	"{\"name\": \"t\", \"workflow\": {\"specification\": {\"tasks\": "     \
-	"[" tasks "]}, \"execution\": {\"tasks\": [" ran "]}}}"
+#define TRACE_HEAD                                                             \
+	"{\"name\": \"t\", \"workflow\": {\"specification\": {\"tasks\": ["
+#define TRACE_MIDDLE "]}, \"execution\": {\"tasks\": ["
+#define TRACE_TAIL "]}}}"
+#define TRACE(tasks, ran) TRACE_HEAD tasks TRACE_MIDDLE ran TRACE_TAIL
 #define TASK(id, parents) "{\"id\": \"" id "\", \"parents\": [" parents "]}"
 #define RAN(id, seconds)                                                       \
 	"{\"id\": \"" id "\", \"runtimeInSeconds\": " seconds "}"
@@ -77,6 +80,58 @@ START_TEST(speed_divides_lengths_and_parents_count_once)
 }
 END_TEST
 
+#define NAMED(id, name) "{\"id\": \"" id "\", \"name\": \"" name "\"}"
+
+START_TEST(a_number_at_the_end_makes_no_kind)
+{
+	struct trace *trace = read_text(
+	    TRACE(NAMED("1", "cut_ID0001") "," NAMED("2", "cut_ID12") "," NAMED(
+		      "3", "sew_3") "," NAMED("4", "cu") "," TASK("sew_4",
+		      "") "," TASK("77", ""),
+		RAN("1", "1") "," RAN("2", "1") "," RAN("3", "1") "," RAN(
+		    "4", "1") "," RAN("sew_4", "1") "," RAN("77", "1")),
+	    1);
+	static const size_t kinds[] = {0, 0, 1, 2, 1, 3};
+
+	ck_assert_ptr_nonnull(trace);
+	for (size_t i = 0; i < trace->count; i++)
+		ck_assert_uint_eq(trace->tasks[i].kind, kinds[i]);
+	ck_assert_uint_eq(trace->kind_count, 4);
+	ck_assert_str_eq(trace->kinds[0], "cut");
+	ck_assert_str_eq(trace->kinds[1], "sew");
+	ck_assert_str_eq(trace->kinds[3], "");
+	trace_free(trace);
+}
+END_TEST
+
+START_TEST(the_last_kind_has_all_others)
+{
+	struct text tasks = TEXT_EMPTY, ran = TEXT_EMPTY, all = TEXT_EMPTY;
+	struct trace *trace;
+
+	for (int i = 0; i < TRACE_KINDS + 2; i++) {
+		text_addf(
+		    &tasks, "%s" NAMED("%d", "%dx"), i > 0 ? "," : "", i, i);
+		text_addf(&ran, "%s" RAN("%d", "1"), i > 0 ? "," : "", i);
+	}
+	text_add_string(&all, TRACE_HEAD);
+	text_add(&all, tasks.data, tasks.length);
+	text_add_string(&all, TRACE_MIDDLE);
+	text_add(&all, ran.data, ran.length);
+	text_add_string(&all, TRACE_TAIL);
+	trace = read_text(text_string(&all), 1);
+	ck_assert_ptr_nonnull(trace);
+	ck_assert_uint_eq(trace->kind_count, TRACE_KINDS);
+	ck_assert_uint_eq(trace->tasks[0].kind, 0);
+	ck_assert_uint_eq(trace->tasks[TRACE_KINDS - 1].kind, TRACE_KINDS - 1);
+	ck_assert_uint_eq(trace->tasks[TRACE_KINDS + 1].kind, TRACE_KINDS - 1);
+	trace_free(trace);
+	text_free(&tasks);
+	text_free(&ran);
+	text_free(&all);
+}
+END_TEST
+
 static const struct {
 	const char *text, *words;
 } wrong[] = {
@@ -112,6 +167,8 @@ main(void)
 	tcase_add_test(tests, paths_and_bounds);
 	tcase_add_test(tests, critical_path_first_is_shorter);
 	tcase_add_test(tests, speed_divides_lengths_and_parents_count_once);
+	tcase_add_test(tests, a_number_at_the_end_makes_no_kind);
+	tcase_add_test(tests, the_last_kind_has_all_others);
 	tcase_add_loop_test(
 	    tests, what_is_wrong_is_said, 0, sizeof(wrong) / sizeof(wrong[0]));
 	return unit_run(suite);
