@@ -21,7 +21,6 @@ enum {
 				  is takes no more than PACE_QUICK_MS each: */
 	PACE_SUPPLIED_QUICK_MS = 25,
 	PACE_QUICK_MS = 5,
-	PACE_COMPANY = 500, /* finishes that wait for no more even then */
 };
 
 struct pace {

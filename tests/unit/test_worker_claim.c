@@ -171,15 +171,15 @@ START_TEST(a_route_whose_tasks_got_stuck_claims_nothing_ahead)
 {
 	struct route *route = route_find(&routes, 1);
 
-	learn("x", 1);
+	learn("x", 200);
 	claim_pause(route, (struct mono){.us = 1000});
 	plan(0, 2000);
-	ck_assert_str_eq(text_string(&claim.wants), "{10,10,3,904,904,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{10,10,3,244,244,3}");
 	plan(0, 1000 + CLAIM_PAUSE_MS * 1000);
-	ck_assert_str_eq(text_string(&claim.wants), "{910,910,3,904,904,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{610,610,3,244,244,3}");
 	run("a", "x", 8);
 	plan(0, 2000);
-	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,904,904,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,244,244,3}");
 	run("a", "x", 2);
 	plan(0, 2000);
 	ck_assert_str_eq(text_string(&claim.routes), "{-1,3,4}");
@@ -201,10 +201,10 @@ END_TEST
 
 START_TEST(longer_tasks_share_the_slots_whatever_brief_ones_get)
 {
-	learn("x", 1);
+	learn("x", 200);
 	plan(0, 1);
 	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
-	ck_assert_str_eq(text_string(&claim.wants), "{910,910,3,904,904,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{610,610,3,244,244,3}");
 	learn("y", 400000);
 	share_list_get(&kinds, "y")->limit = SHARE_NO_LIMIT;
 	learn("x", 500000);
@@ -217,17 +217,17 @@ END_TEST
 
 START_TEST(brief_tasks_do_not_count_on_slots_that_longer_ones_will_have)
 {
-	learn("x", 1);
+	learn("x", 200);
 	learn("y", 400000);
 	share_list_get(&queues, "a")->longer->mean_us = 400000;
 	share_list_get(&kinds, "y")->limit = SHARE_NO_LIMIT;
 	run("a", "y", 8);
 	plan(0, 200000);
 	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
-	ck_assert_str_eq(text_string(&claim.wants), "{902,902,2,904,904,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{122,122,2,244,244,4}");
 	route_find(&routes, 2)->gave = true;
 	plan(0, 200000);
-	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,904,904,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,244,244,4}");
 }
 END_TEST
 
