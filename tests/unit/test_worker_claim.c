@@ -336,6 +336,22 @@ START_TEST(quick_tasks_are_claimed_further_ahead)
 }
 END_TEST
 
+/* 32 a ms while turns take 10 ms: beside what starts during two of them a turn
+ * still brings 800. */
+START_TEST(the_quickest_are_claimed_as_far_as_the_horizon_too)
+{
+	struct share share = {.limit = 32,
+	    .running = 32,
+	    .began_sum = 32,
+	    .mean_us = 1000,
+	    .usual_us = 1000};
+
+	ck_assert_int_eq(
+	    share_ahead(&share, &share, 0, 10000, (struct mono){.us = 1000}),
+	    1440);
+}
+END_TEST
+
 START_TEST(nothing_that_waits_is_no_reason_to_wait)
 {
 	for (int i = 0; i < routes.count; i++)
@@ -383,6 +399,8 @@ main(void)
 	tcase_add_test(
 	    tests, a_claim_waits_longer_where_all_that_waits_is_quick);
 	tcase_add_test(tests, quick_tasks_are_claimed_further_ahead);
+	tcase_add_test(
+	    tests, the_quickest_are_claimed_as_far_as_the_horizon_too);
 	tcase_add_test(
 	    tests, a_claim_can_wait_while_all_slots_are_taken_and_more_waits);
 	tcase_add_test(tests, the_slots_of_a_kind_can_be_what_is_taken);
