@@ -21,8 +21,7 @@ enum {
 				  is takes no more than PACE_QUICK_MS each: */
 	PACE_SUPPLIED_QUICK_MS = 25,
 	PACE_QUICK_MS = 5,
-	PACE_FLOW_MS = 2,   /* at most, if others of a flow may wait for one */
-	PACE_COMPANY = 500, /* finishes that wait for no more even then */
+	PACE_FLOW_MS = 2, /* at most, if others of a flow may wait for one */
 };
 
 struct pace {

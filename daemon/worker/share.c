@@ -9,7 +9,8 @@
 
 /* A new run time counts one part in so many: one that is longer than thought
  * is believed sooner, or a kind that is quick as a rule and slow at times would
- * be taken for a quick one again and again. */
+ * be taken for a quick one again and again. The usual one is that of more tasks
+ * the more are claimed ahead by it: they end in bursts. */
 enum { LEARN_LONGER = 2, LEARN_SHORTER = 32, LEARN_USUAL = 16 };
 
 /* What waits for a slot is enough while it lasts for so many turns. */
@@ -285,7 +286,9 @@ share_ended(struct share *share, struct mono began, struct mono ended)
 	if (ran < 1)
 		ran = 1;
 	share->usual_us +=
-	    share->usual_us == 0 ? ran : (ran - share->usual_us) / LEARN_USUAL;
+	    share->usual_us == 0
+		? ran
+		: (ran - share->usual_us) / (LEARN_USUAL + share->claimed);
 	if (share->mean_us == 0)
 		share->mean_us = ran;
 	else if (ran > share->mean_us)

@@ -26,7 +26,7 @@
 
 enum {
 	SHARE_NO_LIMIT = 1 << 20,
-	SHARE_AHEAD_MAX = 900, /* claimed beyond the slots, at most */
+	SHARE_AHEAD_MAX = 2000, /* claimed beyond the slots, at most */
 };
 
 /* What routes of a queue could get together in the last turn, and got. */

@@ -232,7 +232,7 @@ can_wait(struct worker *worker)
 	struct claim_facts facts = facts_of(worker);
 	int ms;
 
-	if (worker->finished_count >= PACE_COMPANY)
+	if (worker->finished_count >= BATCH_MAX)
 		return false;
 	ms = claim_wait_ms(&facts);
 	if (ms > 0 && worker->finished_flow)

@@ -171,15 +171,15 @@ START_TEST(a_route_whose_tasks_got_stuck_claims_nothing_ahead)
 {
 	struct route *route = route_find(&routes, 1);
 
-	learn("x", 1);
+	learn("x", 200);
 	claim_pause(route, (struct mono){.us = 1000});
 	plan(0, 2000);
-	ck_assert_str_eq(text_string(&claim.wants), "{10,10,3,904,904,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{10,10,3,244,244,3}");
 	plan(0, 1000 + CLAIM_PAUSE_MS * 1000);
-	ck_assert_str_eq(text_string(&claim.wants), "{910,910,3,904,904,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{610,610,3,244,244,3}");
 	run("a", "x", 8);
 	plan(0, 2000);
-	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,904,904,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,244,244,3}");
 	run("a", "x", 2);
 	plan(0, 2000);
 	ck_assert_str_eq(text_string(&claim.routes), "{-1,3,4}");
@@ -201,10 +201,10 @@ END_TEST
 
 START_TEST(longer_tasks_share_the_slots_whatever_brief_ones_get)
 {
-	learn("x", 1);
+	learn("x", 200);
 	plan(0, 1);
 	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
-	ck_assert_str_eq(text_string(&claim.wants), "{910,910,3,904,904,3}");
+	ck_assert_str_eq(text_string(&claim.wants), "{610,610,3,244,244,3}");
 	learn("y", 400000);
 	share_list_get(&kinds, "y")->limit = SHARE_NO_LIMIT;
 	learn("x", 500000);
@@ -217,17 +217,17 @@ END_TEST
 
 START_TEST(brief_tasks_do_not_count_on_slots_that_longer_ones_will_have)
 {
-	learn("x", 1);
+	learn("x", 200);
 	learn("y", 400000);
 	share_list_get(&queues, "a")->longer->mean_us = 400000;
 	share_list_get(&kinds, "y")->limit = SHARE_NO_LIMIT;
 	run("a", "y", 8);
 	plan(0, 200000);
 	ck_assert_str_eq(text_string(&claim.routes), "{-1,1,2,-1,3,4}");
-	ck_assert_str_eq(text_string(&claim.wants), "{902,902,2,904,904,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{122,122,2,244,244,4}");
 	route_find(&routes, 2)->gave = true;
 	plan(0, 200000);
-	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,904,904,4}");
+	ck_assert_str_eq(text_string(&claim.wants), "{2,2,2,244,244,4}");
 }
 END_TEST
 
@@ -336,6 +336,22 @@ START_TEST(quick_tasks_are_claimed_further_ahead)
 }
 END_TEST
 
+/* 32 a ms while turns take 10 ms: beside what starts during two of them a turn
+ * still brings 800. */
+START_TEST(the_quickest_are_claimed_as_far_as_the_horizon_too)
+{
+	struct share share = {.limit = 32,
+	    .running = 32,
+	    .began_sum = 32,
+	    .mean_us = 1000,
+	    .usual_us = 1000};
+
+	ck_assert_int_eq(
+	    share_ahead(&share, &share, 0, 10000, (struct mono){.us = 1000}),
+	    1440);
+}
+END_TEST
+
 START_TEST(nothing_that_waits_is_no_reason_to_wait)
 {
 	for (int i = 0; i < routes.count; i++)
@@ -383,6 +399,8 @@ main(void)
 	tcase_add_test(
 	    tests, a_claim_waits_longer_where_all_that_waits_is_quick);
 	tcase_add_test(tests, quick_tasks_are_claimed_further_ahead);
+	tcase_add_test(
+	    tests, the_quickest_are_claimed_as_far_as_the_horizon_too);
 	tcase_add_test(
 	    tests, a_claim_can_wait_while_all_slots_are_taken_and_more_waits);
 	tcase_add_test(tests, the_slots_of_a_kind_can_be_what_is_taken);

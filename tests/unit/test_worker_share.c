@@ -391,6 +391,33 @@ START_TEST(a_few_long_tasks_do_not_slow_the_quick_ones)
 }
 END_TEST
 
+/* So many tasks of 1 ms, then as many as have slots of 9 ms, which ended while
+ * the worker did not get a processor. */
+static void
+burst(struct share *share, int claimed)
+{
+	struct mono now = run(share, 5000, 1000, (struct mono){.us = 1000});
+
+	for (int i = 0; i < claimed; i++)
+		share_claimed(share);
+	for (int i = 0; i < share->limit; i++)
+		share_started(share, now);
+	now.us += 9000;
+	while (share->running > 0)
+		share_ended(share, (struct mono){.us = now.us - 9000}, now);
+}
+
+START_TEST(a_burst_of_late_ends_is_not_taken_for_the_rate)
+{
+	struct share ahead = {.limit = 32}, scarce = {.limit = 32};
+
+	burst(&ahead, 1000);
+	ck_assert_double_le(ahead.usual_us, 1300);
+	burst(&scarce, 32);
+	ck_assert_double_ge(scarce.usual_us, 4000);
+}
+END_TEST
+
 START_TEST(a_kind_that_is_slow_at_times_is_not_brief)
 {
 	struct share share = {.limit = 4};
@@ -443,6 +470,7 @@ main(void)
 	tcase_add_test(tests, no_slot_waits_for_a_turn_and_turns_are_few);
 	tcase_add_test(tests, slow_tasks_get_exactly_the_free_slots);
 	tcase_add_test(tests, quick_tasks_that_became_slow_stop_the_prefetch);
+	tcase_add_test(tests, a_burst_of_late_ends_is_not_taken_for_the_rate);
 	tcase_add_test(tests, a_kind_that_is_slow_at_times_is_not_brief);
 	tcase_add_test(tests, a_few_long_tasks_do_not_slow_the_quick_ones);
 	return unit_run(suite);
