@@ -197,7 +197,7 @@ END
 $$;
 
 -- Opens these ended tasks (ascending) again, or makes them skipped until their
--- needs are met. False if others hold one of them, or a need, or if one's
+-- needs are met; those whose unique key is held stay as they are. False if others hold one of them, or a need, or if one's
 -- dependents are still being told of its end: nothing was done then.
 CREATE OR REPLACE FUNCTION muster.reopen_all(p_ids bigint[])
 RETURNS boolean LANGUAGE plpgsql AS $$
@@ -215,7 +215,7 @@ BEGIN
 				WHERE r.task_id = ANY (p_ids)) THEN
 		RETURN false;
 	END IF;
-	v_unmet := muster.reopen(p_ids, NULL);
+	v_unmet := muster.reopen(muster.unique_reopen(p_ids), NULL);
 	IF v_unmet IS NOT NULL THEN
 		PERFORM muster.flow_uncount(v_unmet);
 		UPDATE muster.task t SET state = 'k',

@@ -1,0 +1,5 @@
+-- The steps of a flow get their ids, and their unique keys, before they are stored.
+-- compatible_from: 1
+
+DROP FUNCTION IF EXISTS muster.flow_store(bigint, jsonb, text[], jsonb[],
+	smallint[], int[], int[], text[]);
