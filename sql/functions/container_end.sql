@@ -94,7 +94,8 @@ BEGIN
 	IF v_plan.spec IS NOT NULL THEN
 		SELECT CASE WHEN coalesce(sum(pg_column_size(t.result)), 0)
 				<= 16777216
-			THEN jsonb_object_agg(t.name, t.result) END
+			THEN coalesce(jsonb_object_agg(t.name, t.result),
+				'{}') END
 		INTO v_result FROM muster.task t
 		WHERE t.flow_id = v_plan.flow_id AND t.name IS NOT NULL
 			AND t.state = 's' AND NOT t.has_dependents;
@@ -150,9 +151,10 @@ BEGIN
 END
 $$;
 
--- Brings back what failed or was cancelled in a container's flow, a piece at a
--- time: what has a need that is not met counts as skipped, and comes back with
--- that need. Of a map no more at a time than may be open.
+-- Brings back what failed, was cancelled or skipped in a container's flow, a piece
+-- at a time in the order of the ids, unless it is stopped again. What was cancelled
+-- and has a need that is not met, nor will be, is skipped. Of a map no more at a
+-- time than may be open.
 CREATE OR REPLACE FUNCTION muster.container_reopen(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
@@ -162,6 +164,7 @@ DECLARE
 	v_most int := p_limit;
 	v_seen bigint[];
 	v_ids bigint[];
+	v_again int := 0;
 	v_last bigint;
 BEGIN
 	SELECT * INTO v_plan FROM muster.container_plan p WHERE p.task_id = (
@@ -169,22 +172,28 @@ BEGIN
 	IF v_plan.max_running IS NOT NULL THEN
 		v_most := least(v_most, muster.map_room(v_plan));
 	END IF;
-	IF v_most <= 0 THEN
-		RETURN 0;
+	IF NOT muster.container_stopped(v_plan.task_id) THEN
+		IF v_most <= 0 THEN
+			RETURN 0;
+		END IF;
+		v_seen := ARRAY(SELECT t.id FROM muster.task t
+			WHERE t.flow_id = v_flow AND t.id > p_request.cursor
+			ORDER BY t.id LIMIT 5000);
+		v_ids := ARRAY(SELECT t.id FROM muster.task t
+			WHERE t.id = ANY (v_seen) AND t.state IN ('f', 'c', 'k')
+			ORDER BY t.id LIMIT v_most);
+		v_last := CASE WHEN cardinality(v_ids) = v_most
+				THEN v_ids[v_most]
+			WHEN cardinality(v_seen) = 5000 THEN v_seen[5000] END;
 	END IF;
-	v_seen := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.flow_id = v_flow AND t.id > p_request.cursor
-		ORDER BY t.id LIMIT 5000);
-	v_ids := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (v_seen) AND t.state IN ('f', 'c')
-		ORDER BY t.id LIMIT v_most);
-	IF v_ids <> '{}' AND NOT muster.reopen_all(v_ids) THEN
-		RETURN 0;
+	IF v_ids <> '{}' THEN
+		v_again := muster.reopen_all(v_ids);
+		IF v_again IS NULL THEN
+			RETURN 0;
+		END IF;
 	END IF;
-	v_last := CASE WHEN cardinality(v_ids) = v_most THEN v_ids[v_most]
-		WHEN cardinality(v_seen) = 5000 THEN v_seen[5000] END;
 	UPDATE muster.request SET cursor = coalesce(v_last, cursor),
-		count = count + cardinality(v_ids)
+		count = count + v_again
 	WHERE id = p_request.id;
 	IF v_last IS NOT NULL THEN
 		RETURN greatest(cardinality(v_ids), 1);
@@ -196,15 +205,31 @@ BEGIN
 END
 $$;
 
--- Opens these ended tasks (ascending) again, or makes them skipped until their
--- needs are met; those whose unique key is held stay as they are. False if others hold one of them, or a need, or if one's
+-- Whether the flow of this container is to end, by a cancel or a failure.
+CREATE OR REPLACE FUNCTION muster.container_stopped(p_task bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT c.cancelled IS NOT NULL OR f.stopped
+		FROM muster.container c
+		CROSS JOIN LATERAL (SELECT x.stopped FROM muster.flow x
+			WHERE x.id = c.flow_id OFFSET 0) f
+		WHERE c.task_id = p_task);
+END
+$$;
+
+-- Opens these ended tasks (ascending), which follow in their flow after those that
+-- were met before, again where their needs let them; of the others, what was
+-- cancelled or failed becomes skipped, but what has lost its unique key stays as it
+-- is. How many run again; null if others hold one of them, or a need, or if one's
 -- dependents are still being told of its end: nothing was done then.
 CREATE OR REPLACE FUNCTION muster.reopen_all(p_ids bigint[])
-RETURNS boolean LANGUAGE plpgsql AS $$
+RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_all bigint[] := ARRAY(SELECT unnest(p_ids)
 		UNION SELECT unnest(n.ids) FROM muster.needs n
 		WHERE n.task_id = ANY (p_ids));
+	v_again bigint[];
+	v_keyed bigint[];
 	v_unmet bigint[];
 BEGIN
 	IF (SELECT count(*) FROM muster.task t WHERE t.id = ANY (v_all))
@@ -213,18 +238,23 @@ BEGIN
 				ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED) l)
 			OR EXISTS (SELECT FROM muster.remainder r
 				WHERE r.task_id = ANY (p_ids)) THEN
-		RETURN false;
+		RETURN NULL;
 	END IF;
-	v_unmet := muster.reopen(muster.unique_reopen(p_ids), NULL);
-	IF v_unmet IS NOT NULL THEN
+	SELECT k.o_again, k.o_keyed INTO v_again, v_keyed
+	FROM muster.retry_keyed(p_ids) k;
+	PERFORM muster.reopen(v_again, NULL, v_again);
+	v_unmet := muster.without(v_keyed, v_again);
+	v_unmet := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.id = ANY (v_unmet) AND t.state <> 'k');
+	IF v_unmet <> '{}' THEN
 		PERFORM muster.flow_uncount(v_unmet);
 		UPDATE muster.task t SET state = 'k',
-			error = 'waits for a need that runs again'
+			error = 'a need of it is not met'
 		WHERE t.id = ANY (v_unmet);
 		INSERT INTO muster.flow_delta (flow_id, skipped)
 		SELECT t.flow_id, count(*) FROM muster.task t
 		WHERE t.id = ANY (v_unmet) GROUP BY t.flow_id;
 	END IF;
-	RETURN true;
+	RETURN cardinality(v_again);
 END
 $$;
