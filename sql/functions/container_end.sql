@@ -152,9 +152,9 @@ END
 $$;
 
 -- Brings back what failed, was cancelled or skipped in a container's flow, a piece
--- at a time in the order of the ids, unless it is stopped again. What was cancelled
--- and has a need that is not met, nor will be, is skipped. Of a map no more at a
--- time than may be open.
+-- at a time in the order of the ids, unless it is stopped again: what had ended when
+-- that was asked for, not what has meanwhile run again. What has a need that is not
+-- met, nor will be, is skipped. Of a map no more at a time than may be open.
 CREATE OR REPLACE FUNCTION muster.container_reopen(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
@@ -181,6 +181,7 @@ BEGIN
 			ORDER BY t.id LIMIT 5000);
 		v_ids := ARRAY(SELECT t.id FROM muster.task t
 			WHERE t.id = ANY (v_seen) AND t.state IN ('f', 'c', 'k')
+				AND t.finished_at < p_request.at
 			ORDER BY t.id LIMIT v_most);
 		v_last := CASE WHEN cardinality(v_ids) = v_most
 				THEN v_ids[v_most]

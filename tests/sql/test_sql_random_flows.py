@@ -37,6 +37,7 @@ class Step:
                                  ) if self.needs else None
         self.lock = dice.choice([1, 2, 3]) if dice.random() < 0.1 else None
         self.state = None  # the last that was seen
+        self.life = -1
         self.asked = None  # the request to cancel it
         self.list = None  # of a task that is mapped over: its result
         self.steps = None
@@ -154,7 +155,8 @@ class Step:
             assert loose or not runs
             return
         assert row.state in may, (self.name, row, before, may)
-        self.state = row.state
+        assert row.life <= self.life + 1, "it was brought back twice"
+        self.state, self.life = row.state, max(row.life, 0)
         if self.state == "s":
             assert row.result == self.result()
 
@@ -186,8 +188,8 @@ def random_steps(dice, count, depth=1):
 def check_flow(db, holder, runs, loose):
     """The flow that the holder has is at its end, each task what the model says,
     and its counters say it."""
-    rows = db.rows("SELECT id, name, state, result, error FROM muster.task "
-                   "WHERE flow_id = %s", holder.flow)
+    rows = db.rows("SELECT id, name, state, life, result, error "
+                   "FROM muster.task WHERE flow_id = %s", holder.flow)
     found = {row.name or row.id: row for row in rows}
     states = [row.state for row in rows]
     stopped = loose or holder.fast and "f" in states
