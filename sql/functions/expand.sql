@@ -209,7 +209,8 @@ BEGIN
 			to_json(coalesce(t.name, t.id::text)),
 			CASE t.state WHEN 'f' THEN 'failed'
 				WHEN 'c' THEN 'was cancelled'
-				ELSE 'was skipped' END) END
+				WHEN 'k' THEN 'was skipped'
+				ELSE 'has not ended' END) END
 		FROM muster.task t WHERE t.id = p_task);
 END
 $$;

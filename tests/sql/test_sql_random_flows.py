@@ -189,7 +189,7 @@ def check_flow(db, holder, runs, loose):
     """The flow that the holder has is at its end, each task what the model says,
     and its counters say it."""
     rows = db.rows("SELECT id, name, state, life, result, error "
-                   "FROM muster.task WHERE flow_id = %s", holder.flow)
+                   "FROM muster.task WHERE flow_id = %s ORDER BY id", holder.flow)
     found = {row.name or row.id: row for row in rows}
     states = [row.state for row in rows]
     stopped = loose or holder.fast and "f" in states
