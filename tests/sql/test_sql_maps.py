@@ -876,3 +876,21 @@ def test_A3_a_step_that_asks_for_its_lock_is_counted_in_its_flow(
     assert not db.invariants()
     scheduler.expand()
     assert not db.invariants()
+
+
+def test_A4_cancelled_before_any_of_it_could_be_brought_back(
+        db, worker, scheduler):
+    """Somebody holds one of its tasks while the cancel is carried out."""
+    one = worker()
+    outer, inner = failed_inside(db, one, scheduler, {
+        "x": {"kind": "a"}, "y": {"kind": "a"}})
+    other = db.session()
+    other.begin()
+    other.run("SELECT FROM muster.task WHERE id = %s FOR SHARE", inner["y"])
+    db.one("SELECT muster.cancel(%s)", outer)
+    scheduler.work()
+    other.commit()
+    scheduler.work()
+    assert not one.claim().ids
+    assert db.states(inner.values()) == {"failed": 2}
+    assert db.state(outer) == "cancelled"
