@@ -153,8 +153,8 @@ $$;
 
 -- Brings back what failed, was cancelled or skipped in a container's flow, a piece
 -- at a time in the order of the ids, unless it is stopped again: what had ended when
--- that was asked for, not what has meanwhile run again. What has a need that is not
--- met, nor will be, is skipped. Of a map no more at a time than may be open.
+-- that was asked for, not what has meanwhile run again. Of a map no more at a time than may be
+-- open.
 CREATE OR REPLACE FUNCTION muster.container_reopen(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
@@ -215,47 +215,5 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT x.stopped FROM muster.flow x
 			WHERE x.id = c.flow_id OFFSET 0) f
 		WHERE c.task_id = p_task);
-END
-$$;
-
--- Opens these ended tasks (ascending), which follow in their flow after those that
--- were met before, again where their needs let them; of the others, what was
--- cancelled or failed becomes skipped, but what has lost its unique key stays as it
--- is. How many run again; null if others hold one of them, or a need, or if one's
--- dependents are still being told of its end: nothing was done then.
-CREATE OR REPLACE FUNCTION muster.reopen_all(p_ids bigint[])
-RETURNS int LANGUAGE plpgsql AS $$
-DECLARE
-	v_all bigint[] := ARRAY(SELECT unnest(p_ids)
-		UNION SELECT unnest(n.ids) FROM muster.needs n
-		WHERE n.task_id = ANY (p_ids));
-	v_again bigint[];
-	v_keyed bigint[];
-	v_unmet bigint[];
-BEGIN
-	IF (SELECT count(*) FROM muster.task t WHERE t.id = ANY (v_all))
-			> (SELECT count(*) FROM (SELECT FROM muster.task t
-				WHERE t.id = ANY (v_all)
-				ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED) l)
-			OR EXISTS (SELECT FROM muster.remainder r
-				WHERE r.task_id = ANY (p_ids)) THEN
-		RETURN NULL;
-	END IF;
-	SELECT k.o_again, k.o_keyed INTO v_again, v_keyed
-	FROM muster.retry_keyed(p_ids) k;
-	PERFORM muster.reopen(v_again, NULL, v_again);
-	v_unmet := muster.without(v_keyed, v_again);
-	v_unmet := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (v_unmet) AND t.state <> 'k');
-	IF v_unmet <> '{}' THEN
-		PERFORM muster.flow_uncount(v_unmet);
-		UPDATE muster.task t SET state = 'k',
-			error = 'a need of it is not met'
-		WHERE t.id = ANY (v_unmet);
-		INSERT INTO muster.flow_delta (flow_id, skipped)
-		SELECT t.flow_id, count(*) FROM muster.task t
-		WHERE t.id = ANY (v_unmet) GROUP BY t.flow_id;
-	END IF;
-	RETURN cardinality(v_again);
 END
 $$;

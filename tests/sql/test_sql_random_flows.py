@@ -284,12 +284,8 @@ class Flow:
         chosen = [step for step in self.steps if step.state in ("f", "k", "c")]
         if self.added or stopped or not chosen or self.dice.random() < 0.6:
             self.db.one("SELECT muster.retry_flow(%s)", self.flow)
-            self.runs = set()
-            for step in self.steps:
-                if step.state in "fkc"[:2 + stopped] and step.spare({
-                        need: None if need in self.runs else need.state
-                        for need in step.needs}) >= 0:
-                    self.runs.add(step)
+            self.runs = {step for step in self.steps
+                         if step.state in "fkc"[:2 + stopped]}
             return
         step = self.dice.choice(chosen)
         self.db.one("SELECT muster.retry(%s)",
