@@ -802,8 +802,8 @@ def failed_inside(db, worker, scheduler, tasks, **more):
 @pytest.mark.parametrize("limit", [1, 1000])
 def test_A4_what_runs_again_inside_waits_for_a_need_that_does(
         db, worker, scheduler, limit):
-    """The second had run since the first failed, and had failed, too; the third
-    had been skipped, the fourth had run for that."""
+    """The second had run since the first failed, and had failed, too; the
+    third had been skipped, the fourth had run for that."""
     one = worker()
     outer, inner = failed_inside(db, one, scheduler, {
         "w": {"kind": "a"},
@@ -843,8 +843,8 @@ def test_A5_cancelled_while_it_is_brought_back(db, worker, scheduler, by):
 
 def test_A5_what_fails_while_others_are_brought_back_has_had_its_turn(
         db, worker, scheduler):
-    """The second item was created when the map ran again, and failed before the
-    first, which had been cancelled, could be brought back."""
+    """The second item was created when the map ran again, and failed before
+    the first, which had been cancelled, could be brought back."""
     flow = db.flow(mapped([1, 2], max_running=1))
     outer = db.tasks(flow)["m"].id
     scheduler.work()

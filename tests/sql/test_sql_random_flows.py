@@ -186,10 +186,11 @@ def random_steps(dice, count, depth=1):
 
 
 def check_flow(db, holder, runs, loose):
-    """The flow that the holder has is at its end, each task what the model says,
-    and its counters say it."""
+    """The flow that the holder has is at its end, each task is what the model
+    says, and its counters say it."""
     rows = db.rows("SELECT id, name, state, life, result, error "
-                   "FROM muster.task WHERE flow_id = %s ORDER BY id", holder.flow)
+                   "FROM muster.task WHERE flow_id = %s ORDER BY id",
+                   holder.flow)
     found = {row.name or row.id: row for row in rows}
     states = [row.state for row in rows]
     stopped = loose or holder.fast and "f" in states
@@ -421,7 +422,8 @@ def play(db, scheduler, dice, count):
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_A2_A4_A5_random_flows_end_as_the_model_says(db, scheduler, is_long, part):
+def test_A2_A4_A5_random_flows_end_as_the_model_says(
+        db, scheduler, is_long, part):
     for number in range(25 if is_long else 1):
         seed = random.getrandbits(32)
         print("seed", seed, "part", part, "number", number)
