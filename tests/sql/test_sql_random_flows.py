@@ -207,7 +207,7 @@ def check_flow(db, holder, runs, loose):
     cut = counts["c"] or len(rows) < sum(
         step.state != "gone" and step.fate != "D" for step in holder.steps)
     assert status.state == ("failed" if counts["f"] else "cancelled" if cut
-                            else "succeeded")
+                            else "succeeded"), (holder.flow, status, rows)
     assert (status.error or "").splitlines() == [
         line for row in rows if row.state == "f"
         for line in f"{row.name or 'task ' + str(row.id)}: "
