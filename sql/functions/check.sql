@@ -84,7 +84,8 @@ BEGIN
 			count(*) FILTER (WHERE t.state = 'k') AS skipped
 		FROM muster.task t
 		WHERE t.flow_id IS NOT NULL AND NOT EXISTS (
-			SELECT FROM muster.arriving a WHERE a.task_id = t.id)
+			SELECT FROM muster.arriving a
+			WHERE a.task_id = t.id AND a.flow_id IS NOT NULL)
 		GROUP BY t.flow_id
 	)
 	SELECT 1, s.id, format('open and in %s places: %s', s.n,

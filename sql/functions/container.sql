@@ -59,9 +59,6 @@ BEGIN
 		PERFORM muster.flow_refuse(NULL, format('a nested flow has at '
 			'most 10000 tasks, not %s', cardinality(v_name)));
 	END IF;
-	PERFORM muster.flow_refuse(u.n, 'unique_key: a nested flow, which is '
-		'submitted later, can have none')
-	FROM unnest(v_name, v_spec) u(n, s) WHERE u.s ? 'unique_key';
 	PERFORM muster.flow_check_steps(v_name, v_spec),
 		muster.container_check(v_name, v_spec, p_depth);
 	PERFORM muster.check_name('kind', coalesce(u.s ->> 'kind', 'flow')),
@@ -72,6 +69,16 @@ BEGIN
 	FROM muster.flow_needs(v_name, v_spec) n;
 EXCEPTION WHEN SQLSTATE 'MU003' THEN
 	PERFORM muster.flow_refuse(p_step, SQLERRM);
+END
+$$;
+
+-- flow_unique() for a nested flow. The scheduler waits for no client that has just
+-- taken one of the keys: lock_not_available.
+CREATE OR REPLACE FUNCTION muster.nested_unique(
+	p_id bigint[], p_name text[], p_step jsonb[])
+RETURNS void LANGUAGE plpgsql SET lock_timeout = '1ms' AS $$
+BEGIN
+	PERFORM muster.flow_unique(p_id, p_name, p_step);
 END
 $$;
 

@@ -94,7 +94,8 @@ BEGIN
 	IF v_plan.spec IS NOT NULL THEN
 		SELECT CASE WHEN coalesce(sum(pg_column_size(t.result)), 0)
 				<= 16777216
-			THEN jsonb_object_agg(t.name, t.result) END
+			THEN coalesce(jsonb_object_agg(t.name, t.result),
+				'{}') END
 		INTO v_result FROM muster.task t
 		WHERE t.flow_id = v_plan.flow_id AND t.name IS NOT NULL
 			AND t.state = 's' AND NOT t.has_dependents;
@@ -150,9 +151,10 @@ BEGIN
 END
 $$;
 
--- Brings back what failed or was cancelled in a container's flow, a piece at a
--- time: what has a need that is not met counts as skipped, and comes back with
--- that need. Of a map no more at a time than may be open.
+-- Brings back what failed, was cancelled or skipped in a container's flow, a piece
+-- at a time in the order of the ids, unless it is stopped again: what had ended when
+-- that was asked for, not what has meanwhile run again. Of a map no more at a time than may be
+-- open.
 CREATE OR REPLACE FUNCTION muster.container_reopen(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
@@ -162,6 +164,7 @@ DECLARE
 	v_most int := p_limit;
 	v_seen bigint[];
 	v_ids bigint[];
+	v_again int := 0;
 	v_last bigint;
 BEGIN
 	SELECT * INTO v_plan FROM muster.container_plan p WHERE p.task_id = (
@@ -169,22 +172,29 @@ BEGIN
 	IF v_plan.max_running IS NOT NULL THEN
 		v_most := least(v_most, muster.map_room(v_plan));
 	END IF;
-	IF v_most <= 0 THEN
-		RETURN 0;
+	IF NOT muster.container_stopped(v_plan.task_id) THEN
+		IF v_most <= 0 THEN
+			RETURN 0;
+		END IF;
+		v_seen := ARRAY(SELECT t.id FROM muster.task t
+			WHERE t.flow_id = v_flow AND t.id > p_request.cursor
+			ORDER BY t.id LIMIT 5000);
+		v_ids := ARRAY(SELECT t.id FROM muster.task t
+			WHERE t.id = ANY (v_seen) AND t.state IN ('f', 'c', 'k')
+				AND t.finished_at < p_request.at
+			ORDER BY t.id LIMIT v_most);
+		v_last := CASE WHEN cardinality(v_ids) = v_most
+				THEN v_ids[v_most]
+			WHEN cardinality(v_seen) = 5000 THEN v_seen[5000] END;
 	END IF;
-	v_seen := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.flow_id = v_flow AND t.id > p_request.cursor
-		ORDER BY t.id LIMIT 5000);
-	v_ids := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (v_seen) AND t.state IN ('f', 'c')
-		ORDER BY t.id LIMIT v_most);
-	IF v_ids <> '{}' AND NOT muster.reopen_all(v_ids) THEN
-		RETURN 0;
+	IF v_ids <> '{}' THEN
+		v_again := muster.reopen_all(v_ids);
+		IF v_again IS NULL THEN
+			RETURN 0;
+		END IF;
 	END IF;
-	v_last := CASE WHEN cardinality(v_ids) = v_most THEN v_ids[v_most]
-		WHEN cardinality(v_seen) = 5000 THEN v_seen[5000] END;
 	UPDATE muster.request SET cursor = coalesce(v_last, cursor),
-		count = count + cardinality(v_ids)
+		count = count + v_again
 	WHERE id = p_request.id;
 	IF v_last IS NOT NULL THEN
 		RETURN greatest(cardinality(v_ids), 1);
@@ -196,35 +206,14 @@ BEGIN
 END
 $$;
 
--- Opens these ended tasks (ascending) again, or makes them skipped until their
--- needs are met. False if others hold one of them, or a need, or if one's
--- dependents are still being told of its end: nothing was done then.
-CREATE OR REPLACE FUNCTION muster.reopen_all(p_ids bigint[])
+-- Whether the flow of this container is to end, by a cancel or a failure.
+CREATE OR REPLACE FUNCTION muster.container_stopped(p_task bigint)
 RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE
-	v_all bigint[] := ARRAY(SELECT unnest(p_ids)
-		UNION SELECT unnest(n.ids) FROM muster.needs n
-		WHERE n.task_id = ANY (p_ids));
-	v_unmet bigint[];
 BEGIN
-	IF (SELECT count(*) FROM muster.task t WHERE t.id = ANY (v_all))
-			> (SELECT count(*) FROM (SELECT FROM muster.task t
-				WHERE t.id = ANY (v_all)
-				ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED) l)
-			OR EXISTS (SELECT FROM muster.remainder r
-				WHERE r.task_id = ANY (p_ids)) THEN
-		RETURN false;
-	END IF;
-	v_unmet := muster.reopen(p_ids, NULL);
-	IF v_unmet IS NOT NULL THEN
-		PERFORM muster.flow_uncount(v_unmet);
-		UPDATE muster.task t SET state = 'k',
-			error = 'waits for a need that runs again'
-		WHERE t.id = ANY (v_unmet);
-		INSERT INTO muster.flow_delta (flow_id, skipped)
-		SELECT t.flow_id, count(*) FROM muster.task t
-		WHERE t.id = ANY (v_unmet) GROUP BY t.flow_id;
-	END IF;
-	RETURN true;
+	RETURN (SELECT c.cancelled IS NOT NULL OR f.stopped
+		FROM muster.container c
+		CROSS JOIN LATERAL (SELECT x.stopped FROM muster.flow x
+			WHERE x.id = c.flow_id OFFSET 0) f
+		WHERE c.task_id = p_task);
 END
 $$;

@@ -1,16 +1,24 @@
 -- Enqueuing by COPY or INSERT: a view without rows; what is inserted becomes
 -- tasks by the end of the statement, those of a queue and kind in the order of
--- the rows. What is not given, or null, is as enqueue_many() has it.
+-- the rows. What is not given, or null, is as enqueue_many() has it. A row that
+-- its unique key keeps out is not among those that INSERT counts and returns (COPY
+-- counts what it reads). Two such statements that have unique keys in common may
+-- meet crosswise, and the server then ends one of them (40P01), unless both bring
+-- them in the same order.
 --
 -- A task by itself would cost twice as much. So a row is only checked and
 -- put with others into muster.rows, a setting of the transaction (JSON, without
 -- the brackets), whose content is enqueued when there is enough of it and at
--- the end of the statement. muster.row is the number of the last one.
+-- the end of the statement. muster.row is the number of the last one. What has a
+-- key is enqueued by itself.
 
 CREATE OR REPLACE VIEW muster.enqueue_rows AS
 SELECT NULL::text AS kind, NULL::jsonb AS payload, NULL::text AS queue,
 	NULL::int AS priority, NULL::timestamptz AS run_at,
-	NULL::int AS max_attempts, NULL::interval AS timeout
+	NULL::int AS max_attempts, NULL::interval AS timeout,
+	NULL::text AS unique_key, NULL::interval AS unique_for,
+	NULL::text AS on_conflict, NULL::text AS lock_key,
+	NULL::int AS lock_limit
 WHERE false;
 
 CREATE OR REPLACE FUNCTION muster.enqueue_rows_begin()
@@ -28,9 +36,15 @@ RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	v_number int := current_setting('muster.row')::int + 1;
-	v_row text := row_to_json(NEW);
+	v_row text;
 	v_rows text := current_setting('muster.rows');
 BEGIN
+	IF NEW.unique_key IS NOT NULL OR NEW.lock_key IS NOT NULL
+			OR NEW.unique_for IS NOT NULL THEN
+		RETURN CASE WHEN muster.enqueue_keyed(NEW, v_number) THEN NEW END;
+	END IF;
+	v_row := json_build_array(NEW.kind, NEW.payload, NEW.queue, NEW.priority,
+		NEW.run_at, NEW.max_attempts, NEW.timeout);
 	IF octet_length(v_row) > 1000 OR NEW.kind IS NULL OR NEW.priority
 			NOT BETWEEN -1000 AND 1000 OR NEW.max_attempts IS NOT NULL
 			OR NEW.timeout IS NOT NULL THEN
@@ -59,9 +73,9 @@ $$;
 CREATE OR REPLACE FUNCTION muster.enqueue_gathered()
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_rows json := '[' || current_setting('muster.rows') || ']';
+	v_rows jsonb := '[' || current_setting('muster.rows') || ']';
 	v_before int := current_setting('muster.row')::int
-		- json_array_length(v_rows);
+		- jsonb_array_length(v_rows);
 	v_group record;
 BEGIN
 	PERFORM set_config('muster.rows', '', true);
@@ -71,15 +85,21 @@ BEGIN
 			array_agg(r.payload ORDER BY r.o) AS payloads,
 			array_agg(r.priority ORDER BY r.o) AS priorities,
 			array_agg(r.run_at ORDER BY r.o) AS run_ats
-		FROM json_populate_recordset(NULL::muster.enqueue_rows, v_rows)
-			WITH ORDINALITY r(kind, payload, queue, priority, run_at,
-				max_attempts, timeout, o)
+		FROM (SELECT x.o, x.r ->> 0 AS kind,
+				nullif(x.r -> 1, 'null') AS payload,
+				x.r ->> 2 AS queue, (x.r ->> 3)::int AS priority,
+				(x.r ->> 4)::timestamptz AS run_at,
+				(x.r ->> 5)::int AS max_attempts,
+				(x.r ->> 6)::interval AS timeout
+			FROM jsonb_array_elements(v_rows)
+				WITH ORDINALITY x(r, o) OFFSET 0) r
 		GROUP BY 1, 2, 3, 4 ORDER BY first LOOP
 		IF NOT EXISTS (SELECT FROM muster.route r
 				WHERE r.queue = v_group.queue
 				AND r.kind = v_group.kind) THEN
 			PERFORM muster.check_row((v_group.kind, NULL,
-				v_group.queue, NULL, NULL, NULL, NULL),
+				v_group.queue, NULL, NULL, NULL, NULL, NULL,
+				NULL, NULL, NULL, NULL),
 				v_before + v_group.first::int);
 		END IF;
 		PERFORM muster.enqueue_many(v_group.kind, v_group.payloads,
@@ -88,6 +108,38 @@ BEGIN
 			priorities => v_group.priorities,
 			run_ats => v_group.run_ats);
 	END LOOP;
+END
+$$;
+
+-- A row with a key, after those before it; false if another task has its unique
+-- key and is kept.
+CREATE OR REPLACE FUNCTION muster.enqueue_keyed(
+	p_row muster.enqueue_rows, p_number int)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	v_conflict CONSTANT text := coalesce(p_row.on_conflict, 'keep');
+	v_id bigint;
+BEGIN
+	IF current_setting('muster.rows') <> '' THEN
+		PERFORM muster.enqueue_gathered();
+	END IF;
+	PERFORM set_config('muster.row', p_number::text, true),
+		muster.check_row(p_row, p_number);
+	v_id := muster.enqueue(p_row.kind, nullif(p_row.payload, 'null'),
+		coalesce(p_row.queue, 'default'), coalesce(p_row.priority, 0),
+		p_row.run_at, max_attempts => p_row.max_attempts,
+		timeout => p_row.timeout, unique_key => p_row.unique_key,
+		unique_for => p_row.unique_for, on_conflict => CASE v_conflict
+			WHEN 'error' THEN 'keep' ELSE v_conflict END,
+		lock_key => p_row.lock_key,
+		lock_limit => coalesce(p_row.lock_limit, 1));
+	IF v_id = currval('muster.task_id') THEN
+		RETURN true;
+	ELSIF v_conflict = 'error' THEN
+		PERFORM muster.unique_refuse(p_row.unique_key, v_id,
+			format('row %s: ', p_number));
+	END IF;
+	RETURN false;
 END
 $$;
 
@@ -104,6 +156,11 @@ BEGIN
 		muster.check_limits(coalesce(p_row.priority, 0),
 			p_row.max_attempts, p_row.timeout),
 		muster.check_payload(octet_length(p_row.payload::text));
+	PERFORM muster.check_keys(p_row.unique_key, p_row.unique_for,
+			coalesce(p_row.on_conflict, 'keep'), p_row.lock_key,
+			coalesce(p_row.lock_limit, 1))
+	WHERE p_row.unique_key IS NOT NULL OR p_row.lock_key IS NOT NULL
+		OR p_row.unique_for IS NOT NULL;
 EXCEPTION WHEN SQLSTATE 'MU003' THEN
 	GET STACKED DIAGNOSTICS v_said = MESSAGE_TEXT,
 		v_hint = PG_EXCEPTION_HINT;

@@ -98,6 +98,7 @@ RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_place muster.container;
 	v_plan muster.container_plan;
+	v_opened boolean;
 BEGIN
 	SELECT * INTO v_place FROM muster.container c
 	WHERE c.task_id = p_task;
@@ -109,7 +110,12 @@ BEGIN
 	IF v_place.flow_id IS NULL THEN
 		IF v_plan.flow_id IS NOT NULL THEN
 			RETURN muster.container_again(v_plan);
-		ELSIF NOT muster.container_open(v_plan) THEN
+		END IF;
+		v_opened := muster.container_open(v_plan);
+		IF v_opened IS NULL THEN
+			INSERT INTO muster.expansion (task_id) VALUES (p_task);
+			RETURN 0;
+		ELSIF NOT v_opened THEN
 			RETURN 1;
 		END IF;
 		SELECT * INTO v_plan FROM muster.container_plan p
@@ -128,7 +134,9 @@ END
 $$;
 
 -- The first time: makes the flow. False if the container has ended by that: its
--- list is empty or none, or something in its nested flow cannot be stored.
+-- list is empty or none, or something in its nested flow cannot be stored, or a
+-- unique key there is held. Null: some client is just taking such a key, so this is
+-- to be tried again.
 CREATE OR REPLACE FUNCTION muster.container_open(p_plan muster.container_plan)
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -172,10 +180,12 @@ BEGIN
 	WHERE p.task_id = p_plan.task_id;
 	PERFORM muster.lane_open(p_plan.route_id, v_task.rank, v_task.lane);
 	RETURN true;
-EXCEPTION WHEN SQLSTATE 'MU003' THEN
+EXCEPTION WHEN SQLSTATE 'MU003' OR SQLSTATE 'MU006' THEN
 	GET STACKED DIAGNOSTICS v_error = MESSAGE_TEXT;
 	PERFORM muster.container_end(p_plan.task_id, 'f', NULL, v_error);
 	RETURN false;
+WHEN lock_not_available THEN
+	RETURN NULL;
 END
 $$;
 
@@ -201,7 +211,8 @@ BEGIN
 			to_json(coalesce(t.name, t.id::text)),
 			CASE t.state WHEN 'f' THEN 'failed'
 				WHEN 'c' THEN 'was cancelled'
-				ELSE 'was skipped' END) END
+				WHEN 'k' THEN 'was skipped'
+				ELSE 'has not ended' END) END
 		FROM muster.task t WHERE t.id = p_task);
 END
 $$;

@@ -93,13 +93,21 @@ BEGIN
 		PERFORM muster.unique_free(v_unmet);
 		v_ids := muster.without(v_ids, v_unmet);
 	END IF;
-	PERFORM muster.flow_uncount(v_ids);
+	PERFORM muster.new_life(v_ids);
+	RETURN v_unmet;
+END
+$$;
+
+-- These ended tasks are open again; the caller gives them a place.
+CREATE OR REPLACE FUNCTION muster.new_life(p_ids bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM muster.flow_uncount(p_ids);
 	UPDATE muster.task t SET state = NULL, life = t.life + 1,
 		settled = CASE WHEN t.has_dependents THEN t.state END,
 		finished_at = NULL, attempts = 0, snoozes = 0, rescues = 0,
 		ran_ms = NULL, worker_id = NULL, result = NULL, error = NULL
-	WHERE t.id = ANY (v_ids);
-	RETURN v_unmet;
+	WHERE t.id = ANY (p_ids);
 END
 $$;
 
@@ -125,21 +133,22 @@ $$;
 
 -- A flow: what failed, what was skipped for that and, if the flow was stopped,
 -- what that cancelled. In the order of the ids, in which each task comes after
--- its needs, about p_limit tasks at a time from request.cursor on. What already
--- runs again, or can't since its other needs were not met, is passed over.
+-- its needs, about p_limit tasks at a time from request.cursor on. What has run
+-- again since it began (request.at) is passed over.
 CREATE OR REPLACE FUNCTION muster.do_retry_flow(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_flow CONSTANT bigint := p_request.target;
 	v_cancelled boolean := p_request.cancelled_too;
+	v_since timestamptz := p_request.at;
 	v_refusal text;
 	v_last bigint;
 	v_ids bigint[];
-	v_all bigint[];
-	v_count int;
+	v_again int := 0;
 BEGIN
 	IF v_cancelled IS NULL THEN
+		v_since := clock_timestamp();
 		IF EXISTS (SELECT FROM muster.request r WHERE r.done_at IS NULL
 				AND r.target = v_flow
 				AND r.verb IN ('stop_flow', 'cancel_flow')) THEN
@@ -156,36 +165,71 @@ BEGIN
 			', and then it was stopped again');
 	END IF;
 	SELECT max(t.id), array_agg(t.id ORDER BY t.id) FILTER (
-			WHERE t.state IN ('f', 'k') OR t.state = 'c' AND v_cancelled)
+			WHERE (t.state IN ('f', 'k') OR t.state = 'c' AND v_cancelled)
+			AND t.finished_at < v_since)
 	INTO v_last, v_ids
-	FROM (SELECT x.id, x.state FROM muster.task x
+	FROM (SELECT x.id, x.state, x.finished_at FROM muster.task x
 		WHERE x.flow_id = v_flow AND x.id > p_request.cursor
 		ORDER BY x.id LIMIT p_limit) t;
 	IF v_last IS NULL THEN
 		RETURN muster.retry_flow_end(p_request.id, '');
 	END IF;
-	v_all := ARRAY(SELECT v.id FROM (SELECT unnest(v_ids)
-		UNION SELECT unnest(n.ids) FROM muster.needs n
-		WHERE n.task_id = ANY (v_ids)) v(id));
-	SELECT count(*) INTO v_count
-	FROM (SELECT FROM muster.task t WHERE t.id = ANY (v_all)
-		ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED) l;
-	IF v_count < (SELECT count(*) FROM muster.task t
-			WHERE t.id = ANY (v_all))
-			OR EXISTS (SELECT FROM muster.remainder r
-				WHERE r.task_id = ANY (v_ids)) THEN
-		RETURN 0; -- held by others, or dependents are still being told
-	END IF;
-	v_ids := (muster.retry_keyed(ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (v_ids) AND t.state IS NOT NULL
-			AND t.state <> 's' ORDER BY t.id))).o_again;
-	IF v_ids <> '{}' THEN
-		PERFORM muster.reopen(v_ids, NULL, v_ids);
+	IF v_ids IS NOT NULL THEN
+		v_again := muster.reopen_all(v_ids);
+		IF v_again IS NULL THEN
+			RETURN 0;
+		END IF;
 	END IF;
 	UPDATE muster.request SET cursor = v_last, cancelled_too = v_cancelled,
-		count = count + cardinality(v_ids)
+		at = v_since, count = count + v_again
 	WHERE id = p_request.id;
+	UPDATE muster.flow f SET stopped = false
+	WHERE f.id = v_flow AND f.stopped AND p_request.cancelled_too IS NULL;
 	RETURN p_limit;
+END
+$$;
+
+-- Opens these ended tasks (ascending), which in their flow follow those that were
+-- met before, again; those whose needs do not let them run are skipped by that, but
+-- what has lost its unique key stays as it is. How many run again; null if others
+-- hold one of them, or a need, or if one's dependents are still being told of its
+-- end: nothing was done then.
+CREATE OR REPLACE FUNCTION muster.reopen_all(p_ids bigint[])
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_all bigint[] := ARRAY(SELECT unnest(p_ids)
+		UNION SELECT unnest(n.ids) FROM muster.needs n
+		WHERE n.task_id = ANY (p_ids));
+	v_again bigint[];
+	v_keyed bigint[];
+	v_unmet bigint[];
+BEGIN
+	IF (SELECT count(*) FROM muster.task t WHERE t.id = ANY (v_all))
+			> (SELECT count(*) FROM (SELECT FROM muster.task t
+				WHERE t.id = ANY (v_all)
+				ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED) l)
+			OR EXISTS (SELECT FROM muster.remainder r
+				WHERE r.task_id = ANY (p_ids)) THEN
+		RETURN NULL;
+	END IF;
+	SELECT k.o_again, k.o_keyed INTO v_again, v_keyed
+	FROM muster.retry_keyed(ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.id = ANY (p_ids) AND t.state IS NOT NULL
+			AND t.state <> 's' ORDER BY t.id)) k;
+	v_unmet := muster.without(v_keyed, v_again);
+	v_unmet := ARRAY(SELECT t.id FROM muster.task t
+		WHERE t.id = ANY (v_unmet) AND t.state <> 'k');
+	IF v_unmet <> '{}' THEN
+		PERFORM muster.new_life(v_unmet);
+		INSERT INTO muster.remainder (task_id, flow_id, outcome)
+		SELECT t.id, t.flow_id, 'k' FROM muster.task t
+		WHERE t.id = ANY (v_unmet);
+		PERFORM muster.announce_work();
+	END IF;
+	IF v_again <> '{}' THEN
+		PERFORM muster.reopen(v_again, NULL, v_again);
+	END IF;
+	RETURN cardinality(v_again);
 END
 $$;
 

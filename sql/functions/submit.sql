@@ -22,7 +22,8 @@ BEGIN
 END
 $$;
 
--- The same; p_inside: the container whose flow it is, known to be right.
+-- The same; p_inside: the container whose flow it is, known to be right. Then it
+-- waits for no other transaction: 55P03.
 CREATE OR REPLACE FUNCTION muster.flow_submit(
 	flow jsonb, p_inside muster.task)
 RETURNS bigint LANGUAGE plpgsql
@@ -35,6 +36,7 @@ DECLARE
 	v_need int[];
 	v_cond text[];
 	v_lane smallint[];
+	v_id bigint[];
 BEGIN
 	PERFORM muster.flow_check(flow);
 	SELECT s.o_name, s.o_spec INTO v_name, v_spec
@@ -54,8 +56,14 @@ BEGIN
 				-p_inside.rank) || u.s
 			FROM unnest(v_spec) WITH ORDINALITY u(s, o) ORDER BY u.o);
 	END IF;
+	v_id := muster.flow_ids(cardinality(v_name), v_dep, v_need);
+	IF p_inside.id IS NULL THEN
+		PERFORM muster.flow_unique(v_id, v_name, v_spec);
+	ELSE
+		PERFORM muster.nested_unique(v_id, v_name, v_spec);
+	END IF;
 	v_flow := nextval('muster.flow_id');
-	PERFORM muster.flow_store(v_flow, flow, v_name, v_spec, v_lane,
+	PERFORM muster.flow_store(v_flow, v_id, flow, v_name, v_spec, v_lane,
 		v_dep, v_need, v_cond);
 	RETURN v_flow;
 END
@@ -241,6 +249,7 @@ RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_step text;
 	v_spec jsonb;
+	v_key text;
 	v_largest int;
 BEGIN
 	SELECT u.n, u.s INTO v_step, v_spec
@@ -262,6 +271,13 @@ BEGIN
 			WHEN length(v_step) NOT BETWEEN 1 AND 200
 			THEN 'a name has 1 to 200 characters'
 			ELSE coalesce(muster.flow_fault_of(v_spec), 'has no kind') END);
+	END IF;
+	SELECT min(u.n), u.s ->> 'unique_key' INTO v_step, v_key
+	FROM unnest(p_name, p_spec) u(n, s) WHERE u.s ? 'unique_key'
+	GROUP BY 2 HAVING count(*) > 1 LIMIT 1;
+	IF FOUND THEN
+		PERFORM muster.flow_refuse(v_step, format('unique_key: %s is that of '
+			'another task of the flow, too', to_json(v_key)));
 	END IF;
 	SELECT max(octet_length((u.s -> 'payload')::text)) INTO v_largest
 	FROM unnest(p_spec) u(s);
@@ -541,12 +557,11 @@ END
 $$;
 
 -- Stores all of it.
-CREATE OR REPLACE FUNCTION muster.flow_store(p_flow bigint, p_spec jsonb,
-	p_name text[], p_step jsonb[], p_lane smallint[], p_dep int[],
-	p_need int[], p_cond text[])
+CREATE OR REPLACE FUNCTION muster.flow_store(p_flow bigint, p_id bigint[],
+	p_spec jsonb, p_name text[], p_step jsonb[], p_lane smallint[],
+	p_dep int[], p_need int[], p_cond text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_id bigint[] := muster.flow_ids(cardinality(p_name), p_dep, p_need);
 	v_least int[];
 	v_route int[];
 	v_needs int[] := array_fill(0, ARRAY[cardinality(p_name)]);
@@ -577,7 +592,6 @@ BEGIN
 		v_needs[p_dep[i]] := v_needs[p_dep[i]] + 1;
 		v_feeds[p_need[i]] := true;
 	END LOOP;
-	PERFORM muster.flow_unique(v_id, p_name, p_step);
 	v_least := muster.flow_least(p_name, p_step, v_needs);
 	INSERT INTO muster.flow (id, created_at, total, fail_fast, name)
 	VALUES (p_flow, clock_timestamp(), cardinality(p_name), v_fast,
@@ -592,24 +606,24 @@ BEGIN
 		u.feeds, v_fast, u.name, p.payload, u.lock,
 		muster.flow_lock_limit(u.s -> 'lock'),
 		muster.flow_lock(u.s -> 'lock'), u.s ->> 'unique_key'
-	FROM unnest(v_id, p_name, p_step, v_route, p_lane, v_needs, v_feeds,
+	FROM unnest(p_id, p_name, p_step, v_route, p_lane, v_needs, v_feeds,
 			v_lock)
 		u(id, name, s, route, lane, needs, feeds, lock)
 	CROSS JOIN LATERAL (SELECT coalesce(u.s -> 'payload', '{}')::text
 		AS payload OFFSET 0) p;
 	IF p_dep IS NOT NULL THEN
 		INSERT INTO muster.edge (need, task_id, cond)
-		SELECT v_id[u.n], v_id[u.d], u.c::"char"
+		SELECT p_id[u.n], p_id[u.d], u.c::"char"
 		FROM unnest(p_need, p_dep, p_cond) u(n, d, c);
 		INSERT INTO muster.needs
-		SELECT v_id[u.d], array_agg(v_id[u.n]), string_agg(u.c, ''),
+		SELECT p_id[u.d], array_agg(p_id[u.n]), string_agg(u.c, ''),
 			v_least[u.d]
 		FROM unnest(p_need, p_dep, p_cond) u(n, d, c) GROUP BY u.d;
 	END IF;
 	IF v_holds THEN
-		PERFORM muster.container_store(v_id, p_name, p_step);
+		PERFORM muster.container_store(p_id, p_name, p_step);
 	END IF;
-	PERFORM muster.flow_place(v_id, v_needs, v_least, v_route, v_lock, p_lane,
+	PERFORM muster.flow_place(p_id, v_needs, v_least, v_route, v_lock, p_lane,
 		ARRAY(SELECT (u.s ->> 'run_at')::timestamptz
 			FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o),
 		ARRAY(SELECT -coalesce((u.s ->> 'priority')::int, 0)

@@ -40,3 +40,8 @@ ALTER TABLE muster.probe DROP COLUMN delta, DROP COLUMN rest,
 	ADD COLUMN lists bigint[] NOT NULL;
 
 DROP FUNCTION IF EXISTS muster.mark_list(int, bigint, bigint);
+
+DROP FUNCTION IF EXISTS muster.flow_store(bigint, jsonb, text[], jsonb[],
+	smallint[], int[], int[], text[]);
+DROP FUNCTION IF EXISTS muster.reopen_all(bigint[]);
+DROP FUNCTION IF EXISTS muster.lock_floor_of(bigint);

@@ -592,3 +592,79 @@ def test_B5_an_insert_within_an_insert_loses_nothing(db):
             "SELECT 'a', more(n) FROM generate_series(1, 10) n")
     assert db.rows("SELECT kind, count(*) FROM muster.task_status "
                    "GROUP BY kind ORDER BY kind") == [("a", 10), ("b", 10)]
+
+
+# Keys in COPY.
+
+def test_B6_A3_copy_with_keys_among_rows_without(db, worker, scheduler):
+    app = db.session("app")
+    first, = db.enqueue_many("a", 1, unique_keys=["held"])
+    copy(app, "kind, payload, unique_key, unique_for, on_conflict, "
+         "lock_key, lock_limit",
+         ["a", "0", "\\N", "\\N", "\\N", "\\N", "\\N"],
+         ["a", "1", "x", "\\N", "\\N", "\\N", "\\N"],
+         ["a", "2", "x", "\\N", "keep", "\\N", "\\N"],
+         ["b", "3", "\\N", "\\N", "\\N", "l", "2"],
+         ["a", "4", "\\N", "\\N", "\\N", "\\N", "\\N"],
+         ["b", "5", "y", "1 h", "error", "l", "2"],
+         ["b", "6", "\\N", "\\N", "\\N", "l", "2"],
+         ["a", "7", "held", "\\N", "replace", "m", "\\N"],
+         ["a", "8", "held", "\\N", "\\N", "\\N", "\\N"])
+    scheduler.work()
+    rows = db.rows(
+        "SELECT t.payload::int, s.state, t.unique_key, t.lock_key, "
+        "t.lock_limit FROM muster.task t JOIN muster.task_status s "
+        "USING (id) WHERE id <> %s ORDER BY id", first)
+    assert rows == [
+        (0, "ready", None, None, None), (1, "ready", "x", None, None),
+        (3, "ready", None, "l", 2), (4, "ready", None, None, None),
+        (5, "ready", "y", "l", 2), (6, "waiting", None, "l", 2),
+        (7, "ready", "held", "m", 1)]
+    assert db.state(first) == "cancelled"
+    assert db.one("SELECT until > now() FROM muster.unique_key "
+                  "WHERE key = 'y'")
+    assert [task.payload for task in worker().claim({"a": 9}).tasks] == [
+        "0", "1", "4", "7"]
+
+
+@pytest.mark.parametrize("row, words, code", [
+    (["", "\\N", "\\N", "\\N", "\\N"], "a unique_key has 1 to 500", "MU003"),
+    (["\\N", "1 h", "\\N", "\\N", "\\N"], "unique_for needs a unique_key",
+     "MU003"),
+    (["k", "-1 h", "\\N", "\\N", "\\N"], "unique_for -01:00:00 is not",
+     "MU003"),
+    (["k", "\\N", "wait", "\\N", "\\N"], 'on_conflict "wait" is none of',
+     "MU003"),
+    (["\\N", "\\N", "\\N", "l", "0"], "lock_limit 0 is not between", "MU003"),
+    (["held", "\\N", "error", "\\N", "\\N"], 'unique key "held" is held by '
+     "task ", "MU006"),
+])
+def test_B6_A3_copy_says_which_row_has_a_wrong_key(db, row, words, code):
+    db.enqueue("a", unique_key="held")
+    rows = [["a", *["\\N"] * 5] for _ in range(9)]
+    rows[3:3] = [["a", "\\N", "\\N", "\\N", "l", "2"], ["a", *row]]
+    with pytest.raises(psycopg2.Error) as caught:
+        copy(db.session("app"), "kind, unique_key, unique_for, on_conflict, "
+             "lock_key, lock_limit", *rows)
+    assert caught.value.pgcode == code
+    assert f"row 5: {words}" in caught.value.diag.message_primary
+    assert db.one("SELECT count(*) FROM muster.task") == 1
+
+
+def test_B5_copy_names_a_wrong_row_after_one_with_a_key(db):
+    with pytest.raises(psycopg2.Error, match="row 4: a kind may not be"):
+        copy(db.session("app"), "kind, lock_key", ["a", "\\N"], ["a", "l"],
+             ["a", "\\N"], ["a b", "\\N"], ["a", "\\N"], ["a", "l"])
+
+
+@pytest.mark.parametrize("end, stored", [("commit", 1), ("rollback", 2)])
+def test_B6_copy_goes_by_the_outcome_of_another(db, end, stored):
+    """Whoever has just taken the key is waited for."""
+    other, app = db.session("app"), db.session("app")
+    other.begin()
+    copy(other, "kind, unique_key", ["a", "k"])
+    app.send("INSERT INTO muster.enqueue_rows (kind, unique_key) "
+             "VALUES ('a', 'k'), ('b', 'l') RETURNING 1")
+    app.wait_blocked()
+    getattr(other, end)()
+    assert len(app.answer()) == stored

@@ -734,3 +734,73 @@ def test_A4_a_failure_while_the_flow_is_retried_stops_it_again(
     assert db.one("SELECT answer FROM muster.request_status(%s)", number) \
         .endswith("run again, and then it was stopped again")
     assert db.states() == {"failed": 1, "cancelled": 5}
+
+
+# Retry in pieces.
+
+def run_all(worker, scheduler, bad=()):
+    """Whatever there is to run; these fail."""
+    for _ in range(10):
+        scheduler.work()
+        for task in worker.claim(50).ids:
+            worker.finish(task, outcome="f" if task in bad else "s")
+    scheduler.work()
+
+
+def test_G2_retry_of_a_cancelled_flow_whose_first_piece_had_succeeded(
+        db, worker, scheduler):
+    flow = db.flow({"x": {"kind": "a"}, "y": {"kind": "b", "needs": ["x"]},
+                    "z": {"kind": "b", "needs": ["x"]}})
+    one = worker()
+    one.claim()
+    one.finish_all()
+    db.one("SELECT muster.cancel_flow(%s)", flow)
+    scheduler.work()
+    assert db.states() == {"succeeded": 1, "cancelled": 2}
+    db.one("SELECT muster.retry_flow(%s)", flow)
+    while scheduler.carry_out(1):
+        pass
+    assert db.states() == {"succeeded": 1, "ready": 2}
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_A2_retry_skips_what_ran_since_its_need_failed(
+        db, worker, scheduler, later):
+    """Whether it is met with its need or after that has succeeded."""
+    flow = db.flow({"x": {"kind": "a"},
+                    "y": {"kind": "b", "needs": [{"task": "x",
+                                                  "when": "failed"}]},
+                    "z": {"kind": "c", "needs": [{"task": "y",
+                                                  "when": "failed"}]}})
+    one = worker()
+    run_all(one, scheduler, [row.id for row in db.tasks(flow).values()])
+    assert db.states() == {"failed": 3}
+    db.one("SELECT muster.retry_flow(%s)", flow)
+    scheduler.carry_out(1 if later else 1000)
+    one.claim()
+    one.finish_all()
+    scheduler.unlock()
+    run_all(one, scheduler)
+    assert {name: row.state for name, row in db.tasks(flow).items()} == {
+        "x": "succeeded", "y": "skipped", "z": "skipped"}
+    assert db.flow_status(flow).state == "succeeded"
+
+
+def test_A2_what_fails_anew_during_a_retry_is_not_brought_back_again(
+        db, worker, scheduler):
+    """It was skipped, came back with its need, and failed before the retry had
+    come to it."""
+    flow = db.flow({"x": {"kind": "a"}, "y": {"kind": "b", "needs": ["x"]}})
+    tasks = {name: row.id for name, row in db.tasks(flow).items()}
+    one = worker()
+    run_all(one, scheduler, [tasks["x"]])
+    db.one("SELECT muster.retry_flow(%s)", flow)
+    scheduler.carry_out(1)
+    one.claim()
+    one.finish(tasks["x"])
+    scheduler.unlock()
+    assert one.claim().ids == [tasks["y"]]
+    one.finish(tasks["y"], outcome="f")
+    run_all(one, scheduler)
+    assert db.state(tasks["y"]) == "failed"
+    assert db.flow_status(flow).state == "failed"

@@ -484,3 +484,53 @@ def test_many_with_keys(db, scheduler):
     scheduler.work()
     assert [db.state(task) for task in ids] == ["ready", "ready", "waiting"]
     assert json.loads("{}") == db.task(ids[0]).payload
+
+
+def test_A3_A4_locks_in_nested_flows(db, worker, scheduler):
+    """Of steps without needs, with needs, and of a nested flow itself, which
+    holds its slot while it runs; beside a task of none of these flows."""
+    lock = {"key": "k", "limit": 2}
+    first = keyed(db, scheduler, 1, lock_limit=2)
+    step = {"kind": "a", "lock": lock}
+    flow = db.flow({"in": {"flow": {"tasks": {
+        "x": step, "y": step, "z": {**step, "needs": ["x"]},
+        "deeper": {"flow": {"tasks": {"w": step, "v": step}},
+                   "lock": "whole"}}}},
+        "second": {"flow": {"tasks": {"u": {"kind": "b"}}}, "lock": "whole"}})
+    one = worker()
+    done = []
+    for _ in range(20):
+        scheduler.work()
+        assert db.invariants() == []
+        assert len(standing(db, "running", "whole")) <= 1
+        got = one.claim().ids
+        mine = [row.id for row in db.rows(
+            "SELECT id FROM muster.task WHERE id = ANY(%s) AND lock_key = 'k'",
+            got)]
+        assert len(mine) <= 2
+        done += mine
+        one.finish_all()
+    assert done[0] == first[0] and len(set(done)) == 6
+    assert db.flow_status(flow).state == "succeeded"
+
+
+def test_A3_A4_cancel_and_retry_of_locks_in_nested_flows(
+        db, worker, scheduler):
+    step = {"kind": "a", "lock": "k"}
+    flow = db.flow({"in": {"flow": {"tasks": {
+        name: step for name in "xyz"}}}})
+    scheduler.work()
+    assert len(standing(db, "ready")) == 1
+    assert len(standing(db, "waiting")) == 2
+    db.one("SELECT muster.cancel_flow(%s)", flow)
+    scheduler.work()
+    assert db.flow_status(flow).state == "cancelled"
+    assert db.invariants() == []
+    db.one("SELECT muster.retry_flow(%s)", flow)
+    one = worker()
+    for _ in range(3):
+        scheduler.work()
+        assert len(one.claim().ids) == 1
+        one.finish_all()
+    scheduler.work()
+    assert db.flow_status(flow).state == "succeeded"

@@ -758,3 +758,136 @@ def test_A4_an_inner_flow_does_not_end_while_it_is_brought_back(
     assert db.state(task) == "running"
     work(one, scheduler)
     assert db.state(task) == "succeeded"
+
+
+# What random flows have found.
+
+def test_A4_a_nested_flow_whose_last_steps_were_skipped_gives_nothing(
+        db, worker, scheduler):
+    flow = db.flow({"in": {"flow": {"tasks": {"x": {"kind": "a"}, "y": {
+        "kind": "a", "needs": [{"task": "x", "when": "failed"}]}}}}})
+    work(worker(), scheduler)
+    task = db.tasks(flow)["in"]
+    assert (task.state, task.result) == ("succeeded", {})
+
+
+def test_A5_mapped_before_its_list_is_there(db, worker, scheduler):
+    flow = db.flow({"list": {"kind": "b"}, "other": {"kind": "c"}, "m": {
+        **ITEM, "needs": ["list", "other"], "needs_mode": "any",
+        "map": {"from": "list"}}})
+    one = worker()
+    one.claim({"c": 1})
+    one.finish_all()
+    scheduler.work()
+    assert db.tasks(flow)["m"].error == (
+        '"list", whose result is to be mapped over, has not ended')
+
+
+def failed_inside(db, worker, scheduler, tasks, **more):
+    """A nested flow of these tasks, all of which failed that ran, and that is
+    asked to run again: its container, its tasks' ids."""
+    flow = db.flow({"in": {"flow": {"tasks": tasks}}, **more})
+    work(worker, scheduler, fail=lambda _: True)
+    outer = db.tasks(flow)["in"].id
+    inner = db.tasks(child(db, outer))
+    db.one("SELECT muster.retry(%s)", outer)
+    scheduler.carry_out()
+    scheduler.expand()
+    return outer, {name: row.id for name, row in inner.items()}
+
+
+@pytest.mark.parametrize("limit", [1, 1000])
+def test_A4_what_runs_again_inside_waits_for_a_need_that_does(
+        db, worker, scheduler, limit):
+    """The second had run since the first failed, and had failed, too; the
+    third had been skipped, the fourth had run for that."""
+    one = worker()
+    outer, inner = failed_inside(db, one, scheduler, {
+        "w": {"kind": "a"},
+        "x": {"kind": "b", "needs": [{"task": "w", "when": "failed"}]},
+        "y": {"kind": "a", "needs": ["w"]},
+        "z": {"kind": "b", "needs": [{"task": "y", "when": "finished"}]}})
+    while scheduler.carry_out(limit):
+        pass
+    assert {name: db.state(task) for name, task in inner.items()} == {
+        "w": "ready", "x": "blocked", "y": "blocked", "z": "blocked"}
+    for name in ("w", "y", "z"):
+        assert one.claim().ids == [inner[name]]
+        one.finish_all()
+        scheduler.work()
+    assert db.state(inner["x"]) == "skipped"
+    assert db.state(outer) == "succeeded"
+
+
+@pytest.mark.parametrize("by", ["cancel", "cancel_flow"])
+def test_A5_cancelled_while_it_is_brought_back(db, worker, scheduler, by):
+    """What was not yet brought back when the cancel came stays as it is."""
+    db.flow(mapped([1, 2, 3], max_running=1))
+    outer = db.one("SELECT id FROM muster.task")
+    one = worker()
+    work(one, scheduler, fail=lambda _: True)
+    ids = [row.task_id for row in items(db, outer)]
+    db.one("SELECT muster.retry(%s)", outer)
+    scheduler.work()
+    assert db.states(ids) == {"ready": 1, "failed": 2}
+    db.one(f"SELECT muster.{by}(%s)",
+           outer if by == "cancel" else child(db, outer))
+    scheduler.work()
+    assert not one.claim().ids
+    assert [db.state(task) for task in ids] == ["cancelled"] + ["failed"] * 2
+    assert db.state(outer) == ("cancelled" if by == "cancel" else "failed")
+
+
+def test_A5_what_fails_while_others_are_brought_back_has_had_its_turn(
+        db, worker, scheduler):
+    """The second item was created when the map ran again, and failed before
+    the first, which had been cancelled, could be brought back."""
+    flow = db.flow(mapped([1, 2], max_running=1))
+    outer = db.tasks(flow)["m"].id
+    scheduler.work()
+    db.one("SELECT muster.cancel(%s)", outer)
+    scheduler.work()
+    assert db.states([row.task_id for row in items(db, outer)]) == {
+        "cancelled": 1}
+    db.one("SELECT muster.retry(%s)", outer)
+    scheduler.carry_out()
+    scheduler.expand()
+    scheduler.expand()
+    one = worker()
+    second, = one.claim().ids
+    one.finish(second, outcome="f")
+    scheduler.work()
+    first, = one.claim().ids
+    assert first < second
+    one.finish(first)
+    scheduler.work()
+    assert not one.claim().ids
+    assert db.state(second) == "failed" and db.state(outer) == "failed"
+
+
+def test_A3_a_step_that_asks_for_its_lock_is_counted_in_its_flow(
+        db, scheduler):
+    flow = db.flow({"x": {"kind": "a", "lock": "k"}, "in": {"flow": {"tasks": {
+        "y": {"kind": "a", "lock": "l"}}}}})
+    assert db.state(db.tasks(flow)["x"].id) == "arriving"
+    assert not db.invariants()
+    scheduler.expand()
+    assert not db.invariants()
+
+
+def test_A4_cancelled_before_any_of_it_could_be_brought_back(
+        db, worker, scheduler):
+    """Somebody holds one of its tasks while the cancel is carried out."""
+    one = worker()
+    outer, inner = failed_inside(db, one, scheduler, {
+        "x": {"kind": "a"}, "y": {"kind": "a"}})
+    other = db.session()
+    other.begin()
+    other.run("SELECT FROM muster.task WHERE id = %s FOR SHARE", inner["y"])
+    db.one("SELECT muster.cancel(%s)", outer)
+    scheduler.work()
+    other.commit()
+    scheduler.work()
+    assert not one.claim().ids
+    assert db.states(inner.values()) == {"failed": 2}
+    assert db.state(outer) == "cancelled"

@@ -361,3 +361,157 @@ def test_B6_replace_after_the_holder_has_ended(db, worker, app, scheduler):
     scheduler.work()
     assert db.state(second) == "cancelled" and db.state(third) == "ready"
     assert db.task(second).error == f"replaced by task {third}"
+
+
+# In nested flows, whose keys are taken when they are opened.
+
+def nested(more=None, **step):
+    return {"in": {"flow": {**(more or {}), "tasks": {
+        "x": {"kind": "a", "unique_key": "free"},
+        "y": {"kind": "a", "needs": ["x"], "unique_key": "k", **step}}}},
+        "after": {"kind": "c", "needs": ["in"]}, "beside": {"kind": "c"}}
+
+
+def inside(db, flow):
+    return db.tasks(db.one("SELECT flow_id FROM muster.containers "
+                           "WHERE task_id = %s", db.tasks(flow)["in"].id))
+
+
+def test_B6_A4_a_nested_flow_takes_its_keys_when_it_is_opened(
+        db, worker, app, scheduler):
+    flow = db.flow(nested())
+    other, outcome = unique(app)
+    assert outcome == "new"
+    one = worker()
+    one.claim({"a": 1})
+    one.finish(other)
+    scheduler.work()
+    tasks = inside(db, flow)
+    assert unique(app) == (tasks["y"].id, "kept")
+    assert unique(app, "free") == (tasks["x"].id, "kept")
+    for _ in range(2):
+        one.claim({"a": 9})
+        one.finish_all()
+        scheduler.work()
+    assert db.tasks(flow)["in"].state == "succeeded"
+    assert unique(app)[1] == "new"
+
+
+@pytest.mark.parametrize("how", ["continue", "cancel"])
+def test_B6_A4_a_held_key_fails_the_nested_flow_and_a_retry_tries_again(
+        db, worker, app, scheduler, how):
+    holder, _ = unique(app)
+    flow = db.flow(nested(), on_failure=how)
+    tasks = db.tasks(flow)
+    scheduler.work()
+    assert db.tasks(flow)["in"].state == "failed"
+    assert db.tasks(flow)["in"].error == (
+        f'task "y": unique key "k" is held by task {holder}')
+    assert db.tasks(flow)["after"].state == (
+        "cancelled" if how == "cancel" else "skipped")
+    assert db.tasks(flow)["beside"].state == (
+        "cancelled" if how == "cancel" else "ready")
+    assert db.one("SELECT count(*) FROM muster.task") == 4
+    assert db.one("SELECT count(*) FROM muster.flow") == 1
+    assert unique(app, "free")[1] == "new", "nothing of it is left"
+    one = worker()
+    one.claim()
+    one.finish_all()
+    assert db.invariants() == []
+    assert request(db, scheduler, "retry", tasks["in"].id).verdict == "done"
+    assert set(inside(db, flow)) == {"x", "y"}
+    for _ in range(3):
+        one.claim()
+        one.finish_all()
+        scheduler.work()
+    assert db.tasks(flow)["in"].state == "succeeded"
+
+
+@pytest.mark.parametrize("end, state", [("commit", "failed"),
+                                        ("rollback", "running")])
+def test_B6_A4_opening_waits_for_no_client(db, app, scheduler, end, state):
+    flow = db.flow(nested())
+    app.begin()
+    holder, _ = unique(app)
+    scheduler.session.run("SET lock_timeout = '10 s'")
+    began = time.monotonic()
+    scheduler.work()
+    assert time.monotonic() - began < 5
+    assert db.tasks(flow)["in"].state == "running"
+    assert db.one("SELECT count(*) FROM muster.flow") == 1
+    db.session().run("SET lock_timeout = '1 s'; INSERT INTO muster.unique_key "
+                     "VALUES ('free', 0, now()); DELETE FROM "
+                     "muster.unique_key WHERE key = 'free'")
+    getattr(app, end)()
+    scheduler.work()
+    assert db.tasks(flow)["in"].state == state
+    assert unique(app)[0] == (holder if end == "commit"
+                              else inside(db, flow)["y"].id)
+
+
+def test_B6_A4_cancelled_while_it_waits_to_be_opened(db, app, scheduler):
+    flow = db.flow(nested())
+    app.begin()
+    unique(app)
+    scheduler.work()
+    db.one("SELECT muster.cancel_flow(%s)", flow)
+    scheduler.work()
+    app.commit()
+    scheduler.work()
+    assert db.flow_status(flow).state == "cancelled"
+    assert db.one("SELECT count(*) FROM muster.flow") == 1
+
+
+def test_B6_A4_what_runs_again_inside_has_its_key_again(
+        db, worker, app, scheduler):
+    """Two failed; the key of one was taken meanwhile: that one stays."""
+    flow = db.flow({"in": {"flow": {"tasks": {
+        key: {"kind": "a", "unique_key": key} for key in "kl"}}}})
+    scheduler.work()
+    one = worker()
+    one.claim()
+    one.finish_all("f")
+    scheduler.work()
+    other, _ = unique(app)
+    assert db.tasks(flow)["in"].state == "failed"
+    db.one("SELECT muster.retry_flow(%s)", flow)
+    scheduler.work()
+    tasks = inside(db, flow)
+    assert unique(app, "l") == (tasks["l"].id, "kept")
+    assert tasks["k"].state == "failed"
+    assert tasks["k"].error == f'its unique key "k" is held by task {other}'
+    one.claim()
+    one.finish_all()
+    scheduler.work()
+    assert f"k: {tasks['k'].error}" in db.tasks(flow)["in"].error
+    db.one("SELECT muster.retry_flow(%s)", flow)
+    scheduler.work()
+    one.claim()
+    one.finish_all()
+    scheduler.work()
+    assert db.flow_status(flow).state == "succeeded"
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_B6_A4_two_steps_with_one_key_are_refused_at_once(db, deep):
+    flow = {"x": {"kind": "a", "unique_key": "k"},
+            "y": {"kind": "a", "unique_key": "k"}}
+    with pytest.raises(psycopg2.Error, match='task "x": unique_key: "k" is '
+                       "that of another task") as refused:
+        db.flow({"in": {"flow": {"tasks": flow}}} if deep else flow)
+    assert refused.value.pgcode == "MU003"
+
+
+def test_B6_A5_the_key_of_a_map_is_that_of_the_whole(
+        db, worker, app, scheduler):
+    flow = db.flow({"in": {"flow": {"tasks": {"m": {
+        "kind": "a", "map": [1, 2], "unique_key": "k"}}}}})
+    scheduler.work()
+    task = inside(db, flow)["m"]
+    one = worker()
+    assert len(one.claim().ids) == 2
+    assert unique(app) == (task.id, "kept")
+    one.finish_all()
+    scheduler.work()
+    assert db.flow_status(flow).state == "succeeded"
+    assert unique(app)[1] == "new"
