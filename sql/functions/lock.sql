@@ -43,111 +43,81 @@ $$;
 CREATE OR REPLACE FUNCTION muster.lock_free(p_locks bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	v_locks bigint[];
-	v_counts int[];
 	v_left bigint[];
 	v_left_counts int[];
 	v_far bigint[];
 BEGIN
-	SELECT array_agg(k.id), array_agg(k.n) INTO v_locks, v_counts
-	FROM (SELECT u.id, count(*)::int AS n FROM unnest(p_locks) u(id)
-		GROUP BY u.id ORDER BY u.id) k;
 	SELECT p.o_left, p.o_counts, p.o_far
 	INTO v_left, v_left_counts, v_far
-	FROM muster.lock_pop(v_locks, v_counts) p;
+	FROM muster.lock_pop(p_locks, NULL) p;
 	IF v_left IS NOT NULL OR v_far IS NOT NULL THEN
 		PERFORM muster.lock_return(v_left, v_left_counts, v_far);
 	END IF;
 END
 $$;
 
--- Gives up to p_counts[i] slots of p_locks[i] (ascending) to those who wait for
--- them, the urgent first; one call in 16 begins at the other end, so that nobody
--- waits for ever. o_left: the keys for which slots are left over, o_counts: how
--- many. o_far: keys whose floor should be moved.
+-- Gives up to p_counts[i] slots of p_locks[i] (null: one for each time that the
+-- key stands there) to those who wait for them, the urgent first; one call in 16
+-- begins with the least urgent, so that nobody waits for ever. o_left: the keys
+-- for which slots are left over, ascending, o_counts: how many. o_far: keys whose
+-- floor should be moved.
 -- Locks: waiting, stepping over what others hold.
 CREATE OR REPLACE FUNCTION muster.lock_pop(p_locks bigint[], p_counts int[],
 	OUT o_left bigint[], OUT o_counts int[], OUT o_far bigint[])
 LANGUAGE plpgsql AS $$
 DECLARE
+	v_last CONSTANT boolean := random() < 1.0 / 16;
 	v_shut int[] := muster.lock_shut();
 	v_closed bigint[] := ARRAY(SELECT c.lock_id FROM muster.lock_closed c);
-	v_ctid tid[];
 	v_got bigint[];
 	v_routes int[];
 BEGIN
-	IF random() < 1.0 / 16 THEN
-		SELECT array_agg(w.at), array_agg(w.lock_id)
-		INTO v_ctid, v_got
-		FROM unnest(p_locks, p_counts) k(id, n)
-		CROSS JOIN LATERAL (SELECT y.line FROM muster.waiting y
-			WHERE y.lock_id = k.id AND y.route_id <> ALL (v_shut)
-			ORDER BY y.line DESC, y.seq DESC LIMIT 1) l
-		CROSS JOIN LATERAL muster.lock_floor_of(k.id) f
-		CROSS JOIN LATERAL (SELECT y.ctid AS at, y.lock_id
-			FROM muster.waiting y
-			WHERE y.lock_id = k.id AND y.line = l.line
-				AND (y.line, y.seq) >= (f.line, f.seq)
-				AND y.route_id <> ALL (v_shut)
-			ORDER BY y.line, y.seq LIMIT k.n FOR UPDATE SKIP LOCKED) w
-		WHERE k.id <> ALL (v_closed);
-	ELSE
-		SELECT array_agg(w.at), array_agg(w.lock_id),
-			array_agg(DISTINCT w.lock_id) FILTER (WHERE w.line > f.line
-				OR hashint8(w.seq) & 511 = 0)
-		INTO v_ctid, v_got, o_far
-		FROM unnest(p_locks, p_counts) k(id, n)
+	WITH w AS MATERIALIZED (
+		SELECT y.*, NOT v_last AND (y.line > f.line
+			OR hashint8(y.seq) & 511 = 0) AS far
+		FROM (SELECT u.id, sum(coalesce(u.n, 1)) AS n
+			FROM unnest(p_locks, p_counts) u(id, n)
+			GROUP BY u.id ORDER BY u.id) k
 		LEFT JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
 			WHERE x.lock_id = k.id ORDER BY x.gen DESC LIMIT 1) f ON true
-		CROSS JOIN LATERAL (SELECT y.ctid AS at, y.lock_id, y.line, y.seq
-			FROM muster.waiting y
-			WHERE y.lock_id = k.id
-				AND (y.line, y.seq) >= (coalesce(f.line, -20000),
-					coalesce(f.seq, 0))
-				AND y.route_id <> ALL (v_shut)
-			ORDER BY y.line, y.seq LIMIT k.n FOR UPDATE SKIP LOCKED) w
-		WHERE k.id <> ALL (v_closed);
-	END IF;
-	IF v_ctid IS NOT NULL THEN
-		WITH gone AS (
-			DELETE FROM muster.waiting w WHERE w.ctid = ANY (v_ctid)
-			RETURNING w.*
-		), put AS (
-			INSERT INTO muster.ready (seq, task_id, at, route_id, size,
-				rank, lane, ticket, lock_id)
-			SELECT nextval('muster.ready_seq'), g.task_id, now(),
-				g.route_id, g.size, g.line >> 4, g.line & 15,
-				g.ticket, g.lock_id
-			FROM (SELECT * FROM gone ORDER BY task_id) g
-			RETURNING route_id
-		)
-		SELECT array_agg(p.route_id) INTO v_routes FROM put p;
-		PERFORM muster.announce(v_routes);
-	END IF;
-	IF cardinality(v_got) = (SELECT sum(u.n) FROM unnest(p_counts) u(n)) THEN
+		LEFT JOIN LATERAL (SELECT x.line FROM muster.waiting x
+			WHERE v_last AND x.lock_id = k.id
+				AND x.route_id <> ALL (v_shut)
+			ORDER BY x.line DESC, x.seq DESC LIMIT 1) l ON true
+		CROSS JOIN LATERAL (SELECT x.ctid AS place, x.*
+			FROM muster.waiting x
+			WHERE x.lock_id = k.id AND (x.line, x.seq)
+				>= (greatest(l.line, f.line, -20000),
+				CASE WHEN l.line > f.line THEN 0
+					ELSE coalesce(f.seq, 0) END)
+				AND x.route_id <> ALL (v_shut)
+			ORDER BY x.line, x.seq LIMIT k.n FOR UPDATE SKIP LOCKED) y
+		WHERE k.id <> ALL (v_closed)
+	), gone AS (
+		DELETE FROM muster.waiting x
+		WHERE x.ctid = ANY (ARRAY(SELECT w.place FROM w))
+	), put AS (
+		INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank,
+			lane, ticket, lock_id)
+		SELECT nextval('muster.ready_seq'), g.task_id, now(), g.route_id,
+			g.size, g.line >> 4, g.line & 15, g.ticket, g.lock_id
+		FROM (SELECT * FROM w ORDER BY w.task_id) g
+	)
+	SELECT array_agg(w.lock_id), array_agg(w.route_id),
+		array_agg(w.lock_id) FILTER (WHERE w.far)
+	INTO v_got, v_routes, o_far FROM w;
+	PERFORM muster.announce(v_routes);
+	IF cardinality(v_got) = (SELECT sum(coalesce(u.n, 1))
+			FROM unnest(p_locks, p_counts) u(id, n)) THEN
 		RETURN;
 	END IF;
-	SELECT array_agg(u.id ORDER BY u.id), array_agg(u.n ORDER BY u.id)
+	SELECT array_agg(u.id), array_agg(u.n)
 	INTO o_left, o_counts
 	FROM (SELECT x.id, sum(x.n)::int AS n
-		FROM (SELECT * FROM unnest(p_locks, p_counts) y(id, n)
+		FROM (SELECT y.id, coalesce(y.n, 1) AS n
+			FROM unnest(p_locks, p_counts) y(id, n)
 			UNION ALL SELECT g.id, -1 FROM unnest(v_got) g(id)) x
-		GROUP BY x.id) u
-	WHERE u.n > 0;
-END
-$$;
-
--- The floor of a key; one below everything if it has none.
-CREATE OR REPLACE FUNCTION muster.lock_floor_of(
-	p_lock bigint, OUT line int, OUT seq bigint)
-LANGUAGE plpgsql AS $$
-BEGIN
-	SELECT f.line, f.seq INTO line, seq FROM muster.lock_floor f
-	WHERE f.lock_id = p_lock ORDER BY f.gen DESC LIMIT 1;
-	IF NOT FOUND THEN
-		line := -20000;
-		seq := 0;
-	END IF;
+		GROUP BY x.id HAVING sum(x.n) > 0 ORDER BY x.id) u;
 END
 $$;
 

@@ -49,6 +49,23 @@ def test_A3_a_limit_of_several_and_the_newest_holds(db, worker, scheduler):
     assert most == 1, "a lowered limit holds as those who have a slot end"
 
 
+def test_A3_a_turn_hands_over_several_slots_of_several_keys(
+        db, worker, scheduler):
+    """Ends of one key, and of others between them, in one turn: as many heirs
+    as slots, the oldest, and what has no heir is given back."""
+    ids = [db.enqueue("a", lock_key="kl"[i % 2], lock_limit=3)
+           for i in range(14)]
+    scheduler.work()
+    one = worker()
+    for heirs in (ids[6:12], ids[12:], []):
+        assert len(one.claim().ids) > 0
+        one.finish_all()
+        assert sorted(standing(db, "ready", "k") + standing(
+            db, "ready", "l")) == heirs
+    assert len(keyed(db, scheduler, 4, "k", lock_limit=3)) == 4
+    assert len(standing(db, "ready")) == 3
+
+
 def test_A3_keys_do_not_meet(db, worker, scheduler):
     for key in "kl":
         keyed(db, scheduler, 2, key)
