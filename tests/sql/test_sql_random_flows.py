@@ -254,7 +254,8 @@ class World:
 def play(db, scheduler, dice, count):
     """So many flows at once, run, partly deleted, brought back and purged."""
     flows = [Flow(db, dice) for _ in range(count)]
-    scheduler.session.one("SELECT muster.carry_out(10000)")
+    while scheduler.session.one("SELECT muster.carry_out(10000)"):
+        pass
     world = World(db, scheduler, dice)
     for flow in flows:
         flow.run_model()
