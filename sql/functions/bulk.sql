@@ -104,18 +104,21 @@ BEGIN
 END
 $$;
 
--- The next piece, at most p_limit tasks. What another transaction holds stays in
--- the list and is met again when the rest is done. p_limit if more may be done at
--- once.
+-- The next piece, at most p_limit tasks of the list's next row, or more if others
+-- hold all of those. What they hold goes to a row behind all others, and is met
+-- again when the rest is done. p_limit if more may be done at once.
 CREATE OR REPLACE FUNCTION muster.do_bulk(
 	p_request muster.request, p_limit int, p_alone boolean)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_part muster.request_part;
-	v_n int;
+	v_met int := 0;
+	v_n int := p_limit;
 	v_done int;
+	v_held bigint[];
 	v_left bigint[];
 	v_tally jsonb;
+	v_sum jsonb := p_request.tally;
 BEGIN
 	SELECT * INTO v_part FROM muster.request_part p
 	WHERE p.request_id = p_request.id AND p.part >= p_request.cursor
@@ -127,40 +130,51 @@ BEGIN
 		UPDATE muster.request SET cursor = 0 WHERE id = p_request.id;
 		RETURN 1;
 	END IF;
-	v_n := least(p_limit, cardinality(v_part.ids));
-	SELECT b.o_left, b.o_tally INTO v_left, v_tally
-	FROM muster.bulk_batch(p_request, v_part.ids[: v_n],
-		v_part.ranks[: v_n], p_alone) b;
-	v_done := v_n - coalesce(cardinality(v_left), 0);
-	PERFORM muster.bulk_keep(v_part, v_n, v_left);
-	UPDATE muster.request r SET count = r.count + v_done,
-		tally = muster.tally_sum(r.tally, v_tally),
-		cursor = v_part.part + (v_done = 0
-			OR v_n = cardinality(v_part.ids))::int
+	LOOP
+		v_n := least(v_n, cardinality(v_part.ids) - v_met);
+		SELECT b.o_left, b.o_tally INTO v_held, v_tally
+		FROM muster.bulk_batch(p_request,
+			v_part.ids[v_met + 1 : v_met + v_n],
+			v_part.ranks[v_met + 1 : v_met + v_n], p_alone) b;
+		v_left := v_left || v_held;
+		v_sum := muster.tally_sum(v_sum, v_tally);
+		v_met := v_met + v_n;
+		v_done := v_met - coalesce(cardinality(v_left), 0);
+		EXIT WHEN v_done > 0 OR v_met = cardinality(v_part.ids);
+		v_n := 2 * v_n;
+	END LOOP;
+	PERFORM muster.bulk_keep(v_part, v_met, v_left);
+	UPDATE muster.request r SET count = r.count + v_done, tally = v_sum,
+		cursor = v_part.part + (v_met = cardinality(v_part.ids))::int
 	WHERE r.id = p_request.id;
 	RETURN CASE WHEN v_done > 0 THEN p_limit ELSE 0 END;
 END
 $$;
 
--- Of the list's row there remain the tasks after the first p_n and, after
--- those, p_left of these.
+-- Of the list's row there remain the tasks after the first p_n; p_left of these go
+-- to the row of those that are met again.
 CREATE OR REPLACE FUNCTION muster.bulk_keep(
 	p_part muster.request_part, p_n int, p_left bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	IF p_n = cardinality(p_part.ids) AND p_left IS NULL THEN
+	IF p_n = cardinality(p_part.ids) THEN
 		DELETE FROM muster.request_part p
 		WHERE p.request_id = p_part.request_id AND p.part = p_part.part;
-		RETURN;
+	ELSE
+		UPDATE muster.request_part p
+		SET ids = p.ids[p_n + 1 :], ranks = p.ranks[p_n + 1 :]
+		WHERE p.request_id = p_part.request_id AND p.part = p_part.part;
 	END IF;
-	UPDATE muster.request_part p SET (ids, ranks) = (
-		SELECT array_agg(u.id ORDER BY u.o <= p_n, u.o),
-			CASE WHEN p_part.ranks IS NOT NULL
-			THEN array_agg(u.rank ORDER BY u.o <= p_n, u.o) END
-		FROM unnest(p_part.ids, p_part.ranks) WITH ORDINALITY
-			u(id, rank, o)
-		WHERE u.o > p_n OR (u.id IN (SELECT unnest(p_left))) IS TRUE)
-	WHERE p.request_id = p_part.request_id AND p.part = p_part.part;
+	INSERT INTO muster.request_part AS p
+	SELECT p_part.request_id, p_part.part % 1000000000 + 1000000000,
+		array_agg(u.id ORDER BY u.o),
+		CASE WHEN p_part.ranks IS NOT NULL
+		THEN array_agg(u.rank ORDER BY u.o) END
+	FROM unnest(p_part.ids, p_part.ranks) WITH ORDINALITY u(id, rank, o)
+	WHERE u.o <= p_n AND (u.id IN (SELECT unnest(p_left))) IS TRUE
+	HAVING count(*) > 0
+	ON CONFLICT (request_id, part) DO UPDATE
+	SET ids = p.ids || excluded.ids, ranks = p.ranks || excluded.ranks;
 END
 $$;
 

@@ -366,9 +366,10 @@ def test_B3_one_statement_for_many_is_worked_off_in_batches(
     request = db.one("SELECT muster.reprioritise(%s, %s)", ids, [5] * 1000)
     counts, taken = [0], []
     while counts[-1] < 1000:
-        assert scheduler.carry_out(100000) == 100000
+        touched = scheduler.carry_out(100000)
         counts.append(db.one(
             "SELECT count FROM muster.request_progress(%s)", request))
+        assert touched == 100000 or counts[-1] == 1000, "there are more"
         taken += one.claim(1).ids
     steps = [after - before for before, after in zip(counts, counts[1:])]
     assert max(steps) <= 200 and min(steps) >= 1
