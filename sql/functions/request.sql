@@ -202,15 +202,19 @@ BEGIN
 		ORDER BY r.id LIMIT 1;
 		EXIT WHEN NOT FOUND;
 		v_n := muster.carry_one(v_request, v_piece, p_alone);
-		v_met := v_met + CASE p_sort WHEN 1 THEN 1 ELSE v_piece END;
+		-- What could do nothing yet keeps back nobody behind it: that may be
+		-- what it waits for.
+		v_met := v_met + CASE WHEN p_sort = 1 THEN least(v_n, 1)
+			ELSE least(v_n, v_piece) END;
 		o_done := o_done + v_n;
 		v_last := v_request.id - (v_n >= v_piece)::int;
 		v_now := clock_timestamp();
 		o_more := v_met >= v_most OR v_met >= 8 AND v_now >= p_until;
 		EXIT WHEN o_more;
-		v_piece := least(v_most - v_met, greatest(1, floor(v_met
+		v_piece := least(v_most - v_met, CASE WHEN v_met = 0 THEN 8
+			ELSE greatest(1, floor(v_met
 			* least(extract(epoch FROM p_until - v_now), 0.005)
-			/ nullif(extract(epoch FROM v_now - v_from), 0))));
+			/ nullif(extract(epoch FROM v_now - v_from), 0))) END);
 	END LOOP;
 END
 $$;

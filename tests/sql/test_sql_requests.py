@@ -1,5 +1,7 @@
 """Cancel, retry, retries, flows that fail, rescue."""
 
+import json
+
 import pytest
 
 from support.wait import wait_until
@@ -628,3 +630,16 @@ def test_A1_an_admission_takes_as_many_needs_as_tasks(db, scheduler):
     assert scheduler.admit(30) == 1, "one alone may have more"
     assert db.states(late) == {"blocked": 3}
     assert scheduler.admit() == 0
+
+
+def test_G2_a_retry_that_waits_keeps_back_nobody(db, scheduler):
+    """What it waits for was asked for after it, and one thing is done a
+    call."""
+    flows = [db.one("SELECT muster.submit_flow(%s)", json.dumps(
+        {"tasks": {"t": {"kind": "a"}}})) for _ in range(3)]
+    numbers = [db.one(f"SELECT muster.{verb}_flow(%s)", flow)
+               for verb in ("retry", "cancel") for flow in flows]
+    for _ in range(40):
+        scheduler.carry_out(1)
+    for number in numbers:
+        assert db.one("SELECT done FROM muster.request_status(%s)", number)
