@@ -49,13 +49,17 @@ def test_E2_killed_worker_right_after_a_claim(db, daemon, patience, is_long):
     """(b): claimed, perhaps not even started."""
     musterd = daemon(workers=1, queues={"default": {"concurrency": 200}})
     musterd.log.allow("worker")
-    rounds = 10 if is_long else 4
-    for number in range(1, rounds + 1):
-        db.enqueue_many("noop", 20000)
-        wait_until(lambda: db.one("SELECT EXISTS (SELECT FROM muster.lease)"),
-                   10, "something is claimed", every=0)
+    total = 0
+
+    def claimed():
+        nonlocal total
+        total += len(db.enqueue_many("noop", 5000))
+        return db.one("SELECT EXISTS (SELECT FROM muster.lease)")
+
+    for _ in range(10 if is_long else 4):
+        wait_until(claimed, 10, "something is claimed", every=0)
         kill_worker(db, musterd, 1 * patience)
-        assert db.wait_done(60) == {"succeeded": 20000 * number}
+        assert db.wait_done(60) == {"succeeded": total}
         musterd.wait_running()
 
 

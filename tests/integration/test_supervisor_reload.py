@@ -22,7 +22,8 @@ def test_I1_change_in_place_keeps_the_processes(supervisor):
     answer = daemon.reload(queues={"default": {"concurrency": 7}})
     assert answer == {"ok": True, "generation": 2, "changed": "in place"}
     assert daemon.children() == children
-    assert len(daemon.log.find("took configuration 2")) == 3
+    wait_until(lambda: len(daemon.log.find("took configuration 2")) == 3, 10,
+               "all have said so")
     status = daemon.status()
     assert status["generation"] == 2 and status["state"] == "running"
     assert {worker["generation"] for worker in status["workers"]} == {2}
