@@ -5,12 +5,12 @@ def test_A3_a_limit_holds_over_two_hosts(db, daemon, ledger):
     """Never more than two of a key at a time, nor more than one of another,
     and what has no key goes on beside them."""
     handlers = {"quick": ledger.handler(first="sleep 0.05")}
+    hosts = [daemon(handlers=handlers, workers=2) for _ in range(2)]
     ids = {
         "two": db.enqueue_many("quick", 24, lock_keys=["two"] * 24,
                                lock_limit=2),
         "one": db.enqueue_many("quick", 10, lock_keys=["one"] * 10)}
     db.enqueue_many("quick", 20)
-    hosts = [daemon(handlers=handlers, workers=2) for _ in range(2)]
     most = {"two": 0, "one": 0}
     while db.open_count():
         for key in ids:

@@ -91,8 +91,9 @@ def test_pool_crash_loop_is_shown_until_it_works(
     task = db.enqueue("job")
     found = wait_until(
         lambda: (pool := shown(host))["failures"] >= 4 and
-        pool["next_start_ms"] and pool, 20, "a back-off")
-    assert found["crashed"] == found["started"] == found["failures"]
+        pool["crashed"] == pool["started"] == pool["failures"] and
+        pool["next_start_ms"] and pool, 20,
+        "a back-off, and no process that has started and not yet failed")
     assert found["error"].startswith("exit status 1")
     assert found["next_start_ms"] <= 30000
     assert "exit status 1" in table(musterctl)[1]
