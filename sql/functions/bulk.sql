@@ -373,7 +373,8 @@ END
 $$;
 
 -- Open tasks that are not leased, locked by the caller: o_waiting wait for
--- something, and their places have the new rank now; o_ready are to be moved. What
+-- something, and their places have the new rank now, or their sets know that they
+-- are mixed; o_ready are to be moved. What
 -- another transaction just moves is neither. The places are looked at in the
 -- order in which tasks move through them, so that one that moves is met.
 CREATE OR REPLACE FUNCTION muster.rank_places(p_ids bigint[],
@@ -384,16 +385,20 @@ DECLARE
 	v_hit bigint[];
 	v_more bigint[];
 	v_busy bigint[];
+	v_held record;
 BEGIN
 	o_waiting := ARRAY(SELECT a.task_id FROM muster.arriving a
 		WHERE a.task_id = ANY (p_ids));
+	SELECT * INTO v_held FROM muster.set_hold(p_ids);
+	UPDATE muster.blocked b SET mixed = true
+	WHERE b.task_id = ANY (v_held.o_sets) AND NOT b.mixed;
 	v_hit := ARRAY(SELECT b.task_id FROM muster.blocked b
 		WHERE b.task_id = ANY (p_ids)
 		ORDER BY b.task_id FOR UPDATE SKIP LOCKED);
 	UPDATE muster.blocked b
 	SET rank = p_ranks[width_bucket(b.task_id, p_sorted)]
 	WHERE b.task_id = ANY (v_hit);
-	v_busy := ARRAY(SELECT b.task_id FROM muster.blocked b
+	v_busy := v_held.o_busy || ARRAY(SELECT b.task_id FROM muster.blocked b
 		WHERE b.task_id = ANY (p_ids));
 	v_more := ARRAY(SELECT s.task_id FROM muster.scheduled s
 		WHERE s.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED);
@@ -402,7 +407,8 @@ BEGIN
 	WHERE s.task_id = ANY (v_more);
 	v_busy := v_busy || ARRAY(SELECT s.task_id FROM muster.scheduled s
 		WHERE s.task_id = ANY (p_ids));
-	o_waiting := o_waiting || v_hit || v_more || muster.lock_leave(p_ids);
+	o_waiting := o_waiting || v_held.o_in || v_hit || v_more
+		|| muster.lock_leave(p_ids);
 	v_busy := v_busy || ARRAY(SELECT w.task_id FROM muster.waiting w
 		WHERE w.task_id = ANY (p_ids));
 	v_busy := muster.without(v_busy, o_waiting);

@@ -154,13 +154,16 @@ END
 $$;
 
 -- Takes tasks out of blocked and scheduled; gives those whose row another
--- transaction holds, or that are just about to be skipped.
+-- transaction holds, or that are just about to be skipped. A set's row stays, but
+-- nobody moves it before the caller's commit, by which a task of it is stale there.
 CREATE OR REPLACE FUNCTION muster.cancel_waiting(p_ids bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_busy bigint[];
 	v_more bigint[];
+	v_held bigint[];
 BEGIN
+	SELECT h.o_busy INTO v_held FROM muster.set_hold(p_ids) h;
 	WITH hit AS (
 		SELECT b.task_id FROM muster.blocked b
 		WHERE b.task_id = ANY (p_ids) FOR UPDATE SKIP LOCKED
@@ -183,8 +186,37 @@ BEGIN
 	SELECT array_agg(s.task_id) INTO v_more FROM muster.scheduled s
 	WHERE s.task_id = ANY (p_ids)
 		AND (s.task_id IN (SELECT g.task_id FROM gone g)) IS FALSE;
-	RETURN v_busy || v_more || (SELECT array_agg(r.task_id)
+	RETURN v_held || v_busy || v_more || (SELECT array_agg(r.task_id)
 		FROM muster.remainder r WHERE r.task_id = ANY (p_ids));
+END
+$$;
+
+-- Locks the sets in which these tasks, locked by the caller, stand: o_in are those
+-- of which it could, o_sets their sets, o_busy those whose set another
+-- transaction holds.
+CREATE OR REPLACE FUNCTION muster.set_hold(p_ids bigint[],
+	OUT o_in bigint[], OUT o_sets bigint[], OUT o_busy bigint[])
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_ids bigint[];
+	v_sets bigint[];
+BEGIN
+	SELECT array_agg(p.task_id), array_agg(p.set_id) INTO v_ids, v_sets
+	FROM muster.set_places(p_ids) p;
+	IF v_ids IS NULL THEN
+		RETURN;
+	END IF;
+	SELECT array_agg(l.task_id) INTO o_sets
+	FROM (SELECT b.task_id FROM muster.blocked b
+		WHERE b.task_id = ANY (v_sets)
+		ORDER BY b.task_id FOR UPDATE SKIP LOCKED) l;
+	SELECT array_agg(u.id) FILTER (WHERE u.held),
+		array_agg(u.id) FILTER (WHERE NOT u.held AND EXISTS (
+			SELECT FROM muster.blocked b WHERE b.task_id = u.set))
+	INTO o_in, o_busy
+	FROM (SELECT x.id, x.set,
+			(x.set IN (SELECT unnest(o_sets))) IS TRUE AS held
+		FROM unnest(v_ids, v_sets) x(id, set)) u;
 END
 $$;
 

@@ -13,8 +13,10 @@ BEGIN
 	), place AS (
 		SELECT a.task_id, 'arriving' AS place, NULL::smallint AS ticket
 		FROM muster.arriving a
-		UNION ALL SELECT b.task_id, 'blocked', b.ticket
+		UNION ALL SELECT coalesce(b.first, b.task_id) + g.i, 'blocked',
+			b.ticket
 		FROM muster.blocked b
+		CROSS JOIN LATERAL generate_series(0, b.n - 1) g(i)
 		UNION ALL SELECT s.task_id, 'scheduled', s.ticket
 		FROM muster.scheduled s
 		UNION ALL SELECT w.task_id, 'waiting', w.ticket
@@ -45,7 +47,10 @@ BEGIN
 				WHEN e.life < t.life THEN t.settled END AS outcome,
 			e.cond
 		FROM muster.blocked b
-		JOIN muster.needs n ON n.task_id = b.task_id
+		CROSS JOIN LATERAL (SELECT x.* FROM muster.needs x -- of a set: of any
+			WHERE x.task_id BETWEEN coalesce(b.first, b.task_id)
+				AND coalesce(b.first, b.task_id) + b.n - 1
+			ORDER BY x.task_id LIMIT 1) n
 		CROSS JOIN LATERAL ( -- cardinality() would unpack it for each row
 			SELECT x.id, count(*) OVER () AS n FROM unnest(n.ids) x(id)
 			OFFSET 0) u
@@ -114,6 +119,21 @@ BEGIN
 	FROM muster.blocked b WHERE NOT EXISTS (
 		SELECT FROM waits w WHERE w.task_id = b.task_id)
 	UNION ALL
+	SELECT 2, b.task_id, format('a set of %s from %s on, mixed: %s', b.n,
+		b.first, b.mixed)
+	FROM muster.blocked b WHERE b.n NOT BETWEEN 1 AND 16
+		OR (b.n > 1) <> (b.first IS NOT NULL) OR b.mixed AND b.n = 1
+		OR b.n > 1 AND (b.first + b.n <> b.task_id OR b.run_at IS NOT NULL
+			OR b.lock_id IS NOT NULL)
+	UNION ALL
+	SELECT 2, t.id, format('stands in set %s and is of set %s, line %s %s %s',
+		b.task_id, t.set_id, t.route_id, t.rank, t.lane)
+	FROM muster.blocked b
+	JOIN muster.task t ON t.id BETWEEN b.first AND b.first + b.n - 1
+	WHERE t.set_id IS DISTINCT FROM b.task_id
+		OR t.ticket = b.ticket AND NOT b.mixed
+		AND (t.route_id, t.rank, t.lane) <> (b.route_id, b.rank, b.lane)
+	UNION ALL
 	SELECT 3, NULL, format('lease %s is of worker %s, which is %s', l.id,
 		l.worker_id, CASE WHEN w.id IS NULL THEN 'absent'
 		ELSE 'dead' END)
@@ -152,6 +172,8 @@ BEGIN
 		'not exist', e.need, e.task_id)
 	FROM muster.edge e
 	WHERE NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.task_id)
+			AND NOT EXISTS (SELECT FROM muster.task t
+				WHERE t.set_id = e.task_id)
 		OR NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.need)
 	UNION ALL
 	SELECT * FROM muster.check_schedules()

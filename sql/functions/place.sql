@@ -3,7 +3,9 @@
 
 -- What each need of these tasks counts as for them: `outcome` null: it is yet
 -- to come, and an edge will bring it; `fresh`: that edge, which may have to be
--- made, is then of this `life`. The tasks and their needs are locked.
+-- made, is then of this `life`. The tasks and their needs are locked. A member of
+-- a set that comes back has no edges of its own yet: those of the set stand for
+-- them, and all of them are to be made.
 -- p_done: needs whose remainders the caller is working off: they count as ended.
 -- p_again: those that the caller is about to open again (ascending). What is
 -- open counts as yet to come, whatever an earlier life of it was, and so does what
@@ -20,15 +22,17 @@ BEGIN
 	SELECT p.id, n.least, u.need, u.cond::"char",
 		CASE WHEN t.present IS NULL THEN 'x'
 			WHEN t.again OR t.state IS NULL THEN NULL
-			WHEN e.life IS NULL OR u.need = ANY (p_done)
-				THEN t.state
+			WHEN coalesce(e.life, s.life) IS NULL
+				OR u.need = ANY (p_done) THEN t.state
 			WHEN r.pending THEN NULL
 			ELSE t.state END::"char",
 		t.again OR t.present AND (t.state IS NULL OR e.life IS NOT NULL
-			AND r.pending AND (u.need = ANY (p_done)) IS NOT TRUE),
+			AND r.pending AND (u.need = ANY (p_done)) IS NOT TRUE
+			OR e.life IS NULL AND s.life IS NOT NULL),
 		(t.life + t.again::int)::smallint, e.life
 	FROM unnest(p_ids) p(id)
-	CROSS JOIN LATERAL (SELECT x.ids, x.conds, x.least
+	CROSS JOIN LATERAL (SELECT x.ids, x.conds, x.least, (SELECT y.set_id
+			FROM muster.task y WHERE y.id = x.task_id) AS set_id
 		FROM muster.needs x WHERE x.task_id = p.id OFFSET 0) n
 	CROSS JOIN LATERAL unnest(n.ids, string_to_array(n.conds, NULL))
 		u(need, cond)
@@ -38,6 +42,8 @@ BEGIN
 		FROM muster.task x WHERE x.id = u.need OFFSET 0) t ON true
 	LEFT JOIN LATERAL (SELECT x.life FROM muster.edge x
 		WHERE x.need = u.need AND x.task_id = p.id OFFSET 0) e ON true
+	LEFT JOIN LATERAL (SELECT x.life FROM muster.edge x
+		WHERE x.need = u.need AND x.task_id = n.set_id OFFSET 0) s ON true
 	LEFT JOIN LATERAL (SELECT true AS pending FROM muster.remainder x
 		WHERE x.task_id = u.need AND x.cursor < p.id LIMIT 1) r ON true;
 END
@@ -149,5 +155,32 @@ BEGIN
 		v_free := muster.without(v_free, v_keyed);
 	END IF;
 	PERFORM muster.put_ready(v_free);
+END
+$$;
+
+-- The tasks of p_ids that stand in a set, and the id of its row of `blocked`: they
+-- are neither ended nor brought back since. The tasks are locked.
+CREATE OR REPLACE FUNCTION muster.set_places(p_ids bigint[])
+RETURNS TABLE (task_id bigint, set_id bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	SELECT t.id, t.set_id
+	FROM muster.task t
+	CROSS JOIN LATERAL (SELECT FROM muster.blocked b
+		WHERE b.task_id = t.set_id AND b.ticket = t.ticket OFFSET 0) b
+	WHERE t.id = ANY (p_ids) AND t.state IS NULL;
+END
+$$;
+
+-- The members of these sets that still exist, whatever became of them: their ids
+-- come right before that of the set.
+CREATE OR REPLACE FUNCTION muster.set_members(p_sets bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN ARRAY(SELECT m.id FROM unnest(p_sets) s(id)
+		CROSS JOIN LATERAL (SELECT t.id FROM muster.task t
+			WHERE t.id BETWEEN s.id - 16 AND s.id - 1
+				AND t.set_id = s.id OFFSET 0) m);
 END
 $$;

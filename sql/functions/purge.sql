@@ -200,6 +200,7 @@ DECLARE
 	v_ids bigint[];
 	v_need bigint[];
 	v_dep bigint[];
+	v_set bigint[];
 BEGIN
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (p_ids) AND t.state IS NOT NULL
@@ -207,13 +208,24 @@ BEGIN
 	-- What was retried and has ended again since the caller looked.
 	v_ids := muster.without(v_ids, ARRAY(SELECT r.task_id
 		FROM muster.remainder r WHERE r.task_id = ANY (v_ids)));
-	SELECT array_agg(u.need), array_agg(n.task_id) INTO v_need, v_dep
-	FROM muster.needs n CROSS JOIN LATERAL unnest(n.ids) u(need)
-	WHERE n.task_id = ANY (v_ids);
+	-- The edges to those go with the needs that go, too; the others singly, those
+	-- to a set with its last member.
+	SELECT array_agg(u.need), array_agg(n.task_id), array_agg(m.set_id)
+	INTO v_need, v_dep, v_set
+	FROM muster.needs n
+	CROSS JOIN LATERAL unnest(n.ids) u(need)
+	CROSS JOIN LATERAL (SELECT t.set_id FROM muster.task t
+		WHERE t.id = n.task_id OFFSET 0) m
+	WHERE n.task_id = ANY (v_ids)
+		AND (u.need IN (SELECT unnest(v_ids))) IS NOT TRUE;
+	v_set := ARRAY(SELECT CASE WHEN muster.set_members(ARRAY[u.set]) <@ v_ids
+			THEN u.set END
+		FROM unnest(v_set) WITH ORDINALITY u(set, o) ORDER BY u.o);
 	DELETE FROM muster.edge e WHERE e.ctid = ANY (ARRAY(
-		SELECT x.at FROM unnest(v_need, v_dep) u(need, dep)
+		SELECT x.at FROM unnest(v_need, v_dep, v_set) u(need, dep, set)
 		CROSS JOIN LATERAL (SELECT y.ctid AS at FROM muster.edge y
-			WHERE y.need = u.need AND y.task_id = u.dep OFFSET 0) x));
+			WHERE y.need = u.need AND y.task_id IN (u.dep, u.set)
+			OFFSET 0) x));
 	DELETE FROM muster.edge e WHERE e.need = ANY (v_ids);
 	DELETE FROM muster.needs n WHERE n.task_id = ANY (v_ids);
 	DELETE FROM muster.attempt a WHERE a.task_id = ANY (v_ids);
@@ -256,7 +268,8 @@ BEGIN
 		END IF;
 		v_task.state := 'c';
 	END IF;
-	IF muster.purge_tasks(ARRAY[v_id]) = '{}' THEN
+	IF NOT muster.set_drop(v_task.set_id, v_id)
+			OR muster.purge_tasks(ARRAY[v_id]) = '{}' THEN
 		RETURN 0; -- its dependents are still being told
 	END IF;
 	INSERT INTO muster.flow_delta
@@ -266,6 +279,22 @@ BEGIN
 	FROM muster.flow f WHERE f.id = v_task.flow_id AND NOT f.purging;
 	RETURN muster.answer(p_request.id, 'done',
 		format('task %s is deleted', v_id));
+END
+$$;
+
+-- Where the task is the last of its set (null: it is of none) nothing waits there
+-- any more. False if somebody else holds the set's row.
+CREATE OR REPLACE FUNCTION muster.set_drop(p_set bigint, p_id bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF p_set IS NULL OR muster.set_members(ARRAY[p_set]) <> ARRAY[p_id] THEN
+		RETURN true;
+	END IF;
+	DELETE FROM muster.blocked b WHERE b.ctid = ANY (ARRAY(
+		SELECT x.ctid FROM muster.blocked x WHERE x.task_id = p_set
+		FOR UPDATE SKIP LOCKED));
+	RETURN NOT EXISTS (SELECT FROM muster.blocked b
+		WHERE b.task_id = p_set);
 END
 $$;
 

@@ -210,6 +210,7 @@ DECLARE
 	v_last CONSTANT bigint := p_dep[cardinality(p_dep)];
 	v_gone bigint[];
 	v_routes int[];
+	v_counts int[];
 	v_dep bigint[];
 	v_met int[];
 	v_unmet int[];
@@ -223,18 +224,20 @@ BEGIN
 				AND b.need <= p_met[width_bucket(b.task_id,
 					(SELECT p_dep || '{}'))]
 				AND b.spare = 0 AND b.run_at IS NULL
-				AND b.lock_id IS NULL
+				AND b.lock_id IS NULL AND NOT b.mixed
 			RETURNING b.task_id, b.route_id, b.size, b.rank, b.lane,
-				b.ticket
+				b.ticket, b.n, b.first
 		), freed AS (
 			INSERT INTO muster.ready (seq, task_id, at, route_id,
-				size, rank, lane, ticket)
-			SELECT nextval('muster.ready_seq'), g.task_id, now(),
-				g.route_id, g.size, g.rank, g.lane, g.ticket
+				size, rank, lane, ticket, n)
+			SELECT nextval('muster.ready_seq'),
+				coalesce(g.first, g.task_id), now(), g.route_id,
+				g.size, g.rank, g.lane, g.ticket, g.n
 			FROM gone g
 		)
-		SELECT array_agg(g.task_id), array_agg(g.route_id)
-		INTO v_gone, v_routes FROM gone g;
+		SELECT array_agg(g.task_id), array_agg(g.route_id),
+			array_agg(g.n)
+		INTO v_gone, v_routes, v_counts FROM gone g;
 	ELSE
 		WITH gone AS (
 			DELETE FROM muster.blocked b
@@ -242,20 +245,22 @@ BEGIN
 				AND b.need <= p_met[width_bucket(b.task_id,
 					(SELECT p_dep || '{}'))]
 				AND b.spare = 0 AND b.run_at IS NULL
-				AND b.lock_id IS NULL
+				AND b.lock_id IS NULL AND NOT b.mixed
 			RETURNING b.task_id, b.route_id, b.size, b.rank, b.lane,
-				b.ticket
+				b.ticket, b.n, b.first
 		), freed AS (
 			INSERT INTO muster.ready (seq, task_id, at, route_id,
-				size, rank, lane, ticket)
-			SELECT nextval('muster.ready_seq'), g.task_id, now(),
-				g.route_id, g.size, g.rank, g.lane, g.ticket
+				size, rank, lane, ticket, n)
+			SELECT nextval('muster.ready_seq'),
+				coalesce(g.first, g.task_id), now(), g.route_id,
+				g.size, g.rank, g.lane, g.ticket, g.n
 			FROM gone g
 		)
-		SELECT array_agg(g.task_id), array_agg(g.route_id)
-		INTO v_gone, v_routes FROM gone g;
+		SELECT array_agg(g.task_id), array_agg(g.route_id),
+			array_agg(g.n)
+		INTO v_gone, v_routes, v_counts FROM gone g;
 	END IF;
-	PERFORM muster.announce(v_routes);
+	PERFORM muster.announce(v_routes, v_counts);
 	IF v_gone IS NULL THEN
 		PERFORM muster.unblock_rest(p_dep, p_met, p_unmet);
 	ELSIF cardinality(v_gone) < cardinality(p_dep) THEN
@@ -278,17 +283,22 @@ CREATE OR REPLACE FUNCTION muster.unblock_rest(
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_free tid[];
+	v_mixed tid[];
 	v_dead tid[];
 	v_rest tid[];
+	v_gone bigint[];
 BEGIN
-	SELECT array_agg(b.at) FILTER (WHERE b.spare >= 0 AND b.need <= 0),
+	SELECT array_agg(b.at) FILTER (WHERE b.spare >= 0 AND b.need <= 0
+			AND NOT b.mixed),
+		array_agg(b.at) FILTER (WHERE b.spare >= 0 AND b.need <= 0
+			AND b.mixed),
 		array_agg(b.at) FILTER (WHERE b.spare < 0),
 		array_agg(b.at) FILTER (WHERE b.spare >= 0 AND b.need > 0)
-	INTO v_free, v_dead, v_rest
+	INTO v_free, v_mixed, v_dead, v_rest
 	FROM (
 		SELECT l.at, l.need - p_met[l.o] AS need,
-			l.spare - p_unmet[l.o] AS spare
-		FROM (SELECT x.ctid AS at, x.need, x.spare,
+			l.spare - p_unmet[l.o] AS spare, l.mixed
+		FROM (SELECT x.ctid AS at, x.need, x.spare, x.mixed,
 				width_bucket(x.task_id, (SELECT p_dep || '{}')) AS o
 			FROM muster.blocked x WHERE x.task_id = ANY (p_dep)
 			ORDER BY x.task_id FOR UPDATE) l
@@ -303,25 +313,47 @@ BEGIN
 	IF v_free IS NOT NULL THEN
 		PERFORM muster.unblock_free(v_free);
 	END IF;
+	IF v_mixed IS NOT NULL THEN
+		PERFORM muster.put_ready(muster.blocked_gone(v_mixed));
+	END IF;
 	IF v_dead IS NOT NULL THEN
-		WITH gone AS (
-			DELETE FROM muster.blocked b WHERE b.ctid = ANY (v_dead)
-			RETURNING b.task_id
-		)
+		v_gone := muster.blocked_gone(v_dead);
 		INSERT INTO muster.remainder (task_id, flow_id, outcome)
 		SELECT t.id, t.flow_id, 'k' FROM muster.task t
-		WHERE t.id = ANY (ARRAY(SELECT g.task_id FROM gone g));
+		WHERE t.id = ANY (v_gone);
 		PERFORM muster.announce_work();
 	END IF;
 END
 $$;
 
+-- Removes these rows of blocked, locked by the caller; gives the tasks that stood
+-- there, those of a set one by one.
+CREATE OR REPLACE FUNCTION muster.blocked_gone(p_at tid[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_ids bigint[];
+BEGIN
+	WITH gone AS (
+		DELETE FROM muster.blocked b WHERE b.ctid = ANY (p_at)
+		RETURNING coalesce(b.first, b.task_id) AS first, b.n, b.ticket
+	)
+	SELECT array_agg(t.id ORDER BY t.id) INTO v_ids
+	FROM gone g
+	CROSS JOIN LATERAL (SELECT x.id FROM muster.task x
+		WHERE x.id BETWEEN g.first AND g.first + g.n - 1
+			AND x.ticket = g.ticket AND x.state IS NULL OFFSET 0) t;
+	RETURN v_ids;
+END
+$$;
+
 -- These rows of blocked, locked by the caller, wait for nothing more: to ready,
--- to scheduled if their time has not come, or for a slot of their key.
+-- to scheduled if their time has not come, or for a slot of their key. None is
+-- that of a mixed set.
 CREATE OR REPLACE FUNCTION muster.unblock_free(p_at tid[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_routes int[];
+	v_counts int[];
 	v_later boolean;
 	v_keyed bigint[];
 BEGIN
@@ -337,18 +369,19 @@ BEGIN
 			g.ticket, g.lock_id FROM gone g WHERE g.later
 	), freed AS (
 		INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank,
-			lane, ticket)
-		SELECT nextval('muster.ready_seq'), g.task_id, now(), g.route_id,
-			g.size, g.rank, g.lane, g.ticket
+			lane, ticket, n)
+		SELECT nextval('muster.ready_seq'), coalesce(g.first, g.task_id),
+			now(), g.route_id, g.size, g.rank, g.lane, g.ticket, g.n
 		FROM gone g WHERE NOT g.later AND g.lock_id IS NULL
-		RETURNING route_id
+		RETURNING route_id, n
 	)
-	SELECT (SELECT array_agg(f.route_id) FROM freed f), k.later, k.keyed
-	INTO v_routes, v_later, v_keyed
-	FROM (SELECT bool_or(g.later) AS later, array_agg(g.task_id)
+	SELECT f.*, k.later, k.keyed
+	INTO v_routes, v_counts, v_later, v_keyed
+	FROM (SELECT array_agg(x.route_id), array_agg(x.n) FROM freed x) f,
+		(SELECT bool_or(g.later) AS later, array_agg(g.task_id)
 			FILTER (WHERE NOT g.later AND g.lock_id IS NOT NULL) AS keyed
 		FROM gone g) k;
-	PERFORM muster.announce(v_routes);
+	PERFORM muster.announce(v_routes, v_counts);
 	IF v_keyed IS NOT NULL THEN
 		PERFORM muster.lock_ask(v_keyed);
 	END IF;

@@ -37,6 +37,8 @@ DECLARE
 	v_cond text[];
 	v_lane smallint[];
 	v_id bigint[];
+	v_set bigint[]; -- that it is a member of
+	v_n int[]; -- tasks that stand with it, of the first of a set; 0: of the others
 BEGIN
 	PERFORM muster.flow_check(flow);
 	SELECT s.o_name, s.o_spec INTO v_name, v_spec
@@ -56,15 +58,17 @@ BEGIN
 				-p_inside.rank) || u.s
 			FROM unnest(v_spec) WITH ORDINALITY u(s, o) ORDER BY u.o);
 	END IF;
-	v_id := muster.flow_ids(cardinality(v_name), v_dep, v_need);
+	SELECT i.o_id, i.o_set, i.o_n INTO v_id, v_set, v_n
+	FROM muster.flow_ids(muster.flow_order(cardinality(v_name), v_dep, v_need),
+		muster.flow_alike(v_spec, v_lane, v_dep, v_need, v_cond)) i;
 	IF p_inside.id IS NULL THEN
 		PERFORM muster.flow_unique(v_id, v_name, v_spec);
 	ELSE
 		PERFORM muster.nested_unique(v_id, v_name, v_spec);
 	END IF;
 	v_flow := nextval('muster.flow_id');
-	PERFORM muster.flow_store(v_flow, v_id, flow, v_name, v_spec, v_lane,
-		v_dep, v_need, v_cond);
+	PERFORM muster.flow_store(v_flow, v_id, v_set, v_n, flow, v_name, v_spec,
+		v_lane, v_dep, v_need, v_cond);
 	RETURN v_flow;
 END
 $$;
@@ -475,15 +479,13 @@ BEGIN
 END
 $$;
 
--- An id for each step, in their order as far as no step stands before one that
--- it needs: ids ascend along the edges, which retry of a flow relies on. (A
--- walk in depth: a step's needs come right before it.)
-CREATE OR REPLACE FUNCTION muster.flow_ids(
+-- The place of each step in an order in which none stands before one that it
+-- needs: their own as far as that goes. (A walk in depth: a step's needs come
+-- right before it.)
+CREATE OR REPLACE FUNCTION muster.flow_order(
 	p_steps int, p_dep int[], p_need int[])
-RETURNS bigint[] LANGUAGE plpgsql AS $$
+RETURNS int[] LANGUAGE plpgsql AS $$
 DECLARE
-	v_id bigint[] := ARRAY(SELECT nextval('muster.task_id')
-		FROM generate_series(1, p_steps));
 	v_rank int[];
 	v_next int[] := array_fill(1, ARRAY[p_steps + 1]); -- edge to look at
 	v_end int[];
@@ -494,7 +496,7 @@ DECLARE
 BEGIN
 	IF p_dep IS NULL OR NOT EXISTS (SELECT FROM unnest(p_dep, p_need)
 			u(d, n) WHERE u.n > u.d) THEN
-		RETURN v_id;
+		RETURN ARRAY(SELECT generate_series(1, p_steps));
 	END IF;
 	FOR i IN 1 .. cardinality(p_dep) LOOP
 		v_next[p_dep[i] + 1] := i + 1;
@@ -525,8 +527,73 @@ BEGIN
 			END IF;
 		END LOOP;
 	END LOOP;
-	RETURN ARRAY(SELECT v_id[u.r]
-		FROM unnest(v_rank) WITH ORDINALITY u(r, o) ORDER BY u.o);
+	RETURN v_rank;
+END
+$$;
+
+-- Of each step that may stand in a set the first that waits for the same and
+-- goes to the same line; null: it stands alone.
+CREATE OR REPLACE FUNCTION muster.flow_alike(p_step jsonb[], p_lane smallint[],
+	p_dep int[], p_need int[], p_cond text[])
+RETURNS int[] LANGUAGE sql AS $$
+	SELECT array_agg(CASE WHEN a.n > 1 THEN a.first END ORDER BY a.o)
+	FROM (SELECT u.o, count(n.waits) OVER w AS n,
+			(min(u.o) OVER w)::int AS first
+		FROM unnest(p_step, p_lane) WITH ORDINALITY u(s, lane, o)
+		LEFT JOIN (SELECT x.d, string_agg(x.n || x.c, ',' ORDER BY x.n)
+				AS waits
+			FROM unnest(p_dep, p_need, p_cond) x(d, n, c)
+			GROUP BY x.d) n
+			ON n.d = u.o AND NOT u.s ?| '{map,flow,lock,run_at}'
+		WINDOW w AS (PARTITION BY n.waits,
+			nullif(u.s -> 'needs_mode', '"all"'),
+			coalesce(u.s ->> 'queue', 'default'), u.s ->> 'kind',
+			coalesce((u.s ->> 'priority')::int, 0), u.lane)) a
+$$;
+
+-- The steps' ids, in this order, but for those that are alike (p_alike: the
+-- number of the first of them; null: like no other), which follow the first of
+-- them: ids ascend along the needs, which retry of a flow relies on. Up to 16 that
+-- are alike are a set, under the id o_set that comes after theirs; o_n is how many
+-- they are for the first, 0 for the others, 1 for a step of no set. Where another
+-- transaction drew an id in between there is no set.
+CREATE OR REPLACE FUNCTION muster.flow_ids(p_order int[], p_alike int[],
+	OUT o_id bigint[], OUT o_set bigint[], OUT o_n int[])
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_at int[];
+	v_nth int[]; -- of its set
+	v_of int[];
+	v_drawn bigint[];
+BEGIN
+	SELECT array_agg(q.at ORDER BY q.o), array_agg(q.nth ORDER BY q.o),
+		array_agg(q.n ORDER BY q.o),
+		ARRAY(SELECT nextval('muster.task_id')
+			FROM generate_series(1, max(q.at) + max(q.last)))
+	INTO v_at, v_nth, v_of, v_drawn
+	FROM (SELECT p.o, p.nth, p.n, (p.nth = p.n AND p.n > 1)::int AS last,
+			(row_number() OVER w + coalesce(sum((p.nth = p.n
+				AND p.n > 1)::int) OVER (w ROWS BETWEEN
+				UNBOUNDED PRECEDING AND 1 PRECEDING), 0))::int AS at
+		FROM (SELECT g.*, (count(*) OVER (PARTITION BY g.head, g.part))::int
+				AS n, (row_number() OVER (PARTITION BY g.head, g.part
+				ORDER BY g.r))::int AS nth
+			FROM (SELECT u.o, u.r, min(u.r) OVER v AS head,
+					(row_number() OVER (v ORDER BY u.r) - 1) / 16
+					AS part
+				FROM unnest(p_order, p_alike) WITH ORDINALITY
+					u(r, a, o)
+				WINDOW v AS (PARTITION BY coalesce(u.a, -u.o))) g) p
+		WINDOW w AS (ORDER BY p.head, p.part, p.nth)) q;
+	SELECT array_agg(d.id ORDER BY d.o), array_agg(d.set ORDER BY d.o),
+		array_agg(CASE WHEN d.set IS NULL THEN 1 WHEN d.nth = 1 THEN d.n
+			ELSE 0 END ORDER BY d.o)
+	INTO o_id, o_set, o_n
+	FROM (SELECT u.o, u.nth, u.n, v_drawn[u.at] AS id,
+			CASE WHEN u.n > 1 AND v_drawn[u.at - u.nth + 1] + u.n
+				= v_drawn[u.at - u.nth + 1 + u.n]
+			THEN v_drawn[u.at - u.nth + 1 + u.n] END AS set
+		FROM unnest(v_at, v_nth, v_of) WITH ORDINALITY u(at, nth, n, o)) d;
 END
 $$;
 
@@ -556,9 +623,9 @@ BEGIN
 END
 $$;
 
--- Stores all of it.
+-- Stores all of it. The edges of a set lead to the set.
 CREATE OR REPLACE FUNCTION muster.flow_store(p_flow bigint, p_id bigint[],
-	p_spec jsonb, p_name text[], p_step jsonb[], p_lane smallint[],
+	p_set bigint[], p_n int[], p_spec jsonb, p_name text[], p_step jsonb[], p_lane smallint[],
 	p_dep int[], p_need int[], p_cond text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -598,23 +665,24 @@ BEGIN
 		p_spec ->> 'flow');
 	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
 		size, max_attempts, rank, lane, has_needs, has_dependents,
-		fail_fast, name, payload, lock_id, lock_limit, lock_key, unique_key)
+		fail_fast, name, payload, lock_id, lock_limit, lock_key, unique_key,
+		set_id)
 	SELECT u.id, p_flow, clock_timestamp(),
 		muster.flow_ms(u.s ->> 'timeout')::bigint, u.route,
 		octet_length(p.payload), (u.s ->> 'max_attempts')::int,
 		-coalesce((u.s ->> 'priority')::int, 0), u.lane, u.needs > 0,
 		u.feeds, v_fast, u.name, p.payload, u.lock,
 		muster.flow_lock_limit(u.s -> 'lock'),
-		muster.flow_lock(u.s -> 'lock'), u.s ->> 'unique_key'
-	FROM unnest(p_id, p_name, p_step, v_route, p_lane, v_needs, v_feeds,
-			v_lock)
-		u(id, name, s, route, lane, needs, feeds, lock)
+		muster.flow_lock(u.s -> 'lock'), u.s ->> 'unique_key', u.set
+	FROM unnest(p_id, p_set, p_name, p_step, v_route, p_lane, v_needs,
+			v_feeds, v_lock)
+		u(id, set, name, s, route, lane, needs, feeds, lock)
 	CROSS JOIN LATERAL (SELECT coalesce(u.s -> 'payload', '{}')::text
 		AS payload OFFSET 0) p;
 	IF p_dep IS NOT NULL THEN
 		INSERT INTO muster.edge (need, task_id, cond)
-		SELECT p_id[u.n], p_id[u.d], u.c::"char"
-		FROM unnest(p_need, p_dep, p_cond) u(n, d, c);
+		SELECT p_id[u.n], coalesce(p_set[u.d], p_id[u.d]), u.c::"char"
+		FROM unnest(p_need, p_dep, p_cond) u(n, d, c) WHERE p_n[u.d] > 0;
 		INSERT INTO muster.needs
 		SELECT p_id[u.d], array_agg(p_id[u.n]), string_agg(u.c, ''),
 			v_least[u.d]
@@ -623,7 +691,8 @@ BEGIN
 	IF v_holds THEN
 		PERFORM muster.container_store(p_id, p_name, p_step);
 	END IF;
-	PERFORM muster.flow_place(p_id, v_needs, v_least, v_route, v_lock, p_lane,
+	PERFORM muster.flow_place(p_id, p_set, p_n, v_needs, v_least, v_route,
+		v_lock, p_lane,
 		ARRAY(SELECT (u.s ->> 'run_at')::timestamptz
 			FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o),
 		ARRAY(SELECT -coalesce((u.s ->> 'priority')::int, 0)
@@ -655,8 +724,8 @@ $$;
 
 -- Its steps in their places. The task rows stand: the transaction has its
 -- number before it draws a seq, which the safe mark relies on.
-CREATE OR REPLACE FUNCTION muster.flow_place(p_id bigint[], p_needs int[],
-	p_least int[], p_route int[], p_lock bigint[], p_lane smallint[],
+CREATE OR REPLACE FUNCTION muster.flow_place(p_id bigint[], p_set bigint[],
+	p_n int[], p_needs int[], p_least int[], p_route int[], p_lock bigint[], p_lane smallint[],
 	p_run_at timestamptz[], p_rank int[], p_size int[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -668,13 +737,18 @@ BEGIN
 	FROM (SELECT DISTINCT x.route, x.rank, x.lane
 		FROM unnest(p_route, p_rank, p_lane) x(route, rank, lane)) u;
 	INSERT INTO muster.blocked
-	SELECT u.id, u.run_at, coalesce(u.least, u.needs),
-		u.needs - coalesce(u.least, u.needs), u.route, u.size, u.rank,
-		u.lane, 0, u.lock
-	FROM unnest(p_id, p_needs, p_least, p_route, p_lock, p_lane, p_run_at,
-			p_rank, p_size)
-		u(id, needs, least, route, lock, lane, run_at, rank, size)
-	WHERE u.needs > 0;
+	SELECT coalesce(u.set, u.id), u.run_at, coalesce(u.least, u.needs),
+		u.needs - coalesce(u.least, u.needs), u.route, u.n * u.largest,
+		u.rank, u.lane, 0, u.lock, u.n,
+		CASE WHEN u.set IS NOT NULL THEN u.id END
+	FROM (SELECT x.*, max(x.size) OVER (PARTITION BY coalesce(x.set, x.id))
+			AS largest
+		FROM unnest(p_id, p_set, p_n, p_needs, p_least, p_route, p_lock,
+				p_lane, p_run_at, p_rank, p_size)
+			x(id, set, n, needs, least, route, lock, lane, run_at,
+				rank, size)
+		WHERE x.needs > 0) u
+	WHERE u.n > 0;
 	SELECT min(u.run_at) INTO v_first
 	FROM unnest(p_needs, p_run_at) u(needs, run_at)
 	WHERE u.needs = 0 AND u.run_at > v_now;

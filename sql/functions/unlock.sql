@@ -170,15 +170,15 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 
--- Those of p_ids that were skipped, and of whose needs enough can be met again,
--- are open again, and given.
+-- Those of p_ids, tasks and sets, that were skipped, and of whose needs enough can
+-- be met again, are open again, and given.
 CREATE OR REPLACE FUNCTION muster.revive(p_ids bigint[], p_done bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
-	v_ids bigint[];
+	v_ids bigint[] := p_ids || muster.set_members(p_ids);
 BEGIN
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (p_ids) AND t.state = 'k' ORDER BY t.id);
+		WHERE t.id = ANY (v_ids) AND t.state = 'k' ORDER BY t.id);
 	PERFORM FROM (SELECT FROM muster.task t
 		WHERE t.id = ANY (v_ids || ARRAY(SELECT unnest(n.ids)
 			FROM muster.needs n WHERE n.task_id = ANY (v_ids)))

@@ -13,6 +13,9 @@ SELECT t.id, t.flow_id, t.name, r.kind, r.queue,
 			WHERE w.task_id = t.id) THEN 'waiting'
 		WHEN EXISTS (SELECT FROM muster.blocked b
 			WHERE b.task_id = t.id) THEN 'blocked'
+		WHEN t.set_id IS NOT NULL AND EXISTS (
+			SELECT FROM muster.blocked b WHERE b.task_id = t.set_id
+			AND b.ticket = t.ticket) THEN 'blocked'
 		WHEN EXISTS (SELECT FROM muster.arriving a
 			WHERE a.task_id = t.id) THEN 'arriving'
 		WHEN EXISTS (SELECT FROM muster.remainder m
@@ -77,7 +80,7 @@ WITH place AS (
 	SELECT s.route_id, 'scheduled', count(*), NULL
 	FROM muster.scheduled s GROUP BY s.route_id
 	UNION ALL
-	SELECT b.route_id, 'blocked', count(*), NULL
+	SELECT b.route_id, 'blocked', sum(b.n), NULL
 	FROM muster.blocked b GROUP BY b.route_id
 	UNION ALL
 	SELECT w.route_id, 'waiting', count(*), NULL

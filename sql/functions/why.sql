@@ -153,6 +153,7 @@ CREATE OR REPLACE FUNCTION muster.why_waits(p_id bigint)
 RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
 	RETURN EXISTS (SELECT FROM muster.blocked b WHERE b.task_id = p_id)
+		OR EXISTS (SELECT FROM muster.set_places(ARRAY[p_id]))
 		OR EXISTS (SELECT FROM muster.arriving a WHERE a.task_id = p_id);
 END
 $$;

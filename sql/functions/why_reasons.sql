@@ -172,7 +172,8 @@ BEGIN
 				THEN format('of %s ', b.need + b.spare) END,
 			CASE WHEN b.need + b.spare <> 1 THEN 's' END)
 		FROM muster.blocked b
-		WHERE p_state = 'blocked' AND b.task_id = p_task.id);
+		WHERE p_state = 'blocked' AND b.task_id = coalesce((SELECT s.set_id
+			FROM muster.set_places(ARRAY[p_task.id]) s), p_task.id));
 END
 $$;
 

@@ -1,0 +1,23 @@
+-- A row of `ready` or `blocked` may stand for several tasks.
+-- compatible_from: 1
+
+-- The tasks task_id … task_id + n - 1, all with its ticket; size is n times that
+-- of the largest.
+ALTER TABLE muster.ready ADD COLUMN n int NOT NULL DEFAULT 1;
+
+-- first: the row is that of a set of n tasks, the first of which this is, and
+-- task_id is the set's own. mixed: they may have different ranks by now.
+ALTER TABLE muster.blocked
+	ADD COLUMN n int NOT NULL DEFAULT 1,
+	ADD COLUMN first bigint,
+	ADD COLUMN mixed boolean NOT NULL DEFAULT false;
+
+-- The set in which the task began to wait.
+ALTER TABLE muster.task ADD COLUMN set_id bigint;
+
+DROP FUNCTION IF EXISTS muster.announce(int[]);
+DROP FUNCTION IF EXISTS muster.flow_ids(int, int[], int[]);
+DROP FUNCTION IF EXISTS muster.flow_store(bigint, bigint[], jsonb, text[],
+	jsonb[], smallint[], int[], int[], text[]);
+DROP FUNCTION IF EXISTS muster.flow_place(bigint[], int[], int[], int[],
+	bigint[], smallint[], timestamptz[], int[], int[]);
