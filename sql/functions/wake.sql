@@ -152,8 +152,9 @@ BEGIN
 END
 $do$;
 
--- The daemon: a task of each of these routes became ready.
-CREATE OR REPLACE FUNCTION muster.announce(p_routes int[])
+-- The daemon: p_counts[i] tasks of p_routes[i] became ready, one if null.
+CREATE OR REPLACE FUNCTION muster.announce(
+	p_routes int[], p_counts int[] DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	IF p_routes IS NULL OR NOT EXISTS (SELECT FROM muster.sleepers) THEN
@@ -163,8 +164,9 @@ BEGIN
 	FROM (
 		SELECT c.n, (SELECT r.queue FROM muster.route r
 			WHERE r.id = c.route_id LIMIT 1) AS queue
-		FROM (SELECT u.route_id, count(*) AS n
-			FROM unnest(p_routes) u(route_id) GROUP BY 1) c
+		FROM (SELECT u.route_id, sum(coalesce(u.n, 1)) AS n
+			FROM unnest(p_routes, p_counts) u(route_id, n)
+			GROUP BY 1) c
 	) q
 	WHERE EXISTS (SELECT FROM muster.sleepers s
 		WHERE q.queue = ANY (s.queues))
