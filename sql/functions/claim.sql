@@ -64,9 +64,12 @@ DECLARE
 	v_floor bigint;
 	v_sum bigint;
 	v_ctid tid[];
-	v_task bigint[];
+	v_task bigint[]; -- of each row the first, and how many
+	v_each int[];
 	v_ticket smallint[];
+	v_members int[];
 	v_spread bigint; -- 0: the tasks are in the order of seq
+	v_sets boolean := false;
 	v_uneven boolean := false;
 	v_moved boolean;
 BEGIN
@@ -121,21 +124,30 @@ BEGIN
 			END IF;
 			CONTINUE;
 		END IF;
-		SELECT array_agg(h.ctid), array_agg(h.task_id),
-			array_agg(h.ticket), sum(h.size), count(*), min(h.seq),
-			max(h.task_id - h.seq) - min(h.task_id - h.seq)
-		INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor, v_spread
-		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size
-			FROM muster.ready r
-			WHERE r.route_id = l_route[i]
-			AND r.rank = l_rank[i] AND r.lane = l_lane[i]
-			AND r.seq >= v_start[i]
-			ORDER BY r.seq LIMIT v_n FOR UPDATE SKIP LOCKED) h;
-		IF v_sum > v_bytes THEN
-			SELECT f.* INTO v_ctid, v_task, v_ticket, v_got
-			FROM muster.claim_fitting(v_ctid, v_bytes,
-				o_task IS NULL) f;
-			v_sum := v_bytes;
+		IF l_lane[i] < 8 THEN
+			SELECT h.* INTO v_ctid, v_task, v_ticket, v_each, v_sum,
+				v_got, v_floor
+			FROM muster.claim_sets(l_route[i], l_rank[i], l_lane[i],
+				v_start[i], v_n) h;
+			v_spread := 1;
+		ELSE
+			SELECT array_agg(h.ctid), array_agg(h.task_id),
+				array_agg(h.ticket), sum(h.size), count(*), min(h.seq),
+				max(h.task_id - h.seq) - min(h.task_id - h.seq)
+			INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor, v_spread
+			FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size
+				FROM muster.ready r
+				WHERE r.route_id = l_route[i]
+				AND r.rank = l_rank[i] AND r.lane = l_lane[i]
+				AND r.seq >= v_start[i]
+				ORDER BY r.seq LIMIT v_n FOR UPDATE SKIP LOCKED) h;
+			v_each := array_fill(1, ARRAY[v_got]);
+		END IF;
+		IF v_got > v_n OR v_sum > v_bytes THEN
+			SELECT f.* INTO v_ctid, v_task, v_ticket, v_each, v_sum,
+				v_got
+			FROM muster.claim_fitting(v_ctid, l_route[i], v_n,
+				v_bytes, o_task IS NULL) f;
 		ELSIF v_got < v_n THEN
 			v_floor := v_top;
 		END IF;
@@ -152,29 +164,110 @@ BEGIN
 		END LOOP;
 		v_left := v_left - v_got;
 		DELETE FROM muster.ready r WHERE r.ctid = ANY (v_ctid);
+		v_sets := v_sets OR v_got > cardinality(v_task);
 		IF o_task IS NULL THEN
 			o_task := v_task;
 			o_ticket := v_ticket;
-			o_line := array_fill(i, ARRAY[v_got]);
+			v_members := v_each;
+			o_line := array_fill(i, ARRAY[cardinality(v_task)]);
 			v_uneven := v_spread > 0;
 		ELSE
 			v_uneven := true;
 			o_task := o_task || v_task;
 			o_ticket := o_ticket || v_ticket;
-			o_line := o_line || array_fill(i, ARRAY[v_got]);
+			v_members := v_members || v_each;
+			o_line := o_line
+				|| array_fill(i, ARRAY[cardinality(v_task)]);
 		END IF;
 	END LOOP;
-	IF v_uneven THEN
+	IF v_sets THEN
+		SELECT array_agg(m.t), array_agg(m.k), array_agg(m.l),
+			max(m.k) > 0
+		INTO o_task, o_ticket, o_line, v_moved
+		FROM (SELECT u.t + generate_series(0, u.n - 1) AS t, u.k, u.l
+			FROM (SELECT * FROM unnest(o_task, o_ticket, o_line,
+				v_members) x(t, k, l, n) ORDER BY x.t) u) m;
+	ELSIF v_uneven THEN
 		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l),
 			max(u.k) > 0
 		INTO o_task, o_ticket, o_line, v_moved
 		FROM (SELECT * FROM unnest(o_task, o_ticket, o_line) x(t, k, l)
 			ORDER BY x.t) u;
-		IF v_moved THEN
-			SELECT c.* INTO o_task, o_ticket, o_line
-			FROM muster.claim_current(o_task, o_ticket, o_line) c;
-		END IF;
 	END IF;
+	IF v_moved THEN
+		SELECT c.* INTO o_task, o_ticket, o_line
+		FROM muster.claim_current(o_task, o_ticket, o_line) c;
+	END IF;
+END
+$$;
+
+-- The head of a line in which rows may stand for several tasks: as many rows as make
+-- up p_want tasks, locked, in their order; fewer if there are no more. o_first: the
+-- first seq.
+CREATE OR REPLACE FUNCTION muster.claim_sets(
+	p_route int, p_rank int, p_lane int, p_start bigint, p_want int,
+	OUT o_ctid tid[], OUT o_task bigint[], OUT o_ticket smallint[],
+	OUT o_each int[], OUT o_sum bigint, OUT o_got int, OUT o_first bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_from bigint := p_start;
+	v_rows int;
+	v_hit record;
+BEGIN
+	o_got := 0;
+	LOOP
+		v_rows := muster.claim_rows(p_route, p_rank, p_lane, v_from,
+			p_want - o_got);
+		EXIT WHEN v_rows = 0;
+		SELECT array_agg(h.ctid) AS ctid, array_agg(h.task_id) AS task,
+			array_agg(h.ticket) AS ticket, array_agg(h.n) AS each,
+			sum(h.size) AS sum, sum(h.n) AS got, min(h.seq) AS first,
+			max(h.seq) AS last, count(*) AS rows
+		INTO v_hit
+		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size, r.n
+			FROM muster.ready r
+			WHERE r.route_id = p_route AND r.rank = p_rank
+			AND r.lane = p_lane AND r.seq >= v_from
+			ORDER BY r.seq LIMIT v_rows FOR UPDATE SKIP LOCKED) h;
+		EXIT WHEN v_hit.rows = 0;
+		o_ctid := o_ctid || v_hit.ctid;
+		o_task := o_task || v_hit.task;
+		o_ticket := o_ticket || v_hit.ticket;
+		o_each := o_each || v_hit.each;
+		o_sum := coalesce(o_sum, 0) + v_hit.sum;
+		o_got := o_got + v_hit.got;
+		o_first := coalesce(o_first, v_hit.first);
+		-- Others may hold what was counted, so there may be more.
+		EXIT WHEN o_got >= p_want OR v_hit.rows < v_rows;
+		v_from := v_hit.last + 1;
+	END LOOP;
+END
+$$;
+
+-- How many rows from p_start on make up p_want tasks, as it seems without locks:
+-- LIMIT counts rows, and who locks many more than it takes hides them from others.
+CREATE OR REPLACE FUNCTION muster.claim_rows(
+	p_route int, p_rank int, p_lane int, p_start bigint, p_want int)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_rows int;
+	v_sum int;
+BEGIN
+	SELECT count(*), sum(h.n) INTO v_rows, v_sum
+	FROM (SELECT r.n FROM muster.ready r
+		WHERE r.route_id = p_route AND r.rank = p_rank
+		AND r.lane = p_lane AND r.seq >= p_start
+		ORDER BY r.seq LIMIT (p_want + 15) / 16) h;
+	IF v_sum >= p_want OR v_rows < (p_want + 15) / 16 THEN
+		RETURN v_rows;
+	END IF;
+	RETURN (SELECT count(*) FROM (SELECT sum(h.n) OVER (ORDER BY h.seq)
+				- h.n AS before
+			FROM (SELECT r.n, r.seq FROM muster.ready r
+				WHERE r.route_id = p_route AND r.rank = p_rank
+				AND r.lane = p_lane AND r.seq >= p_start
+				ORDER BY r.seq LIMIT p_want) h) t
+		WHERE t.before < p_want);
 END
 $$;
 
@@ -208,21 +301,49 @@ BEGIN
 END
 $$;
 
--- Of a line's head, locked by the caller, as much as p_bytes allow, at least one
--- task if p_first; the rest stays where it is.
+-- Of a line's head, locked by the caller, the first p_want tasks, as far as p_bytes
+-- allow, at least one task if p_first: the rows that go as a whole, and all that are
+-- taken. A row of which some are taken is split; what stays is told, since others
+-- have stepped over it.
 CREATE OR REPLACE FUNCTION muster.claim_fitting(INOUT p_ctid tid[],
-	p_bytes bigint, p_first boolean,
-	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_got int)
+	p_route int, p_want int, p_bytes bigint, p_first boolean,
+	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_each int[],
+	OUT o_sum bigint, OUT o_got int)
 LANGUAGE plpgsql AS $$
+DECLARE
+	v_split tid;
+	v_take int;
+	v_all int;
 BEGIN
-	SELECT array_agg(f.c), array_agg(f.t), array_agg(f.k), count(*)
-	INTO p_ctid, o_task, o_ticket, o_got
-	FROM (SELECT * FROM (SELECT r.ctid AS c, r.task_id AS t, r.ticket AS k,
-			sum(r.size) OVER (ORDER BY r.seq) AS total,
-			row_number() OVER (ORDER BY r.seq) AS n
-			FROM muster.ready r WHERE r.ctid = ANY (p_ctid)) x
-		WHERE x.total <= p_bytes OR (p_first AND x.n = 1)
-		ORDER BY x.t) f;
+	WITH f AS (
+		SELECT x.*, greatest(least(x.n, p_want - x.tasks,
+				(p_bytes - x.bytes) / nullif(x.size / x.n, 0)),
+			(p_first AND x.tasks = 0)::int, 0)::int AS take
+		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.n, r.size,
+				sum(r.n) OVER w - r.n AS tasks,
+				sum(r.size) OVER w - r.size AS bytes
+			FROM muster.ready r WHERE r.ctid = ANY (p_ctid)
+			WINDOW w AS (ORDER BY r.seq)) x
+	)
+	SELECT array_agg(f.ctid) FILTER (WHERE f.take = f.n),
+		array_agg(f.task_id ORDER BY f.seq) FILTER (WHERE f.take > 0),
+		array_agg(f.ticket ORDER BY f.seq) FILTER (WHERE f.take > 0),
+		array_agg(f.take ORDER BY f.seq) FILTER (WHERE f.take > 0),
+		sum(f.size / f.n * f.take), sum(f.take), sum(f.n),
+		min(f.ctid) FILTER (WHERE f.take BETWEEN 1 AND f.n - 1),
+		min(f.take) FILTER (WHERE f.take BETWEEN 1 AND f.n - 1)
+	INTO p_ctid, o_task, o_ticket, o_each, o_sum, o_got, v_all, v_split,
+		v_take
+	FROM f;
+	IF o_got < p_want THEN
+		o_sum := p_bytes;
+	END IF;
+	UPDATE muster.ready r SET task_id = r.task_id + v_take,
+		n = r.n - v_take, size = r.size / r.n * (r.n - v_take)
+	WHERE r.ctid = v_split;
+	IF v_all > o_got THEN
+		PERFORM muster.announce(ARRAY[p_route], ARRAY[v_all - o_got]);
+	END IF;
 END
 $$;
 

@@ -1,12 +1,13 @@
 -- A row of `ready` or `blocked` may stand for several tasks.
 -- compatible_from: 1
 
--- The tasks task_id … task_id + n - 1, all with its ticket; size is n times that
--- of the largest.
+-- The tasks task_id … task_id + n - 1, all with this ticket; n is 16 at most, and 1
+-- where a key is held and in lane 8. size is n times that of the largest.
 ALTER TABLE muster.ready ADD COLUMN n int NOT NULL DEFAULT 1;
 
--- first: the row is that of a set of n tasks, the first of which this is, and
--- task_id is the set's own. mixed: they may have different ranks by now.
+-- first: the row is that of a set of n tasks, of which this is the first, and
+-- task_id is the set's own id, the one after theirs. mixed: they may have different
+-- ranks by now.
 ALTER TABLE muster.blocked
 	ADD COLUMN n int NOT NULL DEFAULT 1,
 	ADD COLUMN first bigint,
@@ -16,6 +17,7 @@ ALTER TABLE muster.blocked
 ALTER TABLE muster.task ADD COLUMN set_id bigint;
 
 DROP FUNCTION IF EXISTS muster.announce(int[]);
+DROP FUNCTION IF EXISTS muster.claim_fitting(tid[], bigint, boolean);
 DROP FUNCTION IF EXISTS muster.flow_ids(int, int[], int[]);
 DROP FUNCTION IF EXISTS muster.flow_store(bigint, bigint[], jsonb, text[],
 	jsonb[], smallint[], int[], int[], text[]);
