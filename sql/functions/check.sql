@@ -21,8 +21,9 @@ BEGIN
 		FROM muster.scheduled s
 		UNION ALL SELECT w.task_id, 'waiting', w.ticket
 		FROM muster.waiting w
-		UNION ALL SELECT r.task_id, 'ready', r.ticket
+		UNION ALL SELECT r.task_id + g.i, 'ready', r.ticket
 		FROM muster.ready r
+		CROSS JOIN LATERAL generate_series(0, r.n - 1) g(i)
 		UNION ALL SELECT l.task_id, 'lease', NULL FROM leased l
 		UNION ALL SELECT c.task_id, 'container', NULL
 		FROM muster.container c
