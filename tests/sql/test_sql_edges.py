@@ -184,9 +184,14 @@ def test_A2_one_batch_settles_all_needs_of_a_dependent(db, worker, scheduler):
     assert one.claim({"b": 1}).ids == [task]
 
 
+def apart(n):
+    """What no two of some thousand have in common: each has a row of its own."""
+    return {"kind": "bcd"[n % 3], "priority": n // 3 - 1000}
+
+
 def test_wide_fan_out_is_settled_in_pieces(db, worker, scheduler):
     flow = db.flow({"root": {"kind": "a"}, **{
-        f"leaf{n}": {"kind": "b", "needs": ["root"]} for n in range(5000)}})
+        f"leaf{n}": {**apart(n), "needs": ["root"]} for n in range(5000)}})
     one = worker()
     one.claim({"a": 1})
     one.finish_all()
@@ -203,7 +208,7 @@ def test_many_wide_needs_end_in_one_turn(db, worker, scheduler):
     """Remainders of several needs at once, each with its cursor."""
     tasks = {f"root{r}": {"kind": "a"} for r in range(4)}
     for n in range(1500):
-        tasks[f"leaf{n}"] = {"kind": "b", "needs": [
+        tasks[f"leaf{n}"] = {**apart(n), "needs": [
             {"task": f"root{r}", "when": "finished"} for r in range(4)]}
     db.flow(tasks)
     one = worker()

@@ -35,6 +35,11 @@ class Step:
                                         "failed"]) for need in self.needs}
         self.least = dice.choice([None, 1, dice.randint(1, len(self.needs))]
                                  ) if self.needs else None
+        like = [step for step in earlier if step.needs]
+        if like and dice.random() < 0.5:  # the same: they stand in one set
+            like = dice.choice(like)
+            self.needs = dice.sample(like.needs, len(like.needs))
+            self.when, self.least = like.when, like.least
         self.lock = dice.choice([1, 2, 3]) if dice.random() < 0.1 else None
         self.state = None  # the last that was seen
         self.life = -1
@@ -360,6 +365,14 @@ class World:
         if one.asked:
             self.to_cancel.remove(one)
 
+    def reprioritise(self):
+        """Which changes no end."""
+        tasks = [row.id for row in self.db.rows(
+            "SELECT id FROM muster.task WHERE state IS NULL ORDER BY id")]
+        tasks = self.dice.sample(tasks, min(len(tasks), 3))
+        self.db.one("SELECT muster.reprioritise(%s::bigint[], %s)", tasks,
+                    [self.dice.choice([-1, 0, 1]) for _ in tasks])
+
     def kill(self, number, killers):
         """With nothing but these in its hands."""
         one = self.workers[number]
@@ -382,6 +395,8 @@ class World:
             self.turn(self.dice.randrange(2))
             if self.to_cancel and self.dice.random() < 0.3:
                 self.cancel()
+            if self.dice.random() < 0.3:
+                self.reprioritise()
             if rounds % 40 == 39:
                 assert self.db.invariants() == []
                 if not self.open_count():

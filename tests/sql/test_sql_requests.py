@@ -422,7 +422,8 @@ def test_G2_skipped_task_whose_need_runs_again_waits_for_it(
 
 def test_G2_retry_waits_for_the_remainder(db, worker, scheduler):
     flow = db.flow({"root": {"kind": "a"}, **{
-        f"leaf{n}": {"kind": "b", "needs": ["root"]} for n in range(2500)}})
+        f"leaf{n}": {"kind": "bc"[n % 2], "priority": n // 2 - 1000,
+                     "needs": ["root"]} for n in range(2500)}})
     root = db.tasks(flow)["root"].id
     one = worker()
     one.claim({"a": 1})
