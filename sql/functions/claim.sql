@@ -38,14 +38,16 @@ $$;
 -- is met twice, the later standing. Where p_route[i] is -1,
 -- the routes after it, up to the next such, get p_want[i] together; -2 does the
 -- same, and ends at the next -1 or -2. Ascending by task; o_line
--- says from which line. f_*: the new floors.
+-- says from which line. f_*: the new floors. o_keyed: how many have a concurrency
+-- key; o_left, o_bytes: what of p_max and p_max_bytes is left.
 -- Locks: ready (what others hold is stepped over). Called by turn.
 CREATE OR REPLACE FUNCTION muster.claim(p_route int[], p_want int[],
 	p_max int, p_max_bytes bigint, p_floor_route int[],
 	p_floor_rank int[], p_floor_lane int[], p_floor_seq bigint[],
 	OUT l_route int[], OUT l_rank int[], OUT l_lane int[],
 	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_line int[],
-	OUT f_line int[], OUT f_seq bigint[])
+	OUT f_line int[], OUT f_seq bigint[],
+	OUT o_keyed bigint, OUT o_left int, OUT o_bytes bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_top bigint;
@@ -53,9 +55,8 @@ DECLARE
 	v_start bigint[];
 	v_told bigint[];
 	v_want int[] := p_want;
-	v_left int := p_max;
-	v_bytes bigint := p_max_bytes;
 	v_n int;
+	v_keyed bigint;
 	v_got int;
 	v_at int;
 	v_grouped boolean := 0 > ANY (p_route);
@@ -70,6 +71,9 @@ DECLARE
 	v_uneven boolean := false;
 	v_moved boolean;
 BEGIN
+	o_keyed := 0;
+	o_left := p_max;
+	o_bytes := p_max_bytes;
 	SELECT s.last_value, EXISTS (SELECT FROM muster.paused)
 	INTO v_top, v_paused FROM muster.ready_seq s;
 	IF v_paused THEN
@@ -102,7 +106,7 @@ BEGIN
 	END IF;
 	FOR i IN 1 .. coalesce(cardinality(l_route), 0) LOOP
 		v_at := array_position(p_route, l_route[i]);
-		v_n := least(v_want[v_at], v_left);
+		v_n := least(v_want[v_at], o_left);
 		v_bounds := '{}';
 		IF v_grouped THEN
 			FOR g IN REVERSE v_at .. 1 LOOP
@@ -113,7 +117,7 @@ BEGIN
 				EXIT WHEN p_route[g] = -1;
 			END LOOP;
 		END IF;
-		CONTINUE WHEN v_n <= 0 OR v_bytes <= 0;
+		CONTINUE WHEN v_n <= 0 OR o_bytes <= 0;
 		IF v_start[i] IS NULL THEN
 			IF v_top > coalesce(v_told[i] + 100, -1) THEN
 				f_line := f_line || i;
@@ -123,19 +127,22 @@ BEGIN
 		END IF;
 		SELECT array_agg(h.ctid), array_agg(h.task_id),
 			array_agg(h.ticket), sum(h.size), count(*), min(h.seq),
-			max(h.task_id - h.seq) - min(h.task_id - h.seq)
-		INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor, v_spread
-		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size
+			max(h.task_id - h.seq) - min(h.task_id - h.seq),
+			count(h.lock_id)
+		INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor, v_spread,
+			v_keyed
+		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size,
+				r.lock_id
 			FROM muster.ready r
 			WHERE r.route_id = l_route[i]
 			AND r.rank = l_rank[i] AND r.lane = l_lane[i]
 			AND r.seq >= v_start[i]
 			ORDER BY r.seq LIMIT v_n FOR UPDATE SKIP LOCKED) h;
-		IF v_sum > v_bytes THEN
+		IF v_sum > o_bytes THEN
 			SELECT f.* INTO v_ctid, v_task, v_ticket, v_got
-			FROM muster.claim_fitting(v_ctid, v_bytes,
+			FROM muster.claim_fitting(v_ctid, o_bytes,
 				o_task IS NULL) f;
-			v_sum := v_bytes;
+			v_sum := o_bytes;
 		ELSIF v_got < v_n THEN
 			v_floor := v_top;
 		END IF;
@@ -145,12 +152,13 @@ BEGIN
 			f_seq := f_seq || v_floor;
 		END IF;
 		CONTINUE WHEN v_got = 0;
-		v_bytes := v_bytes - v_sum;
+		o_keyed := o_keyed + v_keyed;
+		o_bytes := o_bytes - v_sum;
 		v_want[v_at] := v_want[v_at] - v_got;
 		FOREACH v_bound IN ARRAY v_bounds LOOP
 			v_want[v_bound] := v_want[v_bound] - v_got;
 		END LOOP;
-		v_left := v_left - v_got;
+		o_left := o_left - v_got;
 		DELETE FROM muster.ready r WHERE r.ctid = ANY (v_ctid);
 		IF o_task IS NULL THEN
 			o_task := v_task;
@@ -241,7 +249,7 @@ BEGIN
 				INTERSECT SELECT unnest(p_live) ORDER BY 1);
 			CONTINUE WHEN v_ids = '{}';
 		END IF;
-		INSERT INTO muster.lease
+		INSERT INTO muster.lease (id, worker_id, taken_at, task_ids)
 		VALUES (p_lease[i], p_worker, now(), v_ids);
 	END LOOP;
 END
