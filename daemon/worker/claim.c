@@ -20,11 +20,13 @@ open_arrays(struct claim *claim)
 {
 	open_array(&claim->routes);
 	open_array(&claim->wants);
+	open_array(&claim->chains);
 	open_array(&claim->floor_routes);
 	open_array(&claim->floor_ranks);
 	open_array(&claim->floor_lanes);
 	open_array(&claim->floor_seqs);
 	claim->max = 0;
+	claim->followers = 0;
 	claim->max_bytes = 0;
 	claim->eager = 0;
 	claim->grouped = false;
@@ -35,6 +37,7 @@ close_arrays(struct claim *claim)
 {
 	text_add_char(&claim->routes, '}');
 	text_add_char(&claim->wants, '}');
+	text_add_char(&claim->chains, '}');
 	text_add_char(&claim->floor_routes, '}');
 	text_add_char(&claim->floor_ranks, '}');
 	text_add_char(&claim->floor_lanes, '}');
@@ -44,8 +47,11 @@ close_arrays(struct claim *claim)
 void
 claim_nothing(struct claim *claim, const struct route_list *routes)
 {
-	for (int i = 0; i < routes->count; i++)
-		routes->items[i]->want = routes->items[i]->got = 0;
+	for (int i = 0; i < routes->count; i++) {
+		struct route *route = routes->items[i];
+
+		route->want = route->got = route->followed = 0;
+	}
 	open_arrays(claim);
 	close_arrays(claim);
 }
@@ -88,6 +94,28 @@ room_of(const struct route *route, const struct claim_facts *facts)
 	return smaller(room, CLAIM_MAX);
 }
 
+/* Where starts take tokens, more than those must not be held. */
+static int
+chain_of(const struct route *route, const struct claim_facts *facts)
+{
+	const struct share_set *set = &route->shares;
+
+	if (is_paused(route, facts) || set->queue->rated || set->kind->rated)
+		return 0;
+	return share_chain(set->kind, facts->turn_us);
+}
+
+/* With so much room: fewer if others followed each of the last ones. */
+static int
+wanted_of(const struct route *route, int room)
+{
+	int together = (int)route->together;
+
+	if (together > route->chain)
+		together = route->chain + 1;
+	return together > 1 ? (room + together - 1) / together : room;
+}
+
 static void
 add_floors(struct claim *claim, const struct floors *floors, int32_t route)
 {
@@ -111,6 +139,7 @@ struct group {
 	int promised;		 /* of its slots, to the other group */
 	int room;		 /* for all of them together */
 	int count;		 /* routes */
+	int followers;		 /* beside the tasks that are wanted */
 	int wanted, eager, sure; /* tasks: all, of routes that may have
 				    more, of those that just gave some */
 };
@@ -140,6 +169,16 @@ add_want(struct group *group, const struct route *route, int room)
 	group->wanted += route->want;
 }
 
+/* No more than there is room for besides, until it is known how many follow
+ * each. */
+static int
+followers_of(const struct route *route, int room)
+{
+	int followers = route->want * route->chain;
+
+	return smaller(followers, room);
+}
+
 static void
 find_wants(const struct claim_facts *facts, const struct share *queue,
     struct group *group)
@@ -147,15 +186,18 @@ find_wants(const struct claim_facts *facts, const struct share *queue,
 	group->room = share_free(group->share);
 	for (int i = 0; i < facts->routes->count; i++) {
 		struct route *route = facts->routes->items[i];
-		int room;
+		int room, slots;
 
 		if (!is_of_group(route, facts, queue, group->brief))
 			continue;
 		room = room_in(group->share, route, group->promised, facts);
-		route->want = smaller(room_of(route, facts), room);
+		slots = smaller(room_of(route, facts), room);
+		route->chain = chain_of(route, facts);
+		route->want = wanted_of(route, slots);
 		route->bound = group->bound;
 		if (route->want > 0)
 			add_want(group, route, room);
+		group->followers += followers_of(route, slots);
 	}
 	if (group->count == 1)
 		group->room = group->wanted;
@@ -166,10 +208,11 @@ find_wants(const struct claim_facts *facts, const struct share *queue,
 }
 
 static void
-add_pair(struct claim *claim, int route, int want)
+add_want_of(struct claim *claim, int route, int want, int chain)
 {
 	add_number(&claim->routes, route);
 	add_number(&claim->wants, want);
+	add_number(&claim->chains, chain);
 }
 
 static void
@@ -182,7 +225,7 @@ add_wants(struct claim *claim, const struct claim_facts *facts,
 		if (route->want == 0 ||
 		    !is_of_group(route, facts, queue, group->brief))
 			continue;
-		add_pair(claim, route->id, route->want);
+		add_want_of(claim, route->id, route->want, route->chain);
 		add_floors(claim, facts->floors, route->id);
 	}
 }
@@ -198,15 +241,15 @@ add_groups(struct claim *claim, const struct claim_facts *facts,
 	bool bounded = first->count > 1 && first->room < room;
 
 	if (count > 1 || (count == 1 && claim->grouped)) {
-		add_pair(claim, CLAIM_BOUND_QUEUE, room);
+		add_want_of(claim, CLAIM_BOUND_QUEUE, room, 0);
 		claim->grouped = true;
 	}
 	if (bounded)
-		add_pair(claim, CLAIM_BOUND_GROUP, first->room);
+		add_want_of(claim, CLAIM_BOUND_GROUP, first->room, 0);
 	add_wants(claim, facts, queue, first);
 	if (second->count > 0 &&
 	    (bounded || (second->count > 1 && second->room < room)))
-		add_pair(claim, CLAIM_BOUND_GROUP, second->room);
+		add_want_of(claim, CLAIM_BOUND_GROUP, second->room, 0);
 	add_wants(claim, facts, queue, second);
 }
 
@@ -234,6 +277,7 @@ add_queue(
 	queue->all = (struct share_bound){.room = room};
 	add_groups(claim, facts, queue, &brief, &longer);
 	claim->max += smaller(brief.wanted + longer.wanted, room);
+	claim->followers += brief.followers + longer.followers;
 	claim->eager += smaller(brief.eager + longer.eager, room);
 }
 
@@ -247,6 +291,8 @@ void
 claim_learn(const struct claim *claim, const struct route_list *routes,
     int total, bool cut)
 {
+	int all = 0;
+
 	for (int i = 0; i < routes->count; i++) {
 		struct route *route = routes->items[i];
 
@@ -254,7 +300,12 @@ claim_learn(const struct claim *claim, const struct route_list *routes,
 			continue;
 		route->bound->got += route->got;
 		route->shares.queue->all.got += route->got;
+		all += route->got + route->followed;
+		if (route->got > 0)
+			route->together =
+			    1 + (double)route->followed / route->got;
 	}
+	cut = cut || all >= claim->max + claim->followers;
 	for (int i = 0; i < routes->count; i++) {
 		struct route *route = routes->items[i];
 
@@ -279,6 +330,7 @@ claim_plan(struct claim *claim, const struct claim_facts *facts)
 		for (int i = 0; i < facts->queues->count; i++)
 			add_queue(claim, facts, facts->queues->items[i]);
 		claim->max = smaller(claim->max, CLAIM_MAX);
+		claim->followers = smaller(claim->followers, CLAIM_MAX);
 	}
 	close_arrays(claim);
 }
@@ -320,6 +372,7 @@ claim_free(struct claim *claim)
 {
 	text_free(&claim->routes);
 	text_free(&claim->wants);
+	text_free(&claim->chains);
 	text_free(&claim->floor_routes);
 	text_free(&claim->floor_ranks);
 	text_free(&claim->floor_lanes);

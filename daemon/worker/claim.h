@@ -27,9 +27,10 @@ enum {
 };
 
 struct claim {
-	struct text routes, wants; /* with bounds among them */
+	struct text routes, wants, chains; /* with bounds among them */
 	struct text floor_routes, floor_ranks, floor_lanes, floor_seqs;
 	int max;	   /* tasks at most; 0: nothing is asked for */
+	int followers;	   /* so many more, behind those; 0: no chains */
 	int64_t max_bytes; /* of their payloads */
 	int eager;	   /* of `max`: where the last turn left tasks behind */
 	bool grouped;	   /* a bound stands among the routes */
@@ -54,9 +55,9 @@ void claim_free(struct claim *claim);
  * a claim would only make that line longer. 0: it cannot wait. */
 int claim_wait_ms(const struct claim_facts *facts);
 
-/* The turn brought `total` tasks, counted in the routes' `got`: learns which
- * of them have no more. `cut`: it brought less than there is for a reason of
- * its own. */
+/* The turn brought `total` tasks, counted in the routes' `got`, and those that
+ * follow them, in `followed`: learns which of the routes have no more. `cut`:
+ * it brought less than there is for a reason of its own. */
 void claim_learn(const struct claim *claim, const struct route_list *routes,
     int total, bool cut);
 

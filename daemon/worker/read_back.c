@@ -118,8 +118,15 @@ read_back_void(struct worker *worker, struct running_list *list)
 static void
 drop_unseen(struct worker *worker)
 {
+	struct chain *chain, *after;
 	struct route *route, *next;
 
+	/* Followers before those they follow: none is to be next of these. */
+	for (chain = TAILQ_FIRST(&worker->run.chains); chain != NULL;
+	     chain = after) {
+		after = TAILQ_NEXT(chain, link);
+		each_unseen(worker, &chain->followers, run_forget);
+	}
 	each_unseen(worker, &worker->sent, keep_unsure);
 	each_unseen(worker, &worker->finished, count_for_nothing);
 	each_unseen(worker, &worker->fetching, run_forget);

@@ -17,6 +17,9 @@ struct route {
 	struct running_list backlog;
 	TAILQ_ENTRY(route) link;   /* among those with a backlog */
 	int want, got;		   /* in the last turn */
+	int chain;		   /* asked for behind each of them */
+	int followed;		   /* came so, behind all of them */
+	double together; /* one and what follows it, as last seen; 0: unknown */
 	struct share_bound *bound; /* of its group then */
 	bool drained;		   /* it gave less than was wanted */
 	bool gave;		   /* some, and it may have more */

@@ -7,6 +7,7 @@
 #include "common/busy.h"
 #include "common/log.h"
 #include "daemon/worker/claim.h"
+#include "daemon/worker/run_parts.h"
 #include "daemon/worker/verdict.h"
 #include "daemon/worker/worker.h"
 
@@ -16,6 +17,7 @@ void
 run_open(struct worker *worker)
 {
 	TAILQ_INIT(&worker->run.waiting);
+	TAILQ_INIT(&worker->run.chains);
 	worker->run.stuck = evtimer_new(worker->base, on_stuck, worker);
 }
 
@@ -25,8 +27,8 @@ run_close(struct worker *worker)
 	event_free(worker->run.stuck);
 }
 
-static void
-watch_for_stuck(struct worker *worker)
+void
+run_watch_for_stuck(struct worker *worker)
 {
 	struct timeval after = {.tv_usec = RUN_STUCK_MS * 1000};
 
@@ -35,17 +37,11 @@ watch_for_stuck(struct worker *worker)
 }
 
 void
-run_claimed(struct worker *worker, struct running *running)
+run_enter_backlog(struct worker *worker, struct running *running)
 {
 	struct route *route = running->route;
-	struct finish back = {.outcome = 'b'};
 
-	running_table_add(&worker->table, running);
 	running->claimed = mono_now();
-	if (route == NULL) {
-		run_refuse(worker, running, &back);
-		return;
-	}
 	running->shares = route->shares;
 	if (!share_is_brief(route->shares.kind, worker->turn.us))
 		running->shares.longer = route->shares.queue->longer;
@@ -53,7 +49,20 @@ run_claimed(struct worker *worker, struct running *running)
 	running->state = RUNNING_BACKLOG;
 	if (TAILQ_EMPTY(&route->backlog))
 		TAILQ_INSERT_TAIL(&worker->run.waiting, route, link);
-	TAILQ_INSERT_TAIL(&route->backlog, running, link);
+	if (running->nth > 0)
+		TAILQ_INSERT_HEAD(&route->backlog, running, link);
+	else
+		TAILQ_INSERT_TAIL(&route->backlog, running, link);
+}
+
+void
+run_claimed(struct worker *worker, struct running *running)
+{
+	running_table_add(&worker->table, running);
+	if (running->route != NULL)
+		run_enter_backlog(worker, running);
+	else
+		run_give_back_one(worker, running);
 }
 
 static void
@@ -196,13 +205,13 @@ run_backlog(struct worker *worker)
 			break;
 	}
 	if (!TAILQ_EMPTY(&worker->run.waiting))
-		watch_for_stuck(worker);
+		run_watch_for_stuck(worker);
 }
 
 /* To give a task back takes one turn here and one elsewhere, and costs it its
  * place in the line: it pays only when it should have started long ago. */
-static int64_t
-stuck_ms(const struct worker *worker, const struct route *route)
+int64_t
+run_stuck_ms(const struct worker *worker, const struct route *route)
 {
 	int64_t late_ms =
 	    2 * share_horizon_us(route->shares.kind, worker->turn.us) / 1000;
@@ -216,7 +225,8 @@ look_at_route(struct worker *worker, struct route *route, struct mono now)
 {
 	struct running *first = TAILQ_FIRST(&route->backlog);
 
-	if (mono_ms_between(first->claimed, now) < stuck_ms(worker, route) ||
+	if (mono_ms_between(first->claimed, now) <
+		run_stuck_ms(worker, route) ||
 	    share_set_can_start(&first->shares))
 		return;
 	while ((first = TAILQ_FIRST(&route->backlog)) != NULL)
@@ -237,8 +247,10 @@ on_stuck(evutil_socket_t fd, short what, void *argument)
 		next = TAILQ_NEXT(route, link);
 		look_at_route(worker, route, now);
 	}
-	if (!TAILQ_EMPTY(&worker->run.waiting))
-		watch_for_stuck(worker);
+	run_look_at_chains(worker, now);
+	if (!TAILQ_EMPTY(&worker->run.waiting) ||
+	    !TAILQ_EMPTY(&worker->run.chains))
+		run_watch_for_stuck(worker);
 }
 
 void
@@ -247,6 +259,7 @@ run_give_back(struct worker *worker)
 	struct route *route;
 	struct running *running;
 
+	run_give_back_followers(worker);
 	while ((route = TAILQ_FIRST(&worker->run.waiting)) != NULL)
 		while ((running = TAILQ_FIRST(&route->backlog)) != NULL)
 			run_give_back_one(worker, running);

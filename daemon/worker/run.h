@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "daemon/worker/chain.h"
 #include "daemon/worker/route.h"
 
 struct event;
@@ -22,6 +23,7 @@ enum {
 struct run {
 	int slots; /* tasks that have one: fetching and started */
 	struct route_queue waiting; /* routes with a backlog */
+	struct chain_list chains;   /* tasks that follow others */
 	struct event *stuck;	    /* looks for what waits too long */
 	struct running *starting;   /* its handler's start is being called */
 };
@@ -31,19 +33,21 @@ void run_close(struct worker *worker);
 
 /* A task was claimed: it goes to the end of its route's backlog. */
 void run_claimed(struct worker *worker, struct running *running);
-/* For a slot, or for good; the caller sees to its new state. */
-void run_leave_backlog(struct worker *worker, struct running *running);
+/* The same of one that is to run after all before it in the chain of `head`, a
+ * task that came with the same turn. */
+void run_follow(struct worker *worker, struct running *running, int64_t head);
 /* Starts what has a slot. */
 void run_backlog(struct worker *worker);
 /* What had to be fetched is there. */
 void run_start(struct worker *worker, struct running *running);
 
-/* It will not be started: the finish says why. From backlog or fetching. */
+/* It will not be started: the finish says why. From backlog or fetching, or
+ * from behind another. */
 void run_refuse(struct worker *worker, struct running *running,
     const struct finish *finish);
 /* It goes back to the line. */
 void run_give_back_one(struct worker *worker, struct running *running);
-/* Whatever was not started goes back. */
+/* Whatever was not started goes back, what follows others included. */
 void run_give_back(struct worker *worker);
 
 /* Someone wants the task cancelled, wherever it stands. */

@@ -1,5 +1,6 @@
 /* How a task leaves: refused, cancelled, fenced, or with its outcome. */
 #include "daemon/worker/outcome.h"
+#include "daemon/worker/run_parts.h"
 #include "daemon/worker/stream.h"
 #include "daemon/worker/worker.h"
 
@@ -28,7 +29,8 @@ list_of(struct worker *worker, const struct running *running)
 	}
 }
 
-/* Out of the list of its state; a slot that it had is free. */
+/* Out of the list of its state; a slot that it had is free, and the next of its
+ * chain may have it. */
 static void
 leave_state(struct worker *worker, struct running *running)
 {
@@ -37,9 +39,14 @@ leave_state(struct worker *worker, struct running *running)
 
 	if (running->state == RUNNING_CLAIMED)
 		return;
+	if (running->state == RUNNING_FOLLOWING) {
+		run_leave_chain(worker, running);
+		return;
+	}
 	if (running->state == RUNNING_BACKLOG) {
 		run_leave_backlog(worker, running);
 		share_set_released(&running->shares);
+		run_pass_on(worker, running);
 		return;
 	}
 	TAILQ_REMOVE(list_of(worker, running), running, link);
@@ -54,6 +61,7 @@ leave_state(struct worker *worker, struct running *running)
 	if (running->binding->generation != TAILQ_FIRST(&worker->generations))
 		worker->capacity_changed = true;
 	running->binding = NULL;
+	run_pass_on(worker, running);
 }
 
 static void
@@ -64,6 +72,8 @@ to_finished(struct worker *worker, struct running *running)
 	worker->finished_count++;
 	if (running->task.flow != 0)
 		worker->finished_flow = true;
+	if (!running->passed_on)
+		worker->finished_presses = true;
 	turn_kick(worker);
 }
 
@@ -71,11 +81,11 @@ void
 run_refuse(
     struct worker *worker, struct running *running, const struct finish *finish)
 {
-	leave_state(worker, running);
 	worker->held_bytes -= running_bytes(running);
 	running_drop_data(running);
 	running->finish = *finish;
 	worker->held_bytes += running_bytes(running);
+	leave_state(worker, running);
 	to_finished(worker, running);
 }
 
@@ -116,6 +126,7 @@ run_cancel(struct worker *worker, struct running *running,
 	case RUNNING_STARTED:
 		cancel_started(running, reason, grace_ms);
 		break;
+	case RUNNING_FOLLOWING:
 	case RUNNING_BACKLOG:
 	case RUNNING_FETCHING:
 		if (reason == CANCEL_SHUTDOWN)

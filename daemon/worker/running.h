@@ -2,9 +2,11 @@
  * The tasks a worker holds, from the claim until PostgreSQL has been told how
  * they ended. The table finds them by id; each is in the list of its state.
  *
- *   BACKLOG ──→ FETCHING ──→ STARTED ──→ FINISHED ──→ SENT ──→ (gone)
- *      │  └────────────────────↑            ↑  ↑        │
- *      └────────────────────────────────────┘  └────────┘ turn refused
+ *   FOLLOWING ┐
+ *      │      ↓
+ *      │   BACKLOG ──→ FETCHING ──→ STARTED ──→ FINISHED ──→ SENT ──→ (gone)
+ *      │      │  └────────────────────↑            ↑  ↑        │
+ *      └──────┴────────────────────────────────────┘  └────────┘ turn refused
  */
 #ifndef DAEMON_WORKER_RUNNING_H
 #define DAEMON_WORKER_RUNNING_H
@@ -19,17 +21,19 @@
 #include "daemon/worker/share.h"
 
 struct binding;
+struct chain;
 struct outbox_task;
 struct route;
 
 enum running_state {
-	RUNNING_CLAIMED,  /* in no list yet */
-	RUNNING_BACKLOG,  /* claimed, waits for a slot */
-	RUNNING_FETCHING, /* has a slot; payload or inputs are on the way */
-	RUNNING_STARTED,  /* its handler has it */
-	RUNNING_FINISHED, /* goes with the next turn */
-	RUNNING_SENT,	  /* in the turn that is under way, or whose answer
-			     was lost */
+	RUNNING_CLAIMED,   /* in no list yet */
+	RUNNING_FOLLOWING, /* waits for those before it in its chain */
+	RUNNING_BACKLOG,   /* claimed, waits for a slot */
+	RUNNING_FETCHING,  /* has a slot; payload or inputs are on the way */
+	RUNNING_STARTED,   /* its handler has it */
+	RUNNING_FINISHED,  /* goes with the next turn */
+	RUNNING_SENT,	   /* in the turn that is under way, or whose answer
+			      was lost */
 };
 
 /* What turn is told of a task that ended. */
@@ -48,6 +52,9 @@ struct running {
 	struct task task;
 	struct route *route;
 	struct share_set shares; /* of the route, when it was claimed */
+	struct chain *chain;	 /* while one follows it, or it follows */
+	int nth;		 /* its place behind the first of it; 0: that */
+	bool passed_on; /* left a task behind it that has its slot now */
 	struct binding *binding; /* from its slot on */
 	int snoozes;
 	int max_attempts;	/* 0: the handler's */
@@ -55,7 +62,8 @@ struct running {
 	bool has_needs;
 	bool no_payload; /* it did not come along: fetch it if needed */
 	bool large;	 /* its payload is more than turns carry */
-	struct mono claimed, slot_at;
+	struct mono claimed; /* or next of its chain: in the backlog since */
+	struct mono slot_at;
 	char *payload, *inputs;	  /* owned */
 	struct mono limit;	  /* of its time, while it runs; us 0: none */
 	struct outbox_task *told; /* what it tells while it runs; the outbox's;

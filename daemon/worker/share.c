@@ -202,9 +202,9 @@ share_token_room(const struct share *share)
 
 	if (share->whole != NULL)
 		share = share->whole;
-	waiting = share->claimed - share->running;
 	if (!share->rated)
 		return SHARE_NO_LIMIT;
+	waiting = share->claimed - share->running + share->following;
 	return share->tokens > waiting ? share->tokens - waiting : 0;
 }
 
@@ -231,10 +231,31 @@ share_is_brief(const struct share *share, int64_t turn_us)
 		   (double)(2 * turn_us + (int64_t)PACE_SUPPLIED_MS * 1000);
 }
 
+/* Of brief ones the usual time: outliers are for share_is_brief to see. */
+static double
+length_us(const struct share *share, int64_t turn_us)
+{
+	if (share->usual_us > 0 && share_is_brief(share, turn_us))
+		return share->usual_us;
+	return share->mean_us;
+}
+
+int
+share_chain(const struct share *share, int64_t turn_us)
+{
+	double each_us = length_us(share, turn_us);
+
+	if (each_us == 0)
+		return 0;
+	if (each_us * SHARE_CHAIN_MAX < SHARE_CHAIN_US)
+		return SHARE_CHAIN_MAX;
+	return (int)(SHARE_CHAIN_US / each_us);
+}
+
 bool
 share_is_supplied(const struct share *share, int64_t turn_us)
 {
-	int waiting = share->claimed - share->running;
+	int waiting = share->claimed - share->running + share->following;
 
 	return share->running >= share->limit &&
 	       waiting * share->usual_us >=
@@ -336,12 +357,10 @@ share_ahead(const struct share *share, const struct share *kind, int promised,
 	const struct share *longer =
 	    share->longer != NULL ? share->longer : &none;
 	int free_slots = share->limit - share->running - promised;
-	double mean_us = kind->mean_us, each_us = 0, ahead;
+	double mean_us = length_us(kind, turn_us), each_us = 0, ahead;
 
 	if (mean_us == 0 || share->limit <= 0)
 		return 0;
-	if (kind->usual_us > 0 && share_is_brief(kind, turn_us))
-		mean_us = kind->usual_us;
 	if (free_slots > 0)
 		each_us += free_slots / mean_us;
 	each_us += ends_per_us(share->running - longer->running,
@@ -357,10 +376,12 @@ share_slot_room(const struct share *share, const struct share *kind,
     int promised, int64_t turn_us, struct mono now)
 {
 	int room = share->limit - share->claimed;
+	int ahead = share_ahead(share, kind, promised, turn_us, now);
 
 	if (share->limit <= 0)
 		return 0;
-	room += share_ahead(share, kind, promised, turn_us, now);
+	if (ahead > share->following)
+		room += ahead - share->following;
 	return room < 0 ? 0 : room;
 }
 
@@ -391,6 +412,27 @@ bool
 share_set_is_over(const struct share_set *set)
 {
 	return is_over(set->queue) || is_over(set->kind);
+}
+
+static void
+count_following(const struct share_set *set, int more)
+{
+	set->queue->following += more;
+	set->kind->following += more;
+	if (set->pool != NULL)
+		set->pool->following += more;
+}
+
+void
+share_set_follows(const struct share_set *set)
+{
+	count_following(set, 1);
+}
+
+void
+share_set_followed(const struct share_set *set)
+{
+	count_following(set, -1);
 }
 
 void

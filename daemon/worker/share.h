@@ -27,6 +27,8 @@
 enum {
 	SHARE_NO_LIMIT = 1 << 20,
 	SHARE_AHEAD_MAX = 2000, /* claimed beyond the slots, at most */
+	SHARE_CHAIN_US = 10000, /* so much of one key is run at a stretch, */
+	SHARE_CHAIN_MAX = 15,	/* or one task and so many after it */
 };
 
 /* What routes of a queue could get together in the last turn, and got. */
@@ -52,6 +54,7 @@ struct share {
 	struct mono spent_at; /* the last one */
 	int claimed;	      /* held and not finished, running ones included */
 	int running;	      /* have a slot */
+	int following;	      /* held beside: they run after one of these */
 	int most;	   /* claimed at a time since that was last looked at */
 	bool gained;	   /* one was claimed since */
 	int64_t began_sum; /* sum of their starts, us */
@@ -89,6 +92,9 @@ struct share_set {
 bool share_set_can_start(const struct share_set *set);
 /* Tasks have a slot that is none any more: the concurrency was lowered. */
 bool share_set_is_over(const struct share_set *set);
+/* One is held that runs after another, or no longer so. */
+void share_set_follows(const struct share_set *set);
+void share_set_followed(const struct share_set *set);
 void share_set_claimed(const struct share_set *set);
 void share_set_released(const struct share_set *set);
 void share_set_started(const struct share_set *set, struct mono at);
@@ -108,6 +114,10 @@ int64_t share_horizon_us(const struct share *share, int64_t turn_us);
 
 /* Whether its tasks are known to end within that time, whatever they are. */
 bool share_is_brief(const struct share *share, int64_t turn_us);
+
+/* How many tasks of one key should run here after one of this kind. 0: alone,
+ * since they are not quick, or not measured yet. */
+int share_chain(const struct share *share, int64_t turn_us);
 
 /* Whether its slots are taken, and what waits for them will keep them so for
  * longer than a turn takes. */

@@ -43,6 +43,7 @@ enum turn_parameter {
 	TURN_FLOOR_RANKS,
 	TURN_FLOOR_LANES,
 	TURN_FLOOR_SEQS,
+	TURN_CHAINS,
 	TURN_PARAMETERS
 };
 
@@ -61,7 +62,9 @@ enum turn_column {
 	TURN_TIMEOUT_MS,
 	TURN_HAS_NEEDS,
 	TURN_PAYLOAD,
-	TURN_RESCUES
+	TURN_RESCUES,
+	TURN_HEAD,
+	TURN_NTH
 };
 
 enum borrow_parameter {

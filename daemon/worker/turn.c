@@ -102,6 +102,7 @@ turn_unsend(struct worker *worker)
 		TAILQ_INSERT_HEAD(&worker->finished, running, link);
 		running->state = RUNNING_FINISHED;
 		worker->finished_count++;
+		worker->finished_presses = true;
 	}
 }
 
@@ -126,6 +127,7 @@ fill_batch(struct worker *worker)
 	}
 	batch_end(&turn->batch);
 	worker->finished_flow &= worker->finished_count > 0;
+	worker->finished_presses &= worker->finished_count > 0;
 }
 
 static struct claim_facts
@@ -179,10 +181,13 @@ send_turn(struct worker *worker)
 	    [TURN_FLOOR_RANKS] = turn->claim.floor_ranks.data,
 	    [TURN_FLOOR_LANES] = turn->claim.floor_lanes.data,
 	    [TURN_FLOOR_SEQS] = turn->claim.floor_seqs.data,
+	    [TURN_CHAINS] =
+		turn->claim.followers > 0 ? turn->claim.chains.data : NULL,
 	};
 
 	snprintf(id, sizeof(id), "%lld", (long long)worker->member.id);
-	snprintf(max, sizeof(max), "%d", turn->claim.max);
+	snprintf(
+	    max, sizeof(max), "%d", turn->claim.max + turn->claim.followers);
 	snprintf(max_bytes, sizeof(max_bytes), "%lld",
 	    (long long)turn->claim.max_bytes);
 	turn->asked = false;
@@ -225,6 +230,16 @@ should_wait(struct worker *worker, int tasks)
 	return ms > 0;
 }
 
+/* There is enough to do. */
+static void
+wait_supplied(struct worker *worker, int ms)
+{
+	if (worker->finished_flow)
+		wait_for_company(worker, TURN_WAIT_FLOW, PACE_FLOW_MS);
+	else
+		wait_for_company(worker, TURN_WAIT_SUPPLIED, ms);
+}
+
 /* The same when there is enough to do, whatever the turns. */
 static bool
 can_wait(struct worker *worker)
@@ -235,11 +250,22 @@ can_wait(struct worker *worker)
 	if (worker->finished_count >= BATCH_MAX)
 		return false;
 	ms = claim_wait_ms(&facts);
-	if (ms > 0 && worker->finished_flow)
-		wait_for_company(worker, TURN_WAIT_FLOW, PACE_FLOW_MS);
-	else if (ms > 0)
-		wait_for_company(worker, TURN_WAIT_SUPPLIED, ms);
+	if (ms > 0)
+		wait_supplied(worker, ms);
 	return ms > 0;
+}
+
+/* Nothing is to be had, and what ended makes room for nothing but what runs
+ * after it in its chain here. */
+static bool
+can_wait_for_chains(struct worker *worker)
+{
+	if (worker->turn.claim.eager > 0 || worker->finished_presses ||
+	    worker->finished_count >= BATCH_MAX)
+		return false;
+	if (worker->finished_count > 0)
+		wait_supplied(worker, PACE_SUPPLIED_MS);
+	return true;
 }
 
 /* Tells and claims nothing, so it is back soon. The one that was due follows.
@@ -275,7 +301,8 @@ take_turn(struct worker *worker)
 	turn->looking = false;
 	plan_claim(worker);
 	tasks = (int)worker->finished_count + turn->claim.eager;
-	if (!turn->asked && (tasks == 0 || should_wait(worker, tasks)))
+	if (!turn->asked &&
+	    (can_wait_for_chains(worker) || should_wait(worker, tasks)))
 		return;
 	if (tasks == 0 && turn->claim.max == 0 && budget_is_asking(worker))
 		return; /* the answer brings us back here */

@@ -87,8 +87,8 @@ keep_payload(struct worker *worker, struct running *running,
 	worker->held_bytes += size;
 }
 
-static void
-claimed(struct worker *worker, const PGresult *result, int row)
+static struct running *
+read_claimed(struct worker *worker, const PGresult *result, int row)
 {
 	int64_t id = row_int(result, row, TURN_TASK);
 	struct running *running = running_table_find(&worker->table, id);
@@ -110,11 +110,30 @@ claimed(struct worker *worker, const PGresult *result, int row)
 	running->max_attempts = (int)row_int(result, row, TURN_MAX_ATTEMPTS);
 	running->own_timeout_ms = row_int(result, row, TURN_TIMEOUT_MS);
 	running->has_needs = row_bool(result, row, TURN_HAS_NEEDS);
-	if (route != NULL) {
-		route->got++;
+	if (route != NULL)
 		keep_payload(worker, running, result, row);
-	}
+	return running;
+}
+
+static void
+claimed(struct worker *worker, const PGresult *result, int row)
+{
+	struct running *running = read_claimed(worker, result, row);
+
+	if (running->route != NULL)
+		running->route->got++;
 	run_claimed(worker, running);
+}
+
+static void
+followed(struct worker *worker, const PGresult *result, int row)
+{
+	struct running *running = read_claimed(worker, result, row);
+
+	if (running->route != NULL)
+		running->route->followed++;
+	running->nth = (int)row_int(result, row, TURN_NTH);
+	run_follow(worker, running, row_int(result, row, TURN_HEAD));
 }
 
 static void
@@ -142,7 +161,7 @@ cancel_asked(struct worker *worker, const PGresult *result, int row)
 
 /* What a turn found. */
 struct found {
-	int claimed, fenced;
+	int claimed, followed, fenced;
 	bool dead;
 };
 
@@ -169,27 +188,54 @@ settle(struct worker *worker, const PGresult *result)
 	return found;
 }
 
+/* Not what follows a task: those come when all tasks are here. */
+static void
+take_in_first(
+    struct worker *worker, const PGresult *result, int row, struct found *found)
+{
+	switch (PQgetvalue(result, row, TURN_WHAT)[0]) {
+	case 'c':
+		if (!PQgetisnull(result, row, TURN_HEAD))
+			break;
+		claimed(worker, result, row);
+		found->claimed++;
+		break;
+	case 'l':
+		new_floor(worker, result, row);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+take_in_last(
+    struct worker *worker, const PGresult *result, int row, struct found *found)
+{
+	switch (PQgetvalue(result, row, TURN_WHAT)[0]) {
+	case 'c':
+		if (PQgetisnull(result, row, TURN_HEAD))
+			break;
+		followed(worker, result, row);
+		found->followed++;
+		break;
+	case 'x':
+		cancel_asked(worker, result, row);
+		break;
+	default:
+		break;
+	}
+}
+
 static void
 take_in(struct worker *worker, const PGresult *result, struct found *found)
 {
-	for (int row = 0; row < PQntuples(result); row++) {
-		switch (PQgetvalue(result, row, TURN_WHAT)[0]) {
-		case 'c':
-			claimed(worker, result, row);
-			found->claimed++;
-			break;
-		case 'l':
-			new_floor(worker, result, row);
-			break;
-		case 'x':
-			cancel_asked(worker, result, row);
-			break;
-		default:
-			break;
-		}
-	}
-	scoreboard_count(
-	    worker->board, SCOREBOARD_CLAIMED, (uint64_t)found->claimed);
+	for (int row = 0; row < PQntuples(result); row++)
+		take_in_first(worker, result, row, found);
+	for (int row = 0; row < PQntuples(result); row++)
+		take_in_last(worker, result, row, found);
+	scoreboard_count(worker->board, SCOREBOARD_CLAIMED,
+	    (uint64_t)found->claimed + (uint64_t)found->followed);
 }
 
 static enum sleeper_found
@@ -257,7 +303,7 @@ answered(struct worker *worker, const PGresult *result)
 	}
 	bisect_taken(&turn->bisect, told);
 	take_in(worker, result, &found);
-	pace_turn(&turn->pace, (int)told + found.claimed, now);
+	pace_turn(&turn->pace, (int)told + found.claimed + found.followed, now);
 	claim_learn(
 	    &turn->claim, &worker->routes, found.claimed, found.fenced > 0);
 	if (worker_drain_is_on(worker))

@@ -6,6 +6,7 @@
  *
  * turn     the round trip: finishes out, claimed tasks in
  * run      from the claim to the outcome: slots, start, cancel
+ * chain    tasks of one key that run one after the other
  * time_limit  what runs for too long is cancelled
  * fetch    payloads and inputs that did not come with the turn
  * member   who this worker is in the database; reconnects
@@ -63,6 +64,8 @@ struct worker {
 	size_t held_bytes; /* in payloads, inputs, results, errors */
 	size_t finished_count;
 	bool finished_flow;		/* among them may be tasks of flows */
+	bool finished_presses;		/* they may not all be such as left
+					   their slot to the next of a chain */
 	const struct share *cannot_run; /* kind whose handler could not start
 					   of late; NULL: none */
 	bool program_missing;  /* programs_try found one, the status says so */

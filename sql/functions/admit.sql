@@ -118,7 +118,7 @@ BEGIN
 				THEN 'flow %s was being cancelled'
 				ELSE 'flow %s had ended' END, t.flow_id)
 		WHERE t.id = ANY (v_late);
-		PERFORM muster.settle_final(v_late, p_held => false);
+		PERFORM muster.settle_final(v_late, p_bare => v_late);
 	END IF;
 END
 $$;

@@ -82,7 +82,7 @@ BEGIN
 		UPDATE muster.task t SET state = 'c', finished_at = now(),
 			ticket = (t.ticket + 1) % 32768, error = p_error
 		WHERE t.id = ANY (o_gone);
-		PERFORM muster.settle_final(o_gone, true, false);
+		PERFORM muster.settle_final(o_gone, true, o_gone);
 	END IF;
 END
 $$;

@@ -16,8 +16,9 @@ BEGIN
 	), stands AS (
 		SELECT t.lock_id, count(*) AS n
 		FROM (SELECT r.task_id, r.ticket FROM muster.ready r
-			UNION ALL SELECT unnest(l.task_ids), NULL
-			FROM muster.lease l
+			UNION ALL SELECT u.id, NULL FROM muster.lease l
+			CROSS JOIN LATERAL unnest(l.task_ids) u(id)
+			WHERE (u.id = ANY (l.followers)) IS NOT TRUE
 			UNION ALL SELECT c.task_id, NULL FROM muster.container c) p
 		JOIN muster.task t ON t.id = p.task_id
 			AND coalesce(p.ticket, t.ticket) = t.ticket
@@ -56,6 +57,19 @@ BEGIN
 	LEFT JOIN (SELECT DISTINCT ON (x.lock_id) x.* FROM muster.lock_floor x
 		ORDER BY x.lock_id, x.gen DESC) f ON f.lock_id = w.lock_id
 	WHERE k.name IS NULL OR (w.line, w.seq) < (f.line, f.seq)
+	UNION ALL
+	SELECT 4, f.id, format('follows in lease %s, %s', l.id, CASE
+		WHEN f.id <> ALL (l.task_ids) THEN 'which does not hold it'
+		ELSE 'where nobody has a slot of its key' END)
+	FROM muster.lease l CROSS JOIN LATERAL unnest(l.followers) f(id)
+	WHERE f.id <> ALL (l.task_ids) OR NOT EXISTS (SELECT FROM muster.task t
+		JOIN muster.task h ON h.lock_id = t.lock_id
+		WHERE t.id = f.id AND h.id = ANY (l.task_ids)
+			AND h.id <> ALL (l.followers))
+	UNION ALL
+	SELECT 4, w.task_id, 'waits for a key under an old ticket'
+	FROM muster.waiting w WHERE NOT EXISTS (SELECT FROM muster.task t
+		WHERE t.id = w.task_id AND t.ticket = w.ticket)
 	UNION ALL
 	SELECT 9, u.task_id, format('has the unique key %s, but %s',
 		to_json(u.key), CASE WHEN t.id IS NULL THEN 'does not exist'

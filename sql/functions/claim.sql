@@ -38,14 +38,16 @@ $$;
 -- is met twice, the later standing. Where p_route[i] is -1,
 -- the routes after it, up to the next such, get p_want[i] together; -2 does the
 -- same, and ends at the next -1 or -2. Ascending by task; o_line
--- says from which line. f_*: the new floors.
+-- says from which line. f_*: the new floors. o_keyed: how many have a concurrency
+-- key; o_left, o_bytes: what of p_max and p_max_bytes is left.
 -- Locks: ready (what others hold is stepped over). Called by turn.
 CREATE OR REPLACE FUNCTION muster.claim(p_route int[], p_want int[],
 	p_max int, p_max_bytes bigint, p_floor_route int[],
 	p_floor_rank int[], p_floor_lane int[], p_floor_seq bigint[],
 	OUT l_route int[], OUT l_rank int[], OUT l_lane int[],
 	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_line int[],
-	OUT f_line int[], OUT f_seq bigint[])
+	OUT f_line int[], OUT f_seq bigint[],
+	OUT o_keyed bigint, OUT o_left int, OUT o_bytes bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_top bigint;
@@ -53,9 +55,8 @@ DECLARE
 	v_start bigint[];
 	v_told bigint[];
 	v_want int[] := p_want;
-	v_left int := p_max;
-	v_bytes bigint := p_max_bytes;
 	v_n int;
+	v_keyed bigint;
 	v_got int;
 	v_at int;
 	v_grouped boolean := 0 > ANY (p_route);
@@ -73,6 +74,9 @@ DECLARE
 	v_uneven boolean := false;
 	v_moved boolean;
 BEGIN
+	o_keyed := 0;
+	o_left := p_max;
+	o_bytes := p_max_bytes;
 	SELECT s.last_value, EXISTS (SELECT FROM muster.paused)
 	INTO v_top, v_paused FROM muster.ready_seq s;
 	IF v_paused THEN
@@ -105,7 +109,7 @@ BEGIN
 	END IF;
 	FOR i IN 1 .. coalesce(cardinality(l_route), 0) LOOP
 		v_at := array_position(p_route, l_route[i]);
-		v_n := least(v_want[v_at], v_left);
+		v_n := least(v_want[v_at], o_left);
 		v_bounds := '{}';
 		IF v_grouped THEN
 			FOR g IN REVERSE v_at .. 1 LOOP
@@ -116,7 +120,7 @@ BEGIN
 				EXIT WHEN p_route[g] = -1;
 			END LOOP;
 		END IF;
-		CONTINUE WHEN v_n <= 0 OR v_bytes <= 0;
+		CONTINUE WHEN v_n <= 0 OR o_bytes <= 0;
 		IF v_start[i] IS NULL THEN
 			IF v_top > coalesce(v_told[i] + 100, -1) THEN
 				f_line := f_line || i;
@@ -126,16 +130,19 @@ BEGIN
 		END IF;
 		IF l_lane[i] < 8 THEN
 			SELECT h.* INTO v_ctid, v_task, v_ticket, v_each, v_sum,
-				v_got, v_floor
+				v_got, v_floor, v_keyed
 			FROM muster.claim_sets(l_route[i], l_rank[i], l_lane[i],
 				v_start[i], v_n) h;
 			v_spread := 1;
 		ELSE
 			SELECT array_agg(h.ctid), array_agg(h.task_id),
 				array_agg(h.ticket), sum(h.size), count(*), min(h.seq),
-				max(h.task_id - h.seq) - min(h.task_id - h.seq)
-			INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor, v_spread
-			FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size
+				max(h.task_id - h.seq) - min(h.task_id - h.seq),
+				count(h.lock_id)
+			INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor,
+				v_spread, v_keyed
+			FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size,
+					r.lock_id
 				FROM muster.ready r
 				WHERE r.route_id = l_route[i]
 				AND r.rank = l_rank[i] AND r.lane = l_lane[i]
@@ -143,11 +150,11 @@ BEGIN
 				ORDER BY r.seq LIMIT v_n FOR UPDATE SKIP LOCKED) h;
 			v_each := array_fill(1, ARRAY[v_got]);
 		END IF;
-		IF v_got > v_n OR v_sum > v_bytes THEN
+		IF v_got > v_n OR v_sum > o_bytes THEN
 			SELECT f.* INTO v_ctid, v_task, v_ticket, v_each, v_sum,
 				v_got
 			FROM muster.claim_fitting(v_ctid, l_route[i], v_n,
-				v_bytes, o_task IS NULL) f;
+				o_bytes, o_task IS NULL) f;
 		ELSIF v_got < v_n THEN
 			v_floor := v_top;
 		END IF;
@@ -157,12 +164,13 @@ BEGIN
 			f_seq := f_seq || v_floor;
 		END IF;
 		CONTINUE WHEN v_got = 0;
-		v_bytes := v_bytes - v_sum;
+		o_keyed := o_keyed + v_keyed;
+		o_bytes := o_bytes - v_sum;
 		v_want[v_at] := v_want[v_at] - v_got;
 		FOREACH v_bound IN ARRAY v_bounds LOOP
 			v_want[v_bound] := v_want[v_bound] - v_got;
 		END LOOP;
-		v_left := v_left - v_got;
+		o_left := o_left - v_got;
 		DELETE FROM muster.ready r WHERE r.ctid = ANY (v_ctid);
 		v_sets := v_sets OR v_got > cardinality(v_task);
 		IF o_task IS NULL THEN
@@ -203,11 +211,12 @@ $$;
 
 -- The head of a line in which rows may stand for several tasks: as many rows as make
 -- up p_want tasks, locked, in their order; fewer if there are no more. o_first: the
--- first seq.
+-- first seq; o_keyed: how many have a concurrency key.
 CREATE OR REPLACE FUNCTION muster.claim_sets(
 	p_route int, p_rank int, p_lane int, p_start bigint, p_want int,
 	OUT o_ctid tid[], OUT o_task bigint[], OUT o_ticket smallint[],
-	OUT o_each int[], OUT o_sum bigint, OUT o_got int, OUT o_first bigint)
+	OUT o_each int[], OUT o_sum bigint, OUT o_got int, OUT o_first bigint,
+	OUT o_keyed bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_from bigint := p_start;
@@ -215,6 +224,7 @@ DECLARE
 	v_hit record;
 BEGIN
 	o_got := 0;
+	o_keyed := 0;
 	LOOP
 		v_rows := muster.claim_rows(p_route, p_rank, p_lane, v_from,
 			p_want - o_got);
@@ -222,9 +232,11 @@ BEGIN
 		SELECT array_agg(h.ctid) AS ctid, array_agg(h.task_id) AS task,
 			array_agg(h.ticket) AS ticket, array_agg(h.n) AS each,
 			sum(h.size) AS sum, sum(h.n) AS got, min(h.seq) AS first,
-			max(h.seq) AS last, count(*) AS rows
+			max(h.seq) AS last, count(*) AS rows,
+			count(h.lock_id) AS keyed
 		INTO v_hit
-		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size, r.n
+		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size, r.n,
+				r.lock_id
 			FROM muster.ready r
 			WHERE r.route_id = p_route AND r.rank = p_rank
 			AND r.lane = p_lane AND r.seq >= v_from
@@ -236,6 +248,7 @@ BEGIN
 		o_each := o_each || v_hit.each;
 		o_sum := coalesce(o_sum, 0) + v_hit.sum;
 		o_got := o_got + v_hit.got;
+		o_keyed := o_keyed + v_hit.keyed;
 		o_first := coalesce(o_first, v_hit.first);
 		-- Others may hold what was counted, so there may be more.
 		EXIT WHEN o_got >= p_want OR v_hit.rows < v_rows;
@@ -362,7 +375,7 @@ BEGIN
 				INTERSECT SELECT unnest(p_live) ORDER BY 1);
 			CONTINUE WHEN v_ids = '{}';
 		END IF;
-		INSERT INTO muster.lease
+		INSERT INTO muster.lease (id, worker_id, taken_at, task_ids)
 		VALUES (p_lease[i], p_worker, now(), v_ids);
 	END LOOP;
 END

@@ -27,16 +27,23 @@ DECLARE
 	v_delay_ms bigint[] := p_delay_ms;
 	v_result text[] := p_result;
 	v_error text[] := p_error;
+	v_follow bigint[];
+	v_chained bigint[]; -- leases with followers
+	v_bare bigint[]; -- those that have no slot to hand on
 BEGIN
 	-- A worker tells its tasks in the order of their leases, and within a
 	-- lease they ascend: a part of the array for each lease, which has all
 	-- of it. Whatever else comes is compared as sets.
-	FOR v_lease, v_tasks IN SELECT x.id, x.task_ids FROM muster.lease x
+	FOR v_lease, v_tasks, v_follow IN
+			SELECT x.id, x.task_ids, x.followers FROM muster.lease x
 			WHERE x.id = ANY (p_lease) AND x.worker_id = p_worker
 			ORDER BY x.id FOR UPDATE LOOP
 		v_have_task := v_have_task || v_tasks;
 		v_have_lease := v_have_lease
 			|| array_fill(v_lease, ARRAY[cardinality(v_tasks)]);
+		IF v_follow IS NOT NULL THEN
+			v_chained := v_chained || v_lease;
+		END IF;
 		CONTINUE WHEN NOT v_exact;
 		v_from := v_to + 1;
 		v_to := width_bucket(v_lease, p_lease);
@@ -47,6 +54,7 @@ BEGIN
 		v_last := v_part[cardinality(v_part)];
 		IF v_exact AND v_part = v_tasks THEN
 			v_over := v_over || v_lease;
+			v_bare := v_bare || v_follow;
 		ELSIF v_exact THEN
 			v_left := ARRAY(SELECT t FROM unnest(v_tasks) t
 				WHERE v_part[width_bucket(t, v_part)]
@@ -54,7 +62,7 @@ BEGIN
 			v_exact := cardinality(v_left) + cardinality(v_part)
 				= cardinality(v_tasks);
 			UPDATE muster.lease l SET task_ids = v_left
-			WHERE l.id = v_lease AND v_exact;
+			WHERE l.id = v_lease AND v_exact AND v_follow IS NULL;
 		END IF;
 	END LOOP;
 	v_exact := v_exact AND v_to = cardinality(p_task);
@@ -79,13 +87,18 @@ BEGIN
 	END IF;
 	IF v_ids IS NULL THEN
 		RETURN;
-	ELSIF p_outcome ~ '[^s]' THEN
+	END IF;
+	IF v_chained IS NOT NULL THEN
+		v_bare := v_bare || muster.finish_chains(
+			muster.without(v_chained, v_over), v_ids);
+	END IF;
+	IF p_outcome ~ '[^s]' THEN
 		PERFORM muster.finish_tasks(p_worker, v_ids, v_out, v_ran_ms,
-			v_delay_ms, v_result, v_error);
+			v_delay_ms, v_result, v_error, v_bare);
 	ELSE
 		PERFORM muster.finish_successes(p_worker, v_ids,
 			CASE WHEN p_ran_ms <> '{}' THEN v_ran_ms END,
-			CASE WHEN p_result <> '{}' THEN v_result END);
+			CASE WHEN p_result <> '{}' THEN v_result END, v_bare);
 	END IF;
 	IF v_exact THEN
 		DELETE FROM muster.lease l WHERE l.id = ANY (v_over);
@@ -98,9 +111,10 @@ $$;
 -- The shortest way: p_ids (ascending) succeeded; the other arrays, which may be
 -- null, tell about each. The index is walked in order of the ids, so the update is
 -- the lock in order; a success stands, even if a cancel came first. Where the
--- ids lie close, one walk along the index is cheaper than a search for each.
+-- ids lie close, one walk along the index is cheaper than a search for each. p_bare:
+-- as in settle_final().
 CREATE OR REPLACE FUNCTION muster.finish_successes(p_worker bigint,
-	p_ids bigint[], p_ran_ms int[], p_result text[])
+	p_ids bigint[], p_ran_ms int[], p_result text[], p_bare bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_first CONSTANT bigint := p_ids[1];
@@ -122,7 +136,10 @@ BEGIN
 				result = CASE WHEN v_bare THEN NULL
 					ELSE p_result[x.id - v_first + 1]::jsonb END
 			WHERE x.id BETWEEN v_first AND v_last
-			RETURNING x.flow_id, x.lock_id,
+			RETURNING x.flow_id,
+				CASE WHEN x.lock_id IS NOT NULL
+					AND (x.id IN (SELECT unnest(p_bare)))
+						IS NOT TRUE THEN x.lock_id END AS lock_id,
 				CASE WHEN x.has_dependents THEN x.id END AS need,
 				CASE WHEN x.unique_key IS NOT NULL
 					OR x.settled IS NOT NULL THEN true END AS more
@@ -146,7 +163,10 @@ BEGIN
 			WHERE x.id BETWEEN v_first AND v_last
 				AND p_ids[width_bucket(x.id,
 					(SELECT p_ids || '{}'))] = x.id
-			RETURNING x.flow_id, x.lock_id,
+			RETURNING x.flow_id,
+				CASE WHEN x.lock_id IS NOT NULL
+					AND (x.id IN (SELECT unnest(p_bare)))
+						IS NOT TRUE THEN x.lock_id END AS lock_id,
 				CASE WHEN x.has_dependents THEN x.id END AS need,
 				CASE WHEN x.unique_key IS NOT NULL
 					OR x.settled IS NOT NULL THEN true END AS more
@@ -168,7 +188,10 @@ BEGIN
 					width_bucket(x.id, (SELECT p_ids || '{}'))]
 					::jsonb END
 			WHERE x.id = ANY (p_ids)
-			RETURNING x.flow_id, x.lock_id,
+			RETURNING x.flow_id,
+				CASE WHEN x.lock_id IS NOT NULL
+					AND (x.id IN (SELECT unnest(p_bare)))
+						IS NOT TRUE THEN x.lock_id END AS lock_id,
 				CASE WHEN x.has_dependents THEN x.id END AS need,
 				CASE WHEN x.unique_key IS NOT NULL
 					OR x.settled IS NOT NULL THEN true END AS more
@@ -185,7 +208,7 @@ BEGIN
 			AND c.task_id = ANY (p_ids);
 	END IF;
 	IF v_more OR cardinality(v_flows) < cardinality(p_ids) THEN
-		PERFORM muster.settle_final(p_ids);
+		PERFORM muster.settle_final(p_ids, p_bare => p_bare);
 	ELSIF v_flows IS NOT NULL OR v_needs IS NOT NULL THEN
 		PERFORM muster.settle_known(v_flows, muster.all_succeeded(v_flows),
 			v_needs, muster.all_succeeded(v_needs), NULL, v_locks, NULL,
@@ -231,10 +254,10 @@ END
 $$;
 
 -- The tasks p_ids (ascending) ended as p_out says; the other arrays, which may
--- be empty, tell about each.
+-- be empty, tell about each. p_bare: those of them that have no slot of their key.
 CREATE OR REPLACE FUNCTION muster.finish_tasks(p_worker bigint,
 	p_ids bigint[], p_out "char"[], p_ran_ms int[], p_delay_ms bigint[],
-	p_result text[], p_error text[])
+	p_result text[], p_error text[], p_bare bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_ids bigint[] := p_ids;
@@ -252,7 +275,7 @@ BEGIN
 	END IF;
 	IF v_out && '{f,r,u,b}' THEN
 		PERFORM muster.finish_failures(p_worker, p_ids, v_out, p_ran_ms,
-			p_delay_ms, p_error);
+			p_delay_ms, p_error, p_bare);
 		SELECT array_agg(u.id), array_agg(u.c), array_agg(u.ran_ms),
 			array_agg(u.result), array_agg(u.error)
 		INTO v_ids, v_out, v_ran_ms, v_result, v_error
@@ -270,7 +293,7 @@ BEGIN
 			result = v_result[width_bucket(t.id, v_ids)]::jsonb,
 			error = v_error[width_bucket(t.id, v_ids)]
 		WHERE t.id = ANY (v_ids);
-		PERFORM muster.settle_final(v_ids);
+		PERFORM muster.settle_final(v_ids, p_bare => p_bare);
 	END IF;
 END
 $$;
@@ -298,7 +321,7 @@ $$;
 -- What did not succeed: the history, and the way back of what runs again.
 CREATE OR REPLACE FUNCTION muster.finish_failures(p_worker bigint,
 	p_ids bigint[], p_out "char"[], p_ran_ms int[], p_delay_ms bigint[],
-	p_error text[])
+	p_error text[], p_bare bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_hit bigint[];
@@ -332,10 +355,24 @@ BEGIN
 			ran_ms = p_ran_ms[width_bucket(t.id, p_ids)],
 			error = p_error[width_bucket(t.id, p_ids)]
 		WHERE t.id = ANY (v_again);
-		PERFORM muster.put_scheduled(v_again, v_delay);
+		PERFORM muster.put_scheduled(v_again, v_delay, p_bare);
 	END IF;
 	IF v_back IS NOT NULL THEN
-		PERFORM muster.put_ready(v_back);
+		PERFORM muster.put_back(v_back, p_bare);
+	END IF;
+END
+$$;
+
+-- Tasks (ascending, locked by the caller) that go on at once: those of p_bare, who
+-- have no slot of their key, ask for one.
+CREATE OR REPLACE FUNCTION muster.put_back(p_ids bigint[], p_bare bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_ready bigint[] := muster.without(p_ids, p_bare);
+BEGIN
+	PERFORM muster.put_ready(v_ready);
+	IF v_ready <> p_ids THEN
+		PERFORM muster.lock_ask(muster.without(p_ids, v_ready));
 	END IF;
 END
 $$;
@@ -363,9 +400,9 @@ $$;
 
 -- Puts tasks, locked by the caller, where they wait p_delay[i] ms; what has
 -- nothing to wait for is left to put_ready(). They give up the slots that they
--- hold: who is put off holds up nobody.
+-- hold (those of p_bare have none): who is put off holds up nobody.
 CREATE OR REPLACE FUNCTION muster.put_scheduled(
-	p_ids bigint[], p_delay_ms bigint[])
+	p_ids bigint[], p_delay_ms bigint[], p_bare bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_count int;
@@ -382,9 +419,10 @@ BEGIN
 		FROM muster.task t
 		WHERE t.id = ANY (p_ids)
 			AND p_delay_ms[width_bucket(t.id, p_ids)] > 0
-		RETURNING lock_id
+		RETURNING task_id, lock_id
 	)
-	SELECT count(*), array_agg(p.lock_id) FILTER (WHERE p.lock_id IS NOT NULL)
+	SELECT count(*), array_agg(p.lock_id) FILTER (WHERE p.lock_id IS NOT NULL
+		AND (p.task_id IN (SELECT unnest(p_bare))) IS NOT TRUE)
 	INTO v_count, v_locks FROM put p;
 	IF v_count > 0 THEN
 		PERFORM muster.announce_work();

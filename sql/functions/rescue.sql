@@ -22,6 +22,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
 	v_ids bigint[];
+	v_bare bigint[]; -- have no slot of their key
 	v_started bigint[];
 	v_cancelled bigint[];
 	v_out text;
@@ -37,8 +38,10 @@ BEGIN
 	WHERE id = p_worker AND dead_at IS NULL;
 	DELETE FROM muster.sleepers WHERE id = p_worker;
 	PERFORM muster.borrow_return(p_worker);
-	SELECT array_agg(t.task ORDER BY t.task) INTO v_ids
-	FROM (SELECT x.id, x.task_ids FROM muster.lease x
+	SELECT array_agg(t.task ORDER BY t.task),
+		array_agg(t.task) FILTER (WHERE t.task = ANY (l.followers))
+	INTO v_ids, v_bare
+	FROM (SELECT x.id, x.task_ids, x.followers FROM muster.lease x
 		WHERE x.worker_id = p_worker ORDER BY x.id FOR UPDATE) l
 	CROSS JOIN LATERAL unnest(l.task_ids) t(task);
 	IF v_ids IS NULL THEN
@@ -70,7 +73,8 @@ BEGIN
 			ELSE u.c END, '' ORDER BY u.id) INTO v_out
 		FROM unnest(v_ids, string_to_array(v_out, NULL)) u(id, c);
 	END IF;
-	PERFORM muster.rescue_tasks(p_worker, p_cause, v_ids, v_out, v_started);
+	PERFORM muster.rescue_tasks(p_worker, p_cause, v_ids, v_out, v_started,
+		v_bare);
 	UPDATE muster.task t SET attempts = t.attempts + 1
 	WHERE t.id = v_guilty AND t.id = ANY (v_ids);
 	failed := length(v_out) - length(replace(v_out, 'f', ''));
@@ -78,7 +82,7 @@ BEGIN
 	IF v_out ~ '[fc]' THEN
 		PERFORM muster.settle_final(ARRAY(SELECT u.id
 			FROM unnest(v_ids, string_to_array(v_out, NULL)) u(id, c)
-			WHERE u.c IN ('f', 'c') ORDER BY u.id));
+			WHERE u.c IN ('f', 'c') ORDER BY u.id), p_bare => v_bare);
 	END IF;
 	DELETE FROM muster.lease l WHERE l.worker_id = p_worker;
 	RETURN NEXT;
@@ -93,9 +97,10 @@ RETURNS TABLE (handed_back int, failed int) LANGUAGE sql AS $$
 		NULL)
 $$;
 
--- The history, the new states and the new places. p_ids is in order and locked.
+-- The history, the new states and the new places. p_ids is in order and locked;
+-- p_bare: those of them that have no slot of their key.
 CREATE OR REPLACE FUNCTION muster.rescue_tasks(p_worker bigint, p_cause text,
-	p_ids bigint[], p_out text, p_started bigint[])
+	p_ids bigint[], p_out text, p_started bigint[], p_bare bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_hit bigint[];
@@ -127,13 +132,14 @@ BEGIN
 	WHERE t.id = ANY (p_ids)
 		AND substr(p_out, width_bucket(t.id, p_ids), 1) IN ('f', 'c');
 	IF v_back IS NOT NULL THEN
-		PERFORM muster.put_ready(v_back);
+		PERFORM muster.put_back(v_back, p_bare);
 	END IF;
 	IF v_wait IS NOT NULL THEN
 		PERFORM muster.put_scheduled(v_wait, ARRAY(
 			SELECT (1000 * 2 ^ least(t.rescues - 1, 10)
 				* (0.5 + random()))::bigint
-			FROM muster.task t WHERE t.id = ANY (v_wait) ORDER BY t.id));
+			FROM muster.task t WHERE t.id = ANY (v_wait) ORDER BY t.id),
+			p_bare);
 	END IF;
 END
 $$;

@@ -25,11 +25,11 @@ $$;
 -- whose rows say all: those that depend on them and their flows are told, and
 -- purge() will meet them. Those that have ended before, in an earlier life, are
 -- left to unlock(). p_defer: whoever locks tasks for update must not wait for
--- `blocked`, so all edges are left to unlock(). p_held: those that have a
--- concurrency key hold a slot of it; else the caller sees to that.
+-- `blocked`, so all edges are left to unlock(). p_bare: those of them that have no
+-- slot of their key to hand on.
 -- Locks: as settle_known(). Called by finish, rescue, carry_out, unlock and admit.
 CREATE OR REPLACE FUNCTION muster.settle_final(p_ids bigint[],
-	p_defer boolean DEFAULT false, p_held boolean DEFAULT true)
+	p_defer boolean DEFAULT false, p_bare bigint[] DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_flows bigint[];
@@ -47,8 +47,8 @@ BEGIN
 		array_agg(t.state) FILTER (
 			WHERE t.has_dependents AND NOT t.later),
 		array_agg(t.id) FILTER (WHERE t.has_dependents AND t.later),
-		array_agg(t.lock_id) FILTER (
-			WHERE p_held AND t.lock_id IS NOT NULL),
+		array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL
+			AND (t.id IN (SELECT unnest(p_bare))) IS NOT TRUE),
 		array_agg(t.id) FILTER (WHERE t.unique_key IS NOT NULL),
 		array_agg(t.id) FILTER (WHERE t.flow_id IS NULL)
 	INTO v_flows, v_states, v_needs, v_told, v_later, v_locks, v_unique,

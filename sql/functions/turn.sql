@@ -9,11 +9,12 @@ CREATE OR REPLACE FUNCTION muster.turn(p_worker bigint, p_lease bigint[],
 	p_task bigint[], p_outcome text, p_ran_ms int[], p_delay_ms bigint[],
 	p_result text[], p_error text[], p_route int[], p_want int[],
 	p_max int, p_max_bytes bigint, p_floor_route int[],
-	p_floor_rank int[], p_floor_lane int[], p_floor_seq bigint[])
+	p_floor_rank int[], p_floor_lane int[], p_floor_seq bigint[],
+	p_chain int[] DEFAULT NULL)
 RETURNS TABLE (what text, lease bigint, task bigint, route int, rank int,
 	lane int, seq bigint, flow bigint, attempt int, snoozes int,
 	max_attempts int, timeout_ms bigint, has_needs boolean, payload text,
-	rescues int)
+	rescues int, head bigint, nth int)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
@@ -75,6 +76,14 @@ BEGIN
 	IF v_hit.o_task IS NULL THEN
 		RETURN;
 	END IF;
+	IF p_chain IS NOT NULL AND v_hit.o_keyed > 0 THEN
+		RETURN QUERY SELECT * FROM muster.claim_chains(p_worker,
+			v_hit.o_task, v_hit.o_ticket, v_hit.o_line, v_hit.l_route,
+			ARRAY(SELECT p_chain[array_position(p_route, u.r)]
+				FROM unnest(v_hit.l_route) u(r)),
+			v_hit.o_left, v_hit.o_bytes);
+		RETURN;
+	END IF;
 	FOR i IN 1 .. (cardinality(v_hit.o_task) + 199) / 200 LOOP
 		v_lease[i] := nextval('muster.lease_id');
 	END LOOP;
@@ -90,7 +99,7 @@ BEGIN
 			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
-			t.rescues::int
+			t.rescues::int, NULL::bigint, NULL::int
 		FROM (SELECT CASE WHEN v_whole THEN (x.id - v_first + 1)::int
 				ELSE width_bucket(x.id, v_hit.o_task) END AS p, x.*
 			FROM muster.task x
@@ -106,7 +115,7 @@ BEGIN
 			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
-			t.rescues::int
+			t.rescues::int, NULL::bigint, NULL::int
 		FROM (SELECT width_bucket(x.id, v_hit.o_task) AS p, x.*
 			FROM muster.task x
 			WHERE x.id = ANY (v_hit.o_task)

@@ -34,7 +34,7 @@ BEGIN
 	UPDATE muster.task t SET state = 'k', finished_at = now(),
 		error = v_text[width_bucket(t.id, v_ids)]
 	WHERE t.id = ANY (p_ids);
-	PERFORM muster.settle_final(p_ids, p_held => false);
+	PERFORM muster.settle_final(p_ids, p_bare => p_ids);
 END
 $$;
 

@@ -9,7 +9,7 @@ KINDS = ("a", "b", "c")
 
 Task = collections.namedtuple(
     "Task", "lease id route rank lane seq flow attempt snoozes max_attempts "
-    "timeout_ms has_needs payload rescues")
+    "timeout_ms has_needs payload rescues head nth")
 
 
 class Answer:
@@ -48,9 +48,10 @@ class Worker:
         self.routes = {(row.queue, row.kind): row.route for row in rows}
 
     def arguments(self, ended=(), want=0, limit=None, max_bytes=10 ** 7,
-                  floors=True):
+                  floors=True, chain=None):
         """The SQL of a turn and its parameters. `ended`: (task, outcome) or
-        (task, outcome, {"ran", "delay", "result", "error", "lease"})."""
+        (task, outcome, {"ran", "delay", "result", "error", "lease"}). `chain`:
+        so many followers come with each keyed task."""
         ended = [(*each, {})[:3] for each in ended]
         wants = ({route: want for route in self.routes.values()}
                  if isinstance(want, int)
@@ -66,14 +67,17 @@ class Worker:
             return [more.get(name) for _, _, more in ended] if rich else []
         return ("SELECT * FROM muster.turn(%s, %s, %s, %s, %s::int[], "
                 "%s::bigint[], %s::text[], %s::text[], %s::int[], %s::int[], "
-                "%s, %s, %s::int[], %s::int[], %s::int[], %s::bigint[])",
+                "%s, %s, %s::int[], %s::int[], %s::int[], %s::bigint[], "
+                "%s::int[])",
                 self.id, leases, [task for task, _, _ in ended],
                 "".join(outcome for _, outcome, _ in ended), column("ran"),
                 column("delay"), column("result"), column("error"),
                 list(wants), list(wants.values()),
-                sum(wants.values()) if limit is None else limit, max_bytes,
+                sum(wants.values()) * (1 + (chain or 0))
+                if limit is None else limit, max_bytes,
                 [key[0] for key, _ in known], [key[1] for key, _ in known],
-                [key[2] for key, _ in known], [seq for _, seq in known])
+                [key[2] for key, _ in known], [seq for _, seq in known],
+                chain and [chain] * len(wants))
 
     def turn(self, ended=(), want=0, **more):
         sql, *arguments = self.arguments(ended, want, **more)

@@ -23,3 +23,22 @@ DROP FUNCTION IF EXISTS muster.flow_store(bigint, bigint[], jsonb, text[],
 	jsonb[], smallint[], int[], int[], text[]);
 DROP FUNCTION IF EXISTS muster.flow_place(bigint[], int[], int[], int[],
 	bigint[], smallint[], timestamptz[], int[], int[]);
+
+-- Those of task_ids that hold no slot of their key, in the order in which they run;
+-- null: none.
+ALTER TABLE muster.lease ADD COLUMN followers bigint[];
+
+DROP FUNCTION IF EXISTS muster.turn(bigint, bigint[], bigint[], text, int[],
+	bigint[], text[], text[], int[], int[], int, bigint, int[], int[], int[],
+	bigint[]);
+DROP FUNCTION IF EXISTS muster.claim(int[], int[], int, bigint, int[], int[],
+	int[], bigint[]);
+DROP FUNCTION IF EXISTS muster.finish_successes(bigint, bigint[], int[], text[]);
+DROP FUNCTION IF EXISTS muster.finish_tasks(bigint, bigint[], "char"[], int[],
+	bigint[], text[], text[]);
+DROP FUNCTION IF EXISTS muster.finish_failures(bigint, bigint[], "char"[], int[],
+	bigint[], text[]);
+DROP FUNCTION IF EXISTS muster.put_scheduled(bigint[], bigint[]);
+DROP FUNCTION IF EXISTS muster.settle_final(bigint[], boolean, boolean);
+DROP FUNCTION IF EXISTS muster.rescue_tasks(bigint, text, bigint[], text,
+	bigint[]);
