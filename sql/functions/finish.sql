@@ -335,7 +335,7 @@ BEGIN
 		PERFORM muster.put_scheduled(v_again, v_delay);
 	END IF;
 	IF v_back IS NOT NULL THEN
-		PERFORM muster.put_ready(v_back);
+		PERFORM muster.put_ready(v_back), muster.lock_look(v_back);
 	END IF;
 END
 $$;

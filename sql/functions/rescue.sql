@@ -127,7 +127,7 @@ BEGIN
 	WHERE t.id = ANY (p_ids)
 		AND substr(p_out, width_bucket(t.id, p_ids), 1) IN ('f', 'c');
 	IF v_back IS NOT NULL THEN
-		PERFORM muster.put_ready(v_back);
+		PERFORM muster.put_ready(v_back), muster.lock_look(v_back);
 	END IF;
 	IF v_wait IS NOT NULL THEN
 		PERFORM muster.put_scheduled(v_wait, ARRAY(

@@ -551,3 +551,44 @@ def test_A3_A4_cancel_and_retry_of_locks_in_nested_flows(
         one.finish_all()
     scheduler.work()
     assert db.flow_status(flow).state == "succeeded"
+
+
+# Overtaking: who is ready and not yet claimed gives its slot to one who is more
+# urgent.
+
+def line_of(db, key="k"):
+    """Those who wait for the key, in the order in which they stand."""
+    return [row.task_id for row in db.rows(
+        "SELECT task_id FROM muster.waiting WHERE lock_id = "
+        "muster.lock_number(%s) ORDER BY line, seq", key)]
+
+
+def test_A3_the_more_urgent_overtakes_who_is_not_yet_claimed(
+        db, worker, scheduler):
+    """The other goes back to the head of its own line; by the limit of
+    several the least urgent and youngest goes first."""
+    low = keyed(db, scheduler, 5, lock_limit=3)
+    assert standing(db, "ready") == low[:3]
+    middle, = keyed(db, scheduler, 1, lock_limit=3, priority=2)
+    assert standing(db, "ready") == low[:2] + [middle]
+    assert line_of(db) == low[2:]
+    urgent = keyed(db, scheduler, 4, lock_limit=3, priority=5)
+    assert standing(db, "ready") == urgent[:3]
+    assert line_of(db) == [urgent[3], middle] + low
+    assert db.invariants() == []
+    one = worker()
+    db.rows("SELECT setseed(0.5)")
+    one.session.run("SELECT setseed(0.5)")
+    done = []
+    while one.claim({"a": 1}).ids:
+        done += one.held
+        one.finish_all()
+    assert sorted(done) == sorted(low + [middle] + urgent)
+
+
+def test_A3_who_runs_is_not_overtaken(db, worker, scheduler):
+    low = keyed(db, scheduler, 2)
+    one = worker()
+    assert one.claim().ids == low[:1]
+    urgent, = keyed(db, scheduler, 1, priority=5)
+    assert db.state(low[0]) == "running" and line_of(db) == [urgent, low[1]]
