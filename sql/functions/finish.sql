@@ -231,7 +231,8 @@ END
 $$;
 
 -- The tasks p_ids (ascending) ended as p_out says; the other arrays, which may
--- be empty, tell about each.
+-- be empty, tell about each. Raises MU003 if p_out says what is none of s, f, r, u, b
+-- and c.
 CREATE OR REPLACE FUNCTION muster.finish_tasks(p_worker bigint,
 	p_ids bigint[], p_out "char"[], p_ran_ms int[], p_delay_ms bigint[],
 	p_result text[], p_error text[])
@@ -243,6 +244,13 @@ DECLARE
 	v_result text[] := p_result;
 	v_error text[] := p_error;
 BEGIN
+	IF NOT p_out <@ '{s,f,r,u,b,c}' THEN
+		RAISE EXCEPTION '%', (SELECT format('task %s has the outcome %L, '
+				'which is none of s, f, r, u, b and c', u.id, u.c)
+			FROM unnest(p_ids, p_out) u(id, c)
+			WHERE (u.c IN ('s', 'f', 'r', 'u', 'b', 'c')) IS NOT TRUE
+			LIMIT 1) USING ERRCODE = 'MU003';
+	END IF;
 	PERFORM FROM muster.task x WHERE x.id = ANY (p_ids)
 	ORDER BY x.id FOR NO KEY UPDATE;
 	-- After the locks: a cancel that came first is seen.
