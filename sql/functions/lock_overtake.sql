@@ -20,9 +20,7 @@ DECLARE
 	v_ids bigint[]; -- those of them that nobody else holds, ascending
 	v_ticket smallint[];
 	v_routes int[];
-	v_back_lock bigint[];
-	v_back_line int[];
-	v_back_seq bigint[];
+	v_back bigint[]; -- the keys of those who went back
 BEGIN
 	SELECT p.* INTO v_lock, v_rank, v_lane, v_seq, v_wanted
 	FROM muster.lock_overtaken(p_locks, v_shut) p;
@@ -78,7 +76,8 @@ BEGIN
 		SELECT nextval('muster.ready_seq'), g.task_id, now(), g.route_id,
 			g.size, g.line >> 4, g.line & 15, g.ticket, g.lock_id
 		FROM (SELECT * FROM w ORDER BY w.task_id) g
-	), head AS MATERIALIZED ( -- nobody else comes into these lines now
+	), head AS MATERIALIZED ( -- nobody else comes into these lines now, and
+		-- the floor is below them: it is below who overtakes
 		SELECT k.lock_id, k.line, coalesce(h.seq,
 			nextval('muster.waiting_seq')) AS seq
 		FROM (SELECT DISTINCT b.lock_id, b.line FROM back b) k
@@ -98,20 +97,16 @@ BEGIN
 			b.task_id, b.line, b.route_id, b.size, b.ticket
 		FROM back b JOIN head h
 			ON h.lock_id = b.lock_id AND h.line = b.line
-		RETURNING lock_id, line, seq
 	)
 	SELECT (SELECT array_agg(w.route_id) FROM w),
-		array_agg(x.lock_id), array_agg(x.line), array_agg(x.seq)
-	INTO v_routes, v_back_lock, v_back_line, v_back_seq FROM wait x;
-	IF v_routes IS NOT NULL THEN
-		PERFORM muster.announce(v_routes),
-			muster.lock_lower(v_back_lock, v_back_line, v_back_seq);
-	END IF;
+		(SELECT array_agg(b.lock_id) FROM back b)
+	INTO v_routes, v_back;
+	PERFORM muster.announce(v_routes);
 	INSERT INTO muster.lock_freed (lock_id, n)
 	SELECT u.id, 0
 	FROM (SELECT x.id, sum(x.n) AS kept, count(*) FILTER (WHERE x.n > 0) AS met
 		FROM (SELECT l.id, 1 AS n FROM unnest(v_lock) l(id)
-			UNION ALL SELECT b.id, -1 FROM unnest(v_back_lock) b(id)) x
+			UNION ALL SELECT b.id, -1 FROM unnest(v_back) b(id)) x
 		GROUP BY x.id) u
 	WHERE u.kept > 0 OR u.met = 1000;
 END

@@ -129,6 +129,7 @@ def test_A3_a_paused_queue_overtakes_nobody(db, calm, scheduler):
     assert standing(db, "ready") == [low]
     urgent, = keyed(db, scheduler, 1, priority=1)
     assert standing(db, "ready") == [urgent], "behind one who cannot run"
+    assert db.rows("SELECT * FROM muster.lock_freed") == [], "settled"
     db.rows("SELECT muster.resume('q')")
     scheduler.work()
     assert standing(db, "ready") == [shut]
@@ -305,6 +306,27 @@ def test_A3_two_overtake_and_one_of_two_is_just_claimed(
     scheduler.work()
     assert standing(db, "ready") == urgent and line_of(db) == low
     assert db.invariants() == []
+
+
+def test_A3_overtaking_beside_a_hand_over_to_one_of_two_who_are_urgent(
+        db, calm, worker, scheduler):
+    """Two are given back, and might be overtaken by two, one of whom just gets
+    a slot of another: of the two the younger gives way to the other."""
+    low = keyed(db, scheduler, 3, lock_limit=3)
+    other = worker()
+    assert other.claim({"a": 1}).ids == low[:1]
+    assert calm.claim().ids == low[1:]
+    urgent = keyed(db, scheduler, 2, lock_limit=3, priority=5)
+    calm.finish(*low[1:], outcome="b")
+    other.session.run("SELECT setseed(0.5)")
+    other.session.begin()
+    other.finish(low[0])
+    scheduler.admit()
+    assert standing(db, "ready") == [low[1], urgent[1]]
+    other.session.commit()
+    scheduler.work()
+    assert standing(db, "ready") == [low[1], *urgent]
+    assert line_of(db) == low[2:] and db.invariants() == []
 
 
 def test_A3_the_floor_of_a_line_lets_in_who_was_overtaken(
