@@ -361,6 +361,7 @@ BEGIN
 			WHERE x.id = u.id OFFSET 0) t
 		WHERE (u.id IN (SELECT unnest(v_ready))) IS TRUE
 		ORDER BY u.o) m;
+	PERFORM muster.lock_look(v_ready);
 	v_ended := muster.without(p_these, ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (p_these) AND t.state IS NULL));
 	o_left := nullif(muster.without(p_these,

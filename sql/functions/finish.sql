@@ -255,6 +255,7 @@ $$;
 
 -- The tasks p_ids (ascending) ended as p_out says; the other arrays, which may
 -- be empty, tell about each. p_bare: those of them that have no slot of their key.
+-- Raises MU003 if p_out says what is none of s, f, r, u, b and c.
 CREATE OR REPLACE FUNCTION muster.finish_tasks(p_worker bigint,
 	p_ids bigint[], p_out "char"[], p_ran_ms int[], p_delay_ms bigint[],
 	p_result text[], p_error text[], p_bare bigint[])
@@ -266,6 +267,13 @@ DECLARE
 	v_result text[] := p_result;
 	v_error text[] := p_error;
 BEGIN
+	IF NOT p_out <@ '{s,f,r,u,b,c}' THEN
+		RAISE EXCEPTION '%', (SELECT format('task %s has the outcome %L, '
+				'which is none of s, f, r, u, b and c', u.id, u.c)
+			FROM unnest(p_ids, p_out) u(id, c)
+			WHERE (u.c IN ('s', 'f', 'r', 'u', 'b', 'c')) IS NOT TRUE
+			LIMIT 1) USING ERRCODE = 'MU003';
+	END IF;
 	PERFORM FROM muster.task x WHERE x.id = ANY (p_ids)
 	ORDER BY x.id FOR NO KEY UPDATE;
 	-- After the locks: a cancel that came first is seen.
@@ -370,7 +378,7 @@ RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_ready bigint[] := muster.without(p_ids, p_bare);
 BEGIN
-	PERFORM muster.put_ready(v_ready);
+	PERFORM muster.put_ready(v_ready), muster.lock_look(v_ready);
 	IF v_ready <> p_ids THEN
 		PERFORM muster.lock_ask(muster.without(p_ids, v_ready));
 	END IF;

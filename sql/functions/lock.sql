@@ -58,7 +58,7 @@ $$;
 
 -- Gives up to p_counts[i] slots of p_locks[i] (null: one for each time that the
 -- key stands there) to those who wait for them, the urgent first; one call in 16
--- begins with the least urgent, so that nobody waits for ever. o_left: the keys
+-- begins with the least urgent, whom nobody overtakes, so that nobody waits for ever. o_left: the keys
 -- for which slots are left over, ascending, o_counts: how many. o_far: keys whose
 -- floor should be moved.
 -- Locks: waiting, stepping over what others hold.
@@ -98,9 +98,10 @@ BEGIN
 		WHERE x.ctid = ANY (ARRAY(SELECT w.place FROM w))
 	), put AS (
 		INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank,
-			lane, ticket, lock_id)
+			lane, ticket, lock_id, aged)
 		SELECT nextval('muster.ready_seq'), g.task_id, now(), g.route_id,
-			g.size, g.line >> 4, g.line & 15, g.ticket, g.lock_id
+			g.size, g.line >> 4, g.line & 15, g.ticket, g.lock_id,
+			nullif(v_last, false)
 		FROM (SELECT * FROM w ORDER BY w.task_id) g
 	)
 	SELECT array_agg(w.lock_id), array_agg(w.route_id),

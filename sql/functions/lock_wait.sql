@@ -2,9 +2,10 @@
 -- once at a time in the database, and alone waits for mutexes.
 
 -- These keyed tasks (ascending, locked by the caller) want a slot: to ready where
--- there is one, else to waiting. What others gave back meanwhile, or asked to be
--- looked at again, is dealt with too; gives how many of these there are still.
--- Locks: lock_key, in order.
+-- there is one or one can be taken over, else to waiting. What others gave back
+-- meanwhile, or asked to be looked at again, is dealt with too; gives how many of
+-- these there are still.
+-- Locks: lock_key, in order; then as lock_overtake().
 CREATE OR REPLACE FUNCTION muster.lock_wait(p_ids bigint[])
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
@@ -75,6 +76,10 @@ BEGIN
 	END IF;
 	IF v_lined IS NOT NULL THEN
 		PERFORM muster.lock_fill(v_locks, v_free, v_lined);
+	END IF;
+	IF v_new_lock IS NOT NULL OR v_look <> '{}' THEN
+		PERFORM muster.lock_overtake(ARRAY(
+			SELECT DISTINCT unnest(v_new_lock || v_look)));
 	END IF;
 	RETURN CASE WHEN cardinality(v_look) = 1000 THEN 1000 ELSE 0 END;
 END

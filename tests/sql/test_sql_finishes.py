@@ -2,6 +2,7 @@
 
 import random
 
+import psycopg2
 import pytest
 
 from sql.daemon import KINDS
@@ -95,3 +96,23 @@ def test_B2_finishes_told_twice_in_a_turn_are_fenced_or_one(db, worker):
     one.turn([(first, "s"), (first, "s"), (second, "s")])
     assert {db.task(task).state for task in (first, second)} == {"succeeded"}
     assert leases(db, one) == of_lease(one.held) and len(one.held) == len(left)
+
+
+@pytest.mark.parametrize("outcome", ["z", "S", " "])
+def test_B2_an_outcome_that_is_not_known_is_refused_and_loses_nothing(
+        db, worker, outcome):
+    """Among others, which are not recorded either: it is the worker's to tell
+    them apart."""
+    db.enqueue_many("a", 3)
+    one = worker()
+    one.claim()
+    before = leases(db, one)
+    first, second, third = one.held
+    with pytest.raises(psycopg2.Error) as refused:
+        one.turn([(first, "s"), (second, outcome), (third, "f")])
+    assert refused.value.pgcode == "MU003"
+    assert f"task {second} has the outcome '{outcome}'" in str(refused.value)
+    assert leases(db, one) == before
+    assert db.states() == {"running": 3}
+    one.turn([(first, "s"), (second, "c"), (third, "f")])
+    assert db.states() == {"succeeded": 1, "cancelled": 1, "failed": 1}
