@@ -41,7 +41,7 @@ run_claimed(struct worker *worker, struct running *running)
 	struct finish back = {.outcome = 'b'};
 
 	running_table_add(&worker->table, running);
-	running->claimed = mono_now();
+	running->claimed = mono_lately();
 	if (route == NULL) {
 		run_refuse(worker, running, &back);
 		return;
