@@ -16,7 +16,7 @@ busy_open(struct scoreboard *board, int64_t slow_ms)
 	busy_board = board;
 	busy_slow_us = slow_ms * 1000;
 	busy_name = NULL;
-	busy_logged = mono_add_ms(mono_now(), -1000);
+	busy_logged = mono_add_ms(mono_lately(), -1000);
 }
 
 static void
@@ -31,7 +31,7 @@ busy_enter(const char *name)
 {
 	struct busy busy = {.before = busy_name};
 	if (busy_board != NULL) {
-		busy.since = mono_now();
+		busy.since = mono_lately();
 		set(name);
 	}
 	return busy;
@@ -40,7 +40,7 @@ busy_enter(const char *name)
 static void
 report(int64_t us)
 {
-	struct mono now = mono_now();
+	struct mono now = mono_lately();
 	if (mono_ms_between(busy_logged, now) < 1000)
 		return;
 	busy_logged = now;
@@ -53,7 +53,7 @@ busy_leave(struct busy busy)
 {
 	if (busy_board == NULL || busy_name == NULL)
 		return;
-	int64_t us = mono_us_between(busy.since, mono_now());
+	int64_t us = mono_us_between(busy.since, mono_lately());
 	/* The innermost callback is the guilty one: only it is named. */
 	if (us > busy_slow_us && mono_us_between(busy_logged, busy.since) > 0)
 		report(us);

@@ -17,6 +17,12 @@ mono_now(void)
 	return (struct mono){read_us(CLOCK_MONOTONIC)};
 }
 
+struct mono
+mono_lately(void)
+{
+	return (struct mono){read_us(CLOCK_MONOTONIC_COARSE)};
+}
+
 int64_t
 mono_us_between(struct mono earlier, struct mono later)
 {

@@ -15,6 +15,9 @@ struct mono {
 /* The moment now. Reads the clock anew at each call. */
 struct mono mono_now(void);
 
+/* A moment up to 10 ms ago, at a fifth of the price. */
+struct mono mono_lately(void);
+
 /* Milliseconds (rounded down) or microseconds from `earlier` to `later`. */
 int64_t mono_ms_between(struct mono earlier, struct mono later);
 int64_t mono_us_between(struct mono earlier, struct mono later);

@@ -256,7 +256,7 @@ scoreboard_task_begin(
 	STORE(slot->inside, UINT32_C(0));
 	STORE(slot->queue, scoreboard_hash(queue));
 	STORE(slot->kind, scoreboard_hash(kind));
-	STORE(slot->started_us, mono_now().us);
+	STORE(slot->started_us, mono_lately().us);
 	STORE(slot->task, task);
 	slot_close(slot);
 	return index;

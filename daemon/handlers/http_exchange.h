@@ -26,11 +26,9 @@ void http_exchange_begin(struct http_exchange *exchange, void *owner);
 void http_exchange_clear(struct http_exchange *exchange);
 
 enum { HTTP_TASK_LINES = 6 };
-/* Adds the lines of the head that are the task's own, each followed by the
- * `size` bytes of `end`. */
+/* Adds the lines of the head that are the task's own, each with its end. */
 void http_exchange_lines(const struct http_exchange *exchange,
-    const struct task *task, const char *cluster, const char *end, size_t size,
-    struct text *head);
+    const struct task *task, const char *cluster, struct text *head);
 /* Adds the body. */
 void http_exchange_body(const struct task *task, struct text *body);
 

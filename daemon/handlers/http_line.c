@@ -83,7 +83,7 @@ end(struct http_line *line, CURLcode code)
 
 	line->state = HTTP_LINE_IDLE;
 	line->used = true;
-	line->idle_since = mono_now();
+	line->idle_since = mono_lately();
 	if (code != CURLE_OK || !line->wire.keeps || !whole)
 		hang_up(line);
 	line->host->on_ended(line, code, line->host->argument);

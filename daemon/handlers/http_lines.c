@@ -97,7 +97,7 @@ write_request(struct http_carrier *carrier, struct http_line *line,
 	text_clear(body);
 	text_add(request, carrier->head.data, carrier->head.length);
 	http_exchange_lines(&line->exchange, task,
-	    carrier->host.service->host->config->cluster, "\r\n", 2, request);
+	    carrier->host.service->host->config->cluster, request);
 	http_exchange_body(task, body);
 	text_add_string(request, "Content-Length: ");
 	text_add_int(request, (int64_t)body->length);
@@ -114,7 +114,7 @@ take_line(struct http_carrier *carrier)
 
 	if (line == NULL)
 		return http_line_new(&carrier->host);
-	if (mono_ms_between(line->idle_since, mono_now()) > IDLE_MS) {
+	if (mono_ms_between(line->idle_since, mono_lately()) > IDLE_MS) {
 		forget_all(carrier); /* the others are idle for longer */
 		return http_line_new(&carrier->host);
 	}

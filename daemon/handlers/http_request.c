@@ -85,7 +85,9 @@ chain_lines(struct http_request *request, struct curl_slist *configured)
 	request->lines[1].data = expect;
 	for (int i = HTTP_FIXED_LINES; i < HTTP_OWN_LINES; i++) {
 		request->lines[i].data = at;
-		at += strlen(at) + 1;
+		at = strchr(at, '\r');
+		*at = '\0';
+		at += 2; /* behind the line's end */
 	}
 	for (int i = 0; i + 1 < HTTP_OWN_LINES; i++)
 		request->lines[i].next = &request->lines[i + 1];
@@ -118,7 +120,7 @@ http_request_fill(struct http_request *request,
 	struct curl_slist *addresses = NULL;
 
 	http_exchange_lines(&request->exchange, task,
-	    service->host->config->cluster, "", 1, &request->head);
+	    service->host->config->cluster, &request->head);
 	chain_lines(request, http_headers_lines(service->headers));
 	http_exchange_body(task, &request->body);
 	set_body(request);

@@ -287,11 +287,22 @@ is_reached(const struct share_bound *bound)
 	return bound->got >= bound->room;
 }
 
+/* `looked`: the turn looked for all that it wanted of the route. */
+static void
+learn(struct route *route, bool looked, bool cut)
+{
+	route->passed = !looked && !cut && route->got == 0 &&
+			(route->drained || route->passed);
+	route->drained = looked && route->got < route->want;
+	route->gave = route->got > 0 && !route->drained;
+}
+
 void
 claim_learn(const struct claim *claim, const struct route_list *routes,
     int total, bool cut)
 {
 	int all = 0;
+	bool whole;
 
 	for (int i = 0; i < routes->count; i++) {
 		struct route *route = routes->items[i];
@@ -306,16 +317,15 @@ claim_learn(const struct claim *claim, const struct route_list *routes,
 			    1 + (double)route->followed / route->got;
 	}
 	cut = cut || all >= claim->max + claim->followers;
+	whole = !cut && total < claim->max;
 	for (int i = 0; i < routes->count; i++) {
 		struct route *route = routes->items[i];
 
-		if (route->want == 0)
-			continue;
-		route->drained = !cut && total < claim->max &&
-				 route->got < route->want &&
-				 !is_reached(route->bound) &&
-				 !is_reached(&route->shares.queue->all);
-		route->gave = route->got > 0 && !route->drained;
+		if (route->want > 0)
+			learn(route,
+			    whole && !is_reached(route->bound) &&
+				!is_reached(&route->shares.queue->all),
+			    cut);
 	}
 }
 
@@ -342,7 +352,7 @@ is_supplied(const struct route *route, const struct claim_facts *facts)
 	const struct share_set *set = &route->shares;
 
 	if (TAILQ_EMPTY(&route->backlog) &&
-	    (route->drained || room_of(route, facts) == 0))
+	    (route->drained || route->passed || room_of(route, facts) == 0))
 		return true;
 	return share_is_supplied(set->queue, facts->turn_us) ||
 	       share_is_supplied(set->kind, facts->turn_us) ||

@@ -22,8 +22,9 @@ struct route {
 	double together; /* one and what follows it, as last seen; 0: unknown */
 	struct share_bound *bound; /* of its group then */
 	bool drained;		   /* it gave less than was wanted */
-	bool gave;		   /* some, and it may have more */
-	int64_t pause_ms;	   /* after tasks of it had to be given back */
+	bool passed;	  /* it was like that, and was not looked at since */
+	bool gave;	  /* some, and it may have more */
+	int64_t pause_ms; /* after tasks of it had to be given back */
 	struct mono paused_until;
 };
 

@@ -41,7 +41,7 @@ run_enter_backlog(struct worker *worker, struct running *running)
 {
 	struct route *route = running->route;
 
-	running->claimed = mono_now();
+	running->claimed = mono_lately();
 	running->shares = route->shares;
 	if (!share_is_brief(route->shares.kind, worker->turn.us))
 		running->shares.longer = route->shares.queue->longer;

@@ -10,8 +10,15 @@
 /* A new run time counts one part in so many: one that is longer than thought
  * is believed sooner, or a kind that is quick as a rule and slow at times would
  * be taken for a quick one again and again. The usual one is that of more tasks
- * the more are claimed ahead by it: they end in bursts. */
-enum { LEARN_LONGER = 2, LEARN_SHORTER = 32, LEARN_USUAL = 16 };
+ * the more are claimed ahead by it: they end in bursts, above all when what was
+ * claimed has run out, so what counts is how many were claimed of late, over so
+ * many ends. */
+enum {
+	LEARN_LONGER = 2,
+	LEARN_SHORTER = 32,
+	LEARN_USUAL = 16,
+	LEARN_CLAIMED = 1000,
+};
 
 /* What waits for a slot is enough while it lasts for so many turns. */
 static const double TURNS_SUPPLIED = 1.5;
@@ -296,6 +303,15 @@ share_started(struct share *share, struct mono at)
 	}
 }
 
+/* At once when it grows. */
+static void
+learn_claimed(struct share *share)
+{
+	double more = share->claimed - share->usual_claimed;
+
+	share->usual_claimed += more > 0 ? more : more / LEARN_CLAIMED;
+}
+
 void
 share_ended(struct share *share, struct mono began, struct mono ended)
 {
@@ -306,10 +322,11 @@ share_ended(struct share *share, struct mono began, struct mono ended)
 	share->began_sum -= began.us;
 	if (ran < 1)
 		ran = 1;
-	share->usual_us +=
-	    share->usual_us == 0
-		? ran
-		: (ran - share->usual_us) / (LEARN_USUAL + share->claimed);
+	learn_claimed(share);
+	share->usual_us += share->usual_us == 0
+			       ? ran
+			       : (ran - share->usual_us) /
+				     (LEARN_USUAL + share->usual_claimed);
 	if (share->mean_us == 0)
 		share->mean_us = ran;
 	else if (ran > share->mean_us)

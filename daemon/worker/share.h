@@ -61,6 +61,7 @@ struct share {
 	double mean_us;	   /* of a task's run time, quick to grow and slow to
 			      shrink; 0: not measured yet */
 	double usual_us;   /* the same, outliers counting for little */
+	double usual_claimed; /* held of late, when tasks ended */
 	struct share *longer; /* of a queue: its tasks of kinds that are not
 				 brief; owned; NULL: not a queue's */
 	struct share *whole;  /* of those: the queue's; NULL: it is no part */

@@ -13,6 +13,15 @@ START_TEST(monotonic_time_goes_on)
 }
 END_TEST
 
+START_TEST(a_moment_of_late_is_none_to_come)
+{
+	struct mono lately = mono_lately(), now = mono_now();
+
+	ck_assert_int_ge(mono_us_between(lately, now), 0);
+	ck_assert_int_lt(mono_us_between(lately, now), 1000000);
+}
+END_TEST
+
 START_TEST(differences)
 {
 	struct mono zero = {0}, late = {2500};
@@ -39,6 +48,7 @@ main(void)
 	TCase *tests = unit_case(suite, "clock");
 
 	tcase_add_test(tests, monotonic_time_goes_on);
+	tcase_add_test(tests, a_moment_of_late_is_none_to_come);
 	tcase_add_test(tests, differences);
 	tcase_add_test(tests, wall_clock_is_of_this_century);
 	return unit_run(suite);

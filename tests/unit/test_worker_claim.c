@@ -241,6 +241,24 @@ START_TEST(a_route_is_not_empty_because_others_took_its_room)
 }
 END_TEST
 
+START_TEST(a_route_that_had_none_is_passed_over_by_a_full_turn)
+{
+	struct route *none = route_find(&routes, 1),
+		     *unknown = route_find(&routes, 2);
+
+	none->drained = true;
+	plan(0, 1);
+	route_find(&routes, 3)->got = claim.max;
+	claim_learn(&claim, &routes, claim.max, false);
+	ck_assert(none->passed && !none->drained);
+	ck_assert(!unknown->passed && !unknown->drained);
+	plan(0, 1);
+	ck_assert_int_gt(claim.eager, 0); /* the next one looks there */
+	claim_learn(&claim, &routes, 0, true);
+	ck_assert(!none->passed && !none->drained);
+}
+END_TEST
+
 /* So many tasks wait for a slot of a route. */
 static void
 park(int id, struct running *tasks, int count)
@@ -282,6 +300,9 @@ START_TEST(a_claim_can_wait_while_all_slots_are_taken_and_more_waits)
 	ck_assert(can_wait());
 	route_find(&routes, 4)->drained = false; /* its slots may get some */
 	ck_assert(!can_wait());
+	route_find(&routes, 4)->passed = true;
+	ck_assert(can_wait());
+	route_find(&routes, 4)->passed = false;
 	route_find(&routes, 4)->binding = NULL;
 	ck_assert(can_wait());
 }
@@ -393,6 +414,8 @@ main(void)
 	    brief_tasks_do_not_count_on_slots_that_longer_ones_will_have);
 	tcase_add_test(
 	    tests, a_route_is_not_empty_because_others_took_its_room);
+	tcase_add_test(
+	    tests, a_route_that_had_none_is_passed_over_by_a_full_turn);
 	tcase_add_test(tests, nothing_is_nothing);
 	tests = unit_case(suite, "can wait");
 	tcase_add_checked_fixture(tests, setup, teardown);

@@ -391,13 +391,11 @@ START_TEST(a_few_long_tasks_do_not_slow_the_quick_ones)
 }
 END_TEST
 
-/* So many tasks of 1 ms, then as many as have slots of 9 ms, which ended while
- * the worker did not get a processor. */
+/* As many tasks as have slots of 9 ms, which ended while the worker did not get
+ * a processor. */
 static void
-burst(struct share *share, int claimed)
+burst(struct share *share, int claimed, struct mono now)
 {
-	struct mono now = run(share, 5000, 1000, (struct mono){.us = 1000});
-
 	for (int i = 0; i < claimed; i++)
 		share_claimed(share);
 	for (int i = 0; i < share->limit; i++)
@@ -410,11 +408,32 @@ burst(struct share *share, int claimed)
 START_TEST(a_burst_of_late_ends_is_not_taken_for_the_rate)
 {
 	struct share ahead = {.limit = 32}, scarce = {.limit = 32};
+	struct mono now = {.us = 1000};
 
-	burst(&ahead, 1000);
+	burst(&ahead, 1000, run(&ahead, 5000, 1000, now));
 	ck_assert_double_le(ahead.usual_us, 1300);
-	burst(&scarce, 32);
+	burst(&scarce, 32, run(&scarce, 5000, 1000, now));
 	ck_assert_double_ge(scarce.usual_us, 4000);
+}
+END_TEST
+
+/* What was claimed ran out during a turn, and its answer kept the loop busy
+ * while the first of the next ended. */
+START_TEST(nor_is_one_after_what_was_claimed_ahead_ran_out)
+{
+	struct share share = {.limit = 32};
+	struct mono now = {.us = 1000};
+
+	for (int i = 0; i < 1000; i++)
+		share_claimed(&share);
+	for (int i = 0; i < 1000; i++) {
+		share_started(&share, now);
+		now.us += 1000;
+		share_ended(&share, (struct mono){.us = now.us - 1000}, now);
+		share_released(&share);
+	}
+	burst(&share, 32, now);
+	ck_assert_double_le(share.usual_us, 1500);
 }
 END_TEST
 
@@ -471,6 +490,7 @@ main(void)
 	tcase_add_test(tests, slow_tasks_get_exactly_the_free_slots);
 	tcase_add_test(tests, quick_tasks_that_became_slow_stop_the_prefetch);
 	tcase_add_test(tests, a_burst_of_late_ends_is_not_taken_for_the_rate);
+	tcase_add_test(tests, nor_is_one_after_what_was_claimed_ahead_ran_out);
 	tcase_add_test(tests, a_kind_that_is_slow_at_times_is_not_brief);
 	tcase_add_test(tests, a_few_long_tasks_do_not_slow_the_quick_ones);
 	return unit_run(suite);
