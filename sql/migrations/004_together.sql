@@ -42,8 +42,6 @@ DROP FUNCTION IF EXISTS muster.put_scheduled(bigint[], bigint[]);
 DROP FUNCTION IF EXISTS muster.settle_final(bigint[], boolean, boolean);
 DROP FUNCTION IF EXISTS muster.rescue_tasks(bigint, text, bigint[], text,
 	bigint[]);
--- compatible_from: 1
-
 -- aged: it has its slot by age, before more urgent ones; null: it has not.
 ALTER TABLE muster.ready ADD COLUMN aged boolean;
 CREATE INDEX ready_keyed ON muster.ready (lock_id, rank, lane, seq)
