@@ -414,43 +414,86 @@ def test_G2_a_flow_of_sets_comes_back(db, worker, scheduler):
 
 # Races.
 
-@pytest.mark.parametrize("end", "sf")
+# A turn and a request that ends or moves tasks exclude each other; what tells of
+# ends beside them is unlock().
+
+@pytest.mark.parametrize("when", ["finished", "succeeded"])
 def test_G1_a_set_moves_while_a_member_is_cancelled(
-        db, worker, scheduler, end):
-    needs, members = fan(db, when="succeeded")
-    one = worker()
-    one.claim({"a": 1})
+        db, worker, scheduler, when):
+    needs, members = fan(db, when=when)
+    cancelled(db, scheduler, needs[0])
     number = db.one("SELECT muster.cancel(%s)", members[1])
     scheduler.session.begin()
     scheduler.carry_out()
-    one.send_turn([(needs[0], end)])
-    one.session.wait_blocked()
+    other = db.session("musterd")
+    other.send("SELECT muster.unlock(10)")
+    other.wait_blocked()
     scheduler.session.commit()
-    one.answer()
+    other.answer()
     assert db.one("SELECT verdict FROM muster.request_status(%s)",
                   number) == "done"
     assert db.invariants() == []
-    assert runs(db, one, scheduler) == (
-        [members[0], members[2]] if end == "s" else [])
+    assert runs(db, worker(), scheduler) == (
+        [members[0], members[2]] if when == "finished" else [])
     assert db.state(members[1]) == "cancelled"
 
 
-@pytest.mark.parametrize("end", "sf")
+@pytest.mark.parametrize("when", ["finished", "succeeded"])
 def test_G1_a_member_is_cancelled_while_its_set_moves(
-        db, worker, scheduler, end):
+        db, worker, scheduler, when):
+    needs, members = fan(db, when=when)
+    cancelled(db, scheduler, needs[0])
+    other = db.session("musterd")
+    other.begin()
+    assert other.one("SELECT muster.unlock(10)")
+    db.one("SELECT muster.cancel(%s)", members[1])
+    assert scheduler.carry_out() == 0
+    other.commit()
+    assert scheduler.carry_out() == 1
+    assert runs(db, worker(), scheduler) == (
+        [members[0], members[2]] if when == "finished" else [])
+    assert db.state(members[1]) == "cancelled"
+
+
+def test_G1_a_member_is_cancelled_while_its_set_is_taken_apart(
+        db, worker, scheduler):
+    needs, members = fan(db, when="succeeded")
+    cancelled(db, scheduler, needs[0])
+    assert scheduler.unlock() and db.invariants() == []
+    other = db.session("musterd")
+    other.begin()
+    assert other.one("SELECT muster.unlock(10)")
+    db.one("SELECT muster.cancel(%s)", members[1])
+    assert scheduler.carry_out() == 0
+    other.commit()
+    assert scheduler.carry_out() == 0  # it is about to be skipped
+    scheduler.work()
+    assert db.states(members) == {"skipped": 3}
+
+
+def test_G2_a_set_that_was_to_be_skipped_runs_when_its_need_ends_again(
+        db, worker, scheduler):
+    """Nobody has met its remainder in between."""
     needs, members = fan(db, when="succeeded")
     one = worker()
     one.claim({"a": 1})
-    one.session.begin()
-    one.finish(needs[0], outcome=end)
-    db.one("SELECT muster.cancel(%s)", members[1])
-    assert scheduler.carry_out() == 0
-    one.session.commit()
-    assert scheduler.carry_out() == (end == "s")
-    assert runs(db, one, scheduler) == (
-        [members[0], members[2]] if end == "s" else [])
-    assert db.states(members) == (
-        {"cancelled": 1, "running": 2} if end == "s" else {"skipped": 3})
+    one.finish(*needs, outcome="f")
+    assert db.states(members) == {"blocked": 3}
+    assert db.why(members[0])[0].reason.endswith("it is about to be skipped")
+    number = db.one("SELECT muster.retry(%s)", needs[0])
+    while scheduler.carry_out():
+        pass
+    assert db.one("SELECT verdict FROM muster.request_status(%s)",
+                  number) == "done"
+    one.claim({"a": 1}, floors=False)
+    one.finish(*needs)
+    assert db.invariants() == []
+    held = db.session("musterd")
+    held.begin()
+    held.run("SELECT FROM muster.remainder WHERE was IS NULL FOR UPDATE")
+    assert scheduler.unlock() and db.invariants() == []
+    held.commit()
+    assert runs(db, one, scheduler) == members
 
 
 def test_C4_a_set_moves_while_a_member_is_reprioritised(
