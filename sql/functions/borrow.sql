@@ -130,9 +130,9 @@ BEGIN
 			WHERE p.queue = x.queue OR p.kind = x.kind)
 		OFFSET 0) r
 	WHERE w.id = p_worker;
-	RETURN (SELECT count(*) FROM (
-		SELECT FROM muster.lanes l
-		CROSS JOIN LATERAL (SELECT FROM muster.ready r
+	RETURN (SELECT least(coalesce(sum(x.n), 0), p_most) FROM (
+		SELECT h.n FROM muster.lanes l
+		CROSS JOIN LATERAL (SELECT r.n FROM muster.ready r
 			WHERE r.route_id = l.route_id AND r.rank = l.rank
 			AND r.lane = l.lane AND r.seq >= coalesce((
 				SELECT m.mark FROM muster.lane_mark m

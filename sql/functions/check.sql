@@ -13,17 +13,16 @@ BEGIN
 	), place AS (
 		SELECT a.task_id, 'arriving' AS place, NULL::smallint AS ticket
 		FROM muster.arriving a
-		UNION ALL SELECT coalesce(b.first, b.task_id) + g.i, 'blocked',
-			b.ticket
+		UNION ALL SELECT coalesce(b.first, b.task_id)
+				+ generate_series(0, b.n - 1), 'blocked', b.ticket
 		FROM muster.blocked b
-		CROSS JOIN LATERAL generate_series(0, b.n - 1) g(i)
 		UNION ALL SELECT s.task_id, 'scheduled', s.ticket
 		FROM muster.scheduled s
 		UNION ALL SELECT w.task_id, 'waiting', w.ticket
 		FROM muster.waiting w
-		UNION ALL SELECT r.task_id + g.i, 'ready', r.ticket
+		UNION ALL SELECT generate_series(r.task_id, r.task_id + r.n - 1),
+			'ready', r.ticket
 		FROM muster.ready r
-		CROSS JOIN LATERAL generate_series(0, r.n - 1) g(i)
 		UNION ALL SELECT l.task_id, 'lease', NULL FROM leased l
 		UNION ALL SELECT c.task_id, 'container', NULL
 		FROM muster.container c
@@ -105,6 +104,13 @@ BEGIN
 	SELECT 1, l.task_id, format('in lease %s and does not exist', l.id)
 	FROM leased l WHERE NOT EXISTS (
 		SELECT FROM muster.task t WHERE t.id = l.task_id)
+	UNION ALL
+	SELECT 1, r.task_id, format('ready in lane %s as the first of %s in a row, '
+		'of %s bytes, with key %s', r.lane, r.n, r.size,
+		coalesce(r.lock_id::text, 'none'))
+	FROM muster.ready r
+	WHERE r.n NOT BETWEEN 1 AND 16 OR r.size % r.n <> 0
+		OR r.n > 1 AND (r.lane = 8 OR r.lock_id IS NOT NULL)
 	UNION ALL
 	SELECT 2, w.task_id, format('blocked with need %s spare %s, but of its '
 		'%s needs, %s of which are wanted, %s are to come, %s met and %s '

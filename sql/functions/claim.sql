@@ -132,7 +132,7 @@ BEGIN
 			v_spread := 1;
 		ELSE
 			SELECT array_agg(h.ctid), array_agg(h.task_id),
-				array_agg(h.ticket), sum(h.size), count(*), min(h.seq),
+				array_agg(h.ticket), sum(h.size), count(*), max(h.seq),
 				max(h.task_id - h.seq) - min(h.task_id - h.seq)
 			INTO v_ctid, v_task, v_ticket, v_sum, v_got, v_floor, v_spread
 			FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size
@@ -145,7 +145,7 @@ BEGIN
 		END IF;
 		IF v_got > v_n OR v_sum > v_bytes THEN
 			SELECT f.* INTO v_ctid, v_task, v_ticket, v_each, v_sum,
-				v_got
+				v_got, v_floor
 			FROM muster.claim_fitting(v_ctid, l_route[i], v_n,
 				v_bytes, o_task IS NULL) f;
 		ELSIF v_got < v_n THEN
@@ -202,12 +202,12 @@ END
 $$;
 
 -- The head of a line in which rows may stand for several tasks: as many rows as make
--- up p_want tasks, locked, in their order; fewer if there are no more. o_first: the
--- first seq.
+-- up p_want tasks, locked, in their order; fewer if there are no more. o_last: the
+-- last seq.
 CREATE OR REPLACE FUNCTION muster.claim_sets(
 	p_route int, p_rank int, p_lane int, p_start bigint, p_want int,
 	OUT o_ctid tid[], OUT o_task bigint[], OUT o_ticket smallint[],
-	OUT o_each int[], OUT o_sum bigint, OUT o_got int, OUT o_first bigint)
+	OUT o_each int[], OUT o_sum bigint, OUT o_got int, OUT o_last bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_from bigint := p_start;
@@ -221,8 +221,8 @@ BEGIN
 		EXIT WHEN v_rows = 0;
 		SELECT array_agg(h.ctid) AS ctid, array_agg(h.task_id) AS task,
 			array_agg(h.ticket) AS ticket, array_agg(h.n) AS each,
-			sum(h.size) AS sum, sum(h.n) AS got, min(h.seq) AS first,
-			max(h.seq) AS last, count(*) AS rows
+			sum(h.size) AS sum, sum(h.n) AS got, max(h.seq) AS last,
+			count(*) AS rows
 		INTO v_hit
 		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size, r.n
 			FROM muster.ready r
@@ -236,7 +236,7 @@ BEGIN
 		o_each := o_each || v_hit.each;
 		o_sum := coalesce(o_sum, 0) + v_hit.sum;
 		o_got := o_got + v_hit.got;
-		o_first := coalesce(o_first, v_hit.first);
+		o_last := v_hit.last;
 		-- Others may hold what was counted, so there may be more.
 		EXIT WHEN o_got >= p_want OR v_hit.rows < v_rows;
 		v_from := v_hit.last + 1;
@@ -250,17 +250,22 @@ CREATE OR REPLACE FUNCTION muster.claim_rows(
 	p_route int, p_rank int, p_lane int, p_start bigint, p_want int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-	v_rows int;
-	v_sum int;
+	v_guess bigint := (p_want + 15) / 16;
+	v_rows bigint;
+	v_sum bigint;
 BEGIN
-	SELECT count(*), sum(h.n) INTO v_rows, v_sum
-	FROM (SELECT r.n FROM muster.ready r
-		WHERE r.route_id = p_route AND r.rank = p_rank
-		AND r.lane = p_lane AND r.seq >= p_start
-		ORDER BY r.seq LIMIT (p_want + 15) / 16) h;
-	IF v_sum >= p_want OR v_rows < (p_want + 15) / 16 THEN
-		RETURN v_rows;
-	END IF;
+	-- As if all were full; then as many as those seen so far suggest.
+	FOR look IN 1 .. 2 LOOP
+		SELECT count(*), coalesce(sum(h.n), 0) INTO v_rows, v_sum
+		FROM (SELECT r.n FROM muster.ready r
+			WHERE r.route_id = p_route AND r.rank = p_rank
+			AND r.lane = p_lane AND r.seq >= p_start
+			ORDER BY r.seq LIMIT v_guess) h;
+		IF v_sum < p_want + 16 AND (v_sum >= p_want OR v_rows < v_guess) THEN
+			RETURN v_rows;
+		END IF;
+		v_guess := (v_rows * p_want + v_sum - 1) / v_sum;
+	END LOOP;
 	RETURN (SELECT count(*) FROM (SELECT sum(h.n) OVER (ORDER BY h.seq)
 				- h.n AS before
 			FROM (SELECT r.n, r.seq FROM muster.ready r
@@ -304,11 +309,11 @@ $$;
 -- Of a line's head, locked by the caller, the first p_want tasks, as far as p_bytes
 -- allow, at least one task if p_first: the rows that go as a whole, and all that are
 -- taken. A row of which some are taken is split; what stays is told, since others
--- have stepped over it.
+-- have stepped over it. o_next: the seq of the first that stays.
 CREATE OR REPLACE FUNCTION muster.claim_fitting(INOUT p_ctid tid[],
 	p_route int, p_want int, p_bytes bigint, p_first boolean,
 	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_each int[],
-	OUT o_sum bigint, OUT o_got int)
+	OUT o_sum bigint, OUT o_got int, OUT o_next bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_split tid;
@@ -331,9 +336,10 @@ BEGIN
 		array_agg(f.take ORDER BY f.seq) FILTER (WHERE f.take > 0),
 		sum(f.size / f.n * f.take), sum(f.take), sum(f.n),
 		min(f.ctid) FILTER (WHERE f.take BETWEEN 1 AND f.n - 1),
-		min(f.take) FILTER (WHERE f.take BETWEEN 1 AND f.n - 1)
+		min(f.take) FILTER (WHERE f.take BETWEEN 1 AND f.n - 1),
+		coalesce(min(f.seq) FILTER (WHERE f.take < f.n), max(f.seq))
 	INTO p_ctid, o_task, o_ticket, o_each, o_sum, o_got, v_all, v_split,
-		v_take
+		v_take, o_next
 	FROM f;
 	IF o_got < p_want THEN
 		o_sum := p_bytes;

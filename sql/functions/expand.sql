@@ -298,7 +298,7 @@ BEGIN
 		v_ids := ARRAY(SELECT nextval('muster.task_id')
 			FROM generate_series(1, v_count));
 		PERFORM muster.map_store(p_plan, v_ids, v_last);
-		PERFORM muster.put_ready(v_ids);
+		PERFORM muster.map_ready(p_plan.route_id, v_ids);
 		UPDATE muster.container_plan p SET created = v_first + v_count
 		WHERE p.task_id = p_plan.task_id;
 	END IF;
@@ -366,5 +366,27 @@ BEGIN
 	) c;
 	DELETE FROM muster.map_page g WHERE g.task_id = p_plan.task_id
 		AND g.page >= v_first / 200 AND g.page < p_last / 200;
+END
+$$;
+
+-- These tasks of a map (ascending) are ready: a row for up to 16 whose numbers follow
+-- one another, unless some are so large that a sum could leave the range of size.
+CREATE OR REPLACE FUNCTION muster.map_ready(p_route int, p_ids bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank, lane,
+		ticket, n)
+	SELECT nextval('muster.ready_seq'), s.*
+	FROM (SELECT min(t.id), now(), p_route, max(t.size) * count(*),
+			min(t.rank), min(t.lane), 0, count(*)
+		FROM (SELECT x.id, x.size, x.rank, x.lane,
+				row_number() OVER w AS o,
+				max(x.size) OVER () AS most
+			FROM muster.task x WHERE x.id = ANY (p_ids)
+			WINDOW w AS (ORDER BY x.id)) t
+		GROUP BY t.id - t.o,
+			t.o / CASE WHEN t.most <= 65536 THEN 16 ELSE 1 END
+		ORDER BY min(t.id)) s;
+	PERFORM muster.announce(ARRAY[p_route], ARRAY[cardinality(p_ids)]);
 END
 $$;

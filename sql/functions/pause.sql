@@ -51,9 +51,10 @@ BEGIN
 	END IF;
 	PERFORM muster.lock_unshut(ARRAY(SELECT r.id FROM muster.route r
 		WHERE r.kind = p_request.kind));
-	PERFORM muster.announce(ARRAY(SELECT r.route_id FROM muster.ready r
+	PERFORM muster.announce(array_agg(h.route_id), array_agg(h.n))
+	FROM (SELECT r.route_id, r.n FROM muster.ready r
 		WHERE r.route_id IN (SELECT x.id FROM muster.route x
-			WHERE x.kind = p_request.kind) LIMIT 1000));
+			WHERE x.kind = p_request.kind) LIMIT 1000) h;
 	RETURN muster.answer(p_request.id, 'done',
 		format('kind %s goes on', p_request.kind));
 END

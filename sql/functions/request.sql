@@ -295,9 +295,10 @@ BEGIN
 	END IF;
 	PERFORM muster.lock_unshut(ARRAY(SELECT r.id FROM muster.route r
 		WHERE r.queue = p_request.queue));
-	PERFORM muster.announce(ARRAY(SELECT r.route_id FROM muster.ready r
+	PERFORM muster.announce(array_agg(h.route_id), array_agg(h.n))
+	FROM (SELECT r.route_id, r.n FROM muster.ready r
 		WHERE r.route_id IN (SELECT x.id FROM muster.route x
-			WHERE x.queue = p_request.queue) LIMIT 1000));
+			WHERE x.queue = p_request.queue) LIMIT 1000) h;
 	RETURN muster.answer(p_request.id, 'done',
 		format('queue %s goes on', p_request.queue));
 END

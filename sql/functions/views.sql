@@ -74,7 +74,7 @@ LEFT JOIN (SELECT x.flow_id, sum(x.total)::int AS total,
 
 CREATE OR REPLACE VIEW muster.queue_stats AS
 WITH place AS (
-	SELECT r.route_id, 'ready' AS place, count(*) AS n, min(r.at) AS oldest
+	SELECT r.route_id, 'ready' AS place, sum(r.n) AS n, min(r.at) AS oldest
 	FROM muster.ready r GROUP BY r.route_id
 	UNION ALL
 	SELECT s.route_id, 'scheduled', count(*), NULL

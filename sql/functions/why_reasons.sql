@@ -207,19 +207,22 @@ CREATE OR REPLACE FUNCTION muster.why_line(
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	v_seq bigint;
+	v_within bigint; -- before it in its row
 	v_before bigint;
 	v_running bigint;
 BEGIN
 	IF NOT muster.why_claimable(p_task, p_state) THEN
 		RETURN NULL;
 	END IF;
-	SELECT x.seq INTO v_seq FROM (
-		SELECT r.seq, r.task_id, r.ticket FROM muster.ready r
+	SELECT x.seq, p_task.id - x.task_id INTO v_seq, v_within FROM (
+		SELECT r.seq, r.task_id, r.ticket, r.n FROM muster.ready r
 		WHERE r.route_id = p_task.route_id AND r.rank = p_task.rank
 			AND r.lane = p_task.lane ORDER BY r.seq LIMIT 10000) x
-	WHERE x.task_id = p_task.id AND x.ticket = p_task.ticket;
-	SELECT count(*) INTO v_before FROM (
-		SELECT FROM muster.ready r WHERE r.route_id = p_task.route_id
+	WHERE p_task.id BETWEEN x.task_id AND x.task_id + x.n - 1
+		AND x.ticket = p_task.ticket;
+	SELECT least(coalesce(sum(x.n), 0) + coalesce(v_within, 0), 10000)
+	INTO v_before FROM (
+		SELECT r.n FROM muster.ready r WHERE r.route_id = p_task.route_id
 			AND (r.rank < p_task.rank OR r.rank = p_task.rank
 				AND r.seq < coalesce(v_seq, 9223372036854775807))
 		LIMIT 10000) x;

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from support.postgres import Postgres
-from sql.daemon import Scheduler, Worker
+from sql.daemon import Listener, Scheduler, Worker
 
 SQL = pathlib.Path(__file__).resolve().parents[2] / "sql"
 
@@ -126,3 +126,9 @@ def worker(db):
 def scheduler(db):
     """What a scheduler does, on demand: scheduler.work()."""
     return Scheduler(db)
+
+
+@pytest.fixture
+def listener(db):
+    """Hears what is notified: listener.heard()."""
+    return Listener(db)

@@ -4,6 +4,8 @@ import collections
 import itertools
 import random
 
+from support.wait import wait_until
+
 _numbers = itertools.count(1)
 KINDS = ("a", "b", "c")
 
@@ -137,3 +139,30 @@ class Scheduler:
         """scheduler.admit(), .unlock(limit), …: one call."""
         return lambda limit=1000: self.session.one(
             f"SELECT muster.{step}(%s)", limit)
+
+
+class Listener:
+    """Hears what is notified."""
+
+    def __init__(self, db):
+        self.db = db
+        self.session = db.session("musterd")
+        self.session.run("LISTEN muster")
+
+    def heard(self):
+        """Everything notified until now."""
+        self.db.rows("SELECT pg_notify('muster', 'that was all')")
+        found = []
+
+        def all_there():
+            self.session.connection.poll()
+            found.extend(note.payload
+                         for note in self.session.connection.notifies)
+            self.session.connection.notifies.clear()
+            return "that was all" in found
+        wait_until(all_there, 5)
+        return found[:-1]
+
+
+def sleep_on(db, *queues, number=1):
+    db.rows("SELECT muster.sleep_on('host-1', %s, %s)", number, list(queues))

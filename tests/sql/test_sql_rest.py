@@ -6,38 +6,8 @@ import re
 import psycopg2
 import pytest
 
+from sql.daemon import sleep_on
 from support import build
-from support.wait import wait_until
-
-
-class Listener:
-    def __init__(self, db):
-        self.db = db
-        self.session = db.session("musterd")
-        self.session.run("LISTEN muster")
-
-    def heard(self):
-        """Everything notified until now."""
-        self.db.rows("SELECT pg_notify('muster', 'that was all')")
-        found = []
-
-        def all_there():
-            self.session.connection.poll()
-            found.extend(note.payload
-                         for note in self.session.connection.notifies)
-            self.session.connection.notifies.clear()
-            return "that was all" in found
-        wait_until(all_there, 5)
-        return found[:-1]
-
-
-@pytest.fixture
-def listener(db):
-    return Listener(db)
-
-
-def sleep_on(db, *queues, number=1):
-    db.rows("SELECT muster.sleep_on('host-1', %s, %s)", number, list(queues))
 
 
 # Waking.
