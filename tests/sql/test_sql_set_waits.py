@@ -499,16 +499,17 @@ def test_G2_a_set_that_was_to_be_skipped_runs_when_its_need_ends_again(
 def test_C4_a_set_moves_while_a_member_is_reprioritised(
         db, worker, scheduler):
     needs, members = fan(db)
-    one = worker()
-    one.claim({"a": 1})
+    cancelled(db, scheduler, needs[0])
     db.one("SELECT muster.reprioritise(%s, ARRAY[5])", [members[1]])
     scheduler.session.begin()
     scheduler.carry_out()
-    one.send_turn([(needs[0], "s")])
-    one.session.wait_blocked()
+    other = db.session("musterd")
+    other.send("SELECT muster.unlock(10)")
+    other.wait_blocked()
     scheduler.session.commit()
-    one.answer()
+    other.answer()
     assert db.invariants() == []
+    one = worker()
     assert one.claim({"b": 1}).ids == [members[1]]
     assert one.claim({"b": 9}, floors=False).ids == [members[0], members[2]]
 
@@ -516,15 +517,16 @@ def test_C4_a_set_moves_while_a_member_is_reprioritised(
 def test_C4_a_member_is_reprioritised_while_its_set_moves(
         db, worker, scheduler):
     needs, members = fan(db)
-    one = worker()
-    one.claim({"a": 1})
-    one.session.begin()
-    one.finish(*needs)
+    cancelled(db, scheduler, needs[0])
+    other = db.session("musterd")
+    other.begin()
+    assert other.one("SELECT muster.unlock(10)")
     db.one("SELECT muster.reprioritise(%s, ARRAY[5])", [members[1]])
     assert scheduler.carry_out() == 0
-    one.session.commit()
+    other.commit()
     assert scheduler.carry_out()
     assert db.task(members[1]).priority == 5
+    one = worker()
     assert one.claim({"b": 1}).ids == [members[1]]
     assert one.claim({"b": 9}, floors=False).ids == [members[0], members[2]]
 
