@@ -83,14 +83,12 @@ def test_A2_what_waits_for_the_same_is_one_row_with_one_edge(db, worker):
     {"priority": 1}, {"lock": "x"}, {"run_at": "2001-01-01T00:00:00Z"},
     {"kind": "c"}, {"queue": "other"}, {"needs_mode": "any"},
     {"needs": ["n"]}, {"needs": ["n", {"task": "o", "when": "finished"}]},
-    {"needs": ["n", "o", "p"]}, {"expect": "1h"}, {"kind": None, "flow": {
-        "tasks": {"x": {"kind": "a"}}}}])
+    {"needs": ["n", "o", "p"]}, {"expect": "1h"}, {"map": [1]}])
 def test_A2_what_waits_for_other_things_is_in_no_set(db, more):
     tasks = {need: {"kind": "a"} for need in "nop"}
     tasks["x"] = {"kind": "b", "needs": ["n", "o"]}
     tasks["y"] = {"kind": "b", "needs": ["o", "n"], "needs_mode": "all"}
-    tasks["z"] = {key: value for key, value in {
-        "kind": "b", "needs": ["n", "o"], **more}.items() if value}
+    tasks["z"] = {"kind": "b", "needs": ["n", "o"], **more}
     rows = db.tasks(db.flow(tasks))
     assert sorted(blocked(db)) == [
         (rows["x"].id, 2, False), (rows["z"].id, 1, False)]
@@ -153,6 +151,21 @@ def test_A2_a_set_that_cannot_run_is_skipped_but_for_what_was_cancelled(
     one.claim({"a": 1}, floors=False)
     one.finish(*needs)
     assert runs(db, one, scheduler) == [members[0], members[2]]
+
+
+def test_A2_a_set_that_is_to_be_skipped_hears_of_its_other_needs(
+        db, worker, scheduler):
+    needs, members = fan(db, ("n", "o", "p"), when="succeeded")
+    one = worker()
+    one.claim({"a": 3})
+    for need, end in zip(needs, "fsf"):
+        one.finish(need, outcome=end)
+        assert db.invariants() == []
+        assert db.states(members) == {"blocked": 3}
+        assert db.one("SELECT count(*) FROM muster.remainder") == 1
+    scheduler.work()
+    assert db.states(members) == {"skipped": 3}
+    assert blocked(db) == []
 
 
 @pytest.mark.parametrize("gone", [1, 3])
