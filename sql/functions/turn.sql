@@ -94,11 +94,10 @@ BEGIN
 		FROM (SELECT CASE WHEN v_whole THEN (x.id - v_first + 1)::int
 				ELSE width_bucket(x.id, v_hit.o_task) END AS p, x.*
 			FROM muster.task x
-			WHERE x.id BETWEEN v_first AND v_last AND (v_whole OR
-				v_hit.o_task[width_bucket(x.id, v_hit.o_task)]
-				= x.id)
+			WHERE x.id BETWEEN v_first AND v_last
 			OFFSET 0) t
-		WHERE t.ticket = v_hit.o_ticket[t.p] AND t.state IS NULL;
+		WHERE (v_whole OR v_hit.o_task[t.p] = t.id)
+			AND t.ticket = v_hit.o_ticket[t.p] AND t.state IS NULL;
 	ELSE
 		RETURN QUERY
 		SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
