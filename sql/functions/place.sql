@@ -169,7 +169,7 @@ BEGIN
 	FROM muster.task t
 	CROSS JOIN LATERAL (SELECT FROM muster.blocked b
 		WHERE b.task_id = t.set_id AND b.ticket = t.ticket OFFSET 0) b
-	WHERE t.id = ANY (p_ids) AND t.state IS NULL;
+	WHERE t.id = ANY (p_ids) AND t.set_id IS NOT NULL AND t.state IS NULL;
 END
 $$;
 

@@ -221,10 +221,7 @@ BEGIN
 		WHERE t.id = ANY (v_unmet) AND t.state <> 'k');
 	IF v_unmet <> '{}' THEN
 		PERFORM muster.new_life(v_unmet);
-		INSERT INTO muster.remainder (task_id, flow_id, outcome)
-		SELECT t.id, t.flow_id, 'k' FROM muster.task t
-		WHERE t.id = ANY (v_unmet);
-		PERFORM muster.announce_work();
+		PERFORM muster.skip_later(v_unmet);
 	END IF;
 	IF v_again <> '{}' THEN
 		PERFORM muster.reopen(v_again, NULL, v_again);

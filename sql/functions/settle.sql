@@ -276,7 +276,8 @@ $$;
 
 -- The same for what is left: those that wait for nothing more move on; those that
 -- cannot run any more are left to unlock() as remainders, since the order of locks
--- forbids to touch their task here.
+-- forbids to touch their task here; of a set there is one, under its id, and its row
+-- stays.
 -- Locks: blocked, in order. A row that is locked keeps its ctid.
 CREATE OR REPLACE FUNCTION muster.unblock_rest(
 	p_dep bigint[], p_met int[], p_unmet int[])
@@ -285,20 +286,22 @@ DECLARE
 	v_free tid[];
 	v_mixed tid[];
 	v_dead tid[];
+	v_sets bigint[];
 	v_rest tid[];
-	v_gone bigint[];
 BEGIN
-	SELECT array_agg(b.at) FILTER (WHERE b.spare >= 0 AND b.need <= 0
-			AND NOT b.mixed),
-		array_agg(b.at) FILTER (WHERE b.spare >= 0 AND b.need <= 0
-			AND b.mixed),
-		array_agg(b.at) FILTER (WHERE b.spare < 0),
-		array_agg(b.at) FILTER (WHERE b.spare >= 0 AND b.need > 0)
-	INTO v_free, v_mixed, v_dead, v_rest
+	SELECT array_agg(b.at) FILTER (WHERE b.free AND NOT b.mixed),
+		array_agg(b.at) FILTER (WHERE b.free AND b.mixed),
+		array_agg(b.at) FILTER (WHERE b.dead AND b.n = 1),
+		array_agg(b.task_id) FILTER (WHERE b.dead AND b.n > 1
+			AND b.spare >= 0),
+		array_agg(b.at) FILTER (WHERE NOT b.free
+			AND NOT (b.dead AND b.n = 1))
+	INTO v_free, v_mixed, v_dead, v_sets, v_rest
 	FROM (
-		SELECT l.at, l.need - p_met[l.o] AS need,
-			l.spare - p_unmet[l.o] AS spare, l.mixed
-		FROM (SELECT x.ctid AS at, x.need, x.spare, x.mixed,
+		SELECT l.*, l.spare < p_unmet[l.o] AS dead,
+			l.spare >= p_unmet[l.o] AND l.need <= p_met[l.o] AS free
+		FROM (SELECT x.ctid AS at, x.task_id, x.need, x.spare, x.n,
+				x.mixed,
 				width_bucket(x.task_id, (SELECT p_dep || '{}')) AS o
 			FROM muster.blocked x WHERE x.task_id = ANY (p_dep)
 			ORDER BY x.task_id FOR UPDATE) l
@@ -317,12 +320,23 @@ BEGIN
 		PERFORM muster.put_ready(muster.blocked_gone(v_mixed));
 	END IF;
 	IF v_dead IS NOT NULL THEN
-		v_gone := muster.blocked_gone(v_dead);
-		INSERT INTO muster.remainder (task_id, flow_id, outcome)
-		SELECT t.id, t.flow_id, 'k' FROM muster.task t
-		WHERE t.id = ANY (v_gone);
+		PERFORM muster.skip_later(muster.blocked_gone(v_dead));
+	END IF;
+	IF v_sets IS NOT NULL THEN
+		INSERT INTO muster.remainder (task_id, outcome)
+		SELECT u.id, 'k' FROM unnest(v_sets) u(id);
 		PERFORM muster.announce_work();
 	END IF;
+END
+$$;
+
+-- These tasks, which stand nowhere else any more, are to be skipped.
+CREATE OR REPLACE FUNCTION muster.skip_later(p_ids bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO muster.remainder (task_id, flow_id, outcome)
+	SELECT t.id, t.flow_id, 'k' FROM muster.task t WHERE t.id = ANY (p_ids);
+	PERFORM muster.announce_work();
 END
 $$;
 

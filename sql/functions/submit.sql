@@ -535,8 +535,9 @@ $$;
 -- goes to the same line; null: it stands alone.
 CREATE OR REPLACE FUNCTION muster.flow_alike(p_step jsonb[], p_lane smallint[],
 	p_dep int[], p_need int[], p_cond text[])
-RETURNS int[] LANGUAGE sql AS $$
-	SELECT array_agg(CASE WHEN a.n > 1 THEN a.first END ORDER BY a.o)
+RETURNS int[] LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT array_agg(CASE WHEN a.n > 1 THEN a.first END ORDER BY a.o)
 	FROM (SELECT u.o, count(n.waits) OVER w AS n,
 			(min(u.o) OVER w)::int AS first
 		FROM unnest(p_step, p_lane) WITH ORDINALITY u(s, lane, o)
@@ -548,7 +549,8 @@ RETURNS int[] LANGUAGE sql AS $$
 		WINDOW w AS (PARTITION BY n.waits,
 			nullif(u.s -> 'needs_mode', '"all"'),
 			coalesce(u.s ->> 'queue', 'default'), u.s ->> 'kind',
-			coalesce((u.s ->> 'priority')::int, 0), u.lane)) a
+			coalesce((u.s ->> 'priority')::int, 0), u.lane)) a);
+END
 $$;
 
 -- The steps' ids, in this order, but for those that are alike (p_alike: the

@@ -39,9 +39,9 @@ END
 $$;
 
 -- Works off remainders, up to p_limit of them and about as many edges; how
--- much was done, 0 when there is nothing left. Several may run at a time. What
--- is to be skipped goes first and alone: two steps in one transaction would lock
--- blocked in no order.
+-- much was done, 0 when there is nothing left. Several may run at a time. Sets
+-- of which all is to be skipped go first and alone, then what is to be skipped: two
+-- steps in one transaction would lock blocked in no order.
 -- Locks: remainder (what others hold is stepped over), task, then as settle_final().
 CREATE OR REPLACE FUNCTION muster.unlock(p_limit int)
 RETURNS int LANGUAGE plpgsql
@@ -52,6 +52,8 @@ DECLARE
 	v_task bigint[];
 	v_cursor bigint[];
 	v_states "char"[];
+	v_known bigint[]; -- of v_task; the others are sets
+	v_sets bigint[];
 	v_open bigint[];
 BEGIN
 	PERFORM muster.check_isolation();
@@ -64,11 +66,16 @@ BEGIN
 	IF v_rest IS NULL THEN
 		RETURN muster.unlock_again(p_limit);
 	END IF;
-	SELECT array_agg(t.id) INTO v_open
+	SELECT array_agg(t.id), array_agg(t.id) FILTER (WHERE t.state IS NULL)
+	INTO v_known, v_open
 	FROM (SELECT x.id, x.state FROM muster.task x
-		WHERE x.id = ANY (v_task) ORDER BY x.id FOR NO KEY UPDATE) t
-	WHERE t.state IS NULL;
-	IF v_open IS NOT NULL THEN
+		WHERE x.id = ANY (v_task) ORDER BY x.id FOR NO KEY UPDATE) t;
+	IF (cardinality(v_known) = cardinality(v_task)) IS NOT TRUE THEN
+		v_sets := muster.without(v_task, v_known);
+	END IF;
+	IF v_sets <> '{}' THEN
+		RETURN muster.unlock_sets(v_sets[: greatest(p_limit / 16, 1)]);
+	ELSIF v_open IS NOT NULL THEN
 		DELETE FROM muster.remainder r WHERE r.id = ANY (v_rest)
 			AND (r.task_id IN (SELECT unnest(v_open))) IS TRUE;
 		PERFORM muster.skip(v_open);
@@ -82,6 +89,25 @@ BEGIN
 	DELETE FROM muster.remainder r WHERE r.id = ANY (v_rest);
 	RETURN cardinality(v_rest)
 		+ muster.settle_edges(v_task, v_states, v_cursor, p_limit);
+END
+$$;
+
+-- The tasks of these sets, whose remainders the caller has locked, are to be
+-- skipped, one by one, unless a need that has ended again lets them run after all;
+-- how many sets.
+-- Locks: blocked, in order; then it inserts.
+CREATE OR REPLACE FUNCTION muster.unlock_sets(p_sets bigint[])
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	v_at tid[];
+BEGIN
+	SELECT array_agg(l.at) INTO v_at
+	FROM (SELECT b.ctid AS at, b.spare FROM muster.blocked b
+		WHERE b.task_id = ANY (p_sets) ORDER BY b.task_id FOR UPDATE) l
+	WHERE l.spare < 0;
+	PERFORM muster.skip_later(muster.blocked_gone(v_at));
+	DELETE FROM muster.remainder r WHERE r.task_id = ANY (p_sets);
+	RETURN cardinality(p_sets);
 END
 $$;
 

@@ -158,7 +158,9 @@ CREATE OR REPLACE FUNCTION muster.why_skipping(
 RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN CASE WHEN p_state = 'blocked' AND EXISTS (
-			SELECT FROM muster.remainder r WHERE r.task_id = p_task.id)
+			SELECT FROM muster.remainder r
+			WHERE r.task_id = p_task.id OR r.task_id = (SELECT s.set_id
+				FROM muster.set_places(ARRAY[p_task.id]) s))
 		THEN 'a need of it was not met: it is about to be skipped' END;
 END
 $$;

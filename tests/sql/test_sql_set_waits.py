@@ -83,14 +83,12 @@ def test_A2_what_waits_for_the_same_is_one_row_with_one_edge(db, worker):
     {"priority": 1}, {"lock": "x"}, {"run_at": "2001-01-01T00:00:00Z"},
     {"kind": "c"}, {"queue": "other"}, {"needs_mode": "any"},
     {"needs": ["n"]}, {"needs": ["n", {"task": "o", "when": "finished"}]},
-    {"needs": ["n", "o", "p"]}, {"expect": "1h"}, {"kind": None, "flow": {
-        "tasks": {"x": {"kind": "a"}}}}])
+    {"needs": ["n", "o", "p"]}, {"expect": "1h"}, {"map": [1]}])
 def test_A2_what_waits_for_other_things_is_in_no_set(db, more):
     tasks = {need: {"kind": "a"} for need in "nop"}
     tasks["x"] = {"kind": "b", "needs": ["n", "o"]}
     tasks["y"] = {"kind": "b", "needs": ["o", "n"], "needs_mode": "all"}
-    tasks["z"] = {key: value for key, value in {
-        "kind": "b", "needs": ["n", "o"], **more}.items() if value}
+    tasks["z"] = {"kind": "b", "needs": ["n", "o"], **more}
     rows = db.tasks(db.flow(tasks))
     assert sorted(blocked(db)) == [
         (rows["x"].id, 2, False), (rows["z"].id, 1, False)]
@@ -153,6 +151,21 @@ def test_A2_a_set_that_cannot_run_is_skipped_but_for_what_was_cancelled(
     one.claim({"a": 1}, floors=False)
     one.finish(*needs)
     assert runs(db, one, scheduler) == [members[0], members[2]]
+
+
+def test_A2_a_set_that_is_to_be_skipped_hears_of_its_other_needs(
+        db, worker, scheduler):
+    needs, members = fan(db, ("n", "o", "p"), when="succeeded")
+    one = worker()
+    one.claim({"a": 3})
+    for need, end in zip(needs, "fsf"):
+        one.finish(need, outcome=end)
+        assert db.invariants() == []
+        assert db.states(members) == {"blocked": 3}
+        assert db.one("SELECT count(*) FROM muster.remainder") == 1
+    scheduler.work()
+    assert db.states(members) == {"skipped": 3}
+    assert blocked(db) == []
 
 
 @pytest.mark.parametrize("gone", [1, 3])
@@ -414,58 +427,101 @@ def test_G2_a_flow_of_sets_comes_back(db, worker, scheduler):
 
 # Races.
 
-@pytest.mark.parametrize("end", "sf")
+# A turn and a request that ends or moves tasks exclude each other; what tells of
+# ends beside them is unlock().
+
+@pytest.mark.parametrize("when", ["finished", "succeeded"])
 def test_G1_a_set_moves_while_a_member_is_cancelled(
-        db, worker, scheduler, end):
-    needs, members = fan(db, when="succeeded")
-    one = worker()
-    one.claim({"a": 1})
+        db, worker, scheduler, when):
+    needs, members = fan(db, when=when)
+    cancelled(db, scheduler, needs[0])
     number = db.one("SELECT muster.cancel(%s)", members[1])
     scheduler.session.begin()
     scheduler.carry_out()
-    one.send_turn([(needs[0], end)])
-    one.session.wait_blocked()
+    other = db.session("musterd")
+    other.send("SELECT muster.unlock(10)")
+    other.wait_blocked()
     scheduler.session.commit()
-    one.answer()
+    other.answer()
     assert db.one("SELECT verdict FROM muster.request_status(%s)",
                   number) == "done"
     assert db.invariants() == []
-    assert runs(db, one, scheduler) == (
-        [members[0], members[2]] if end == "s" else [])
+    assert runs(db, worker(), scheduler) == (
+        [members[0], members[2]] if when == "finished" else [])
     assert db.state(members[1]) == "cancelled"
 
 
-@pytest.mark.parametrize("end", "sf")
+@pytest.mark.parametrize("when", ["finished", "succeeded"])
 def test_G1_a_member_is_cancelled_while_its_set_moves(
-        db, worker, scheduler, end):
-    needs, members = fan(db, when="succeeded")
-    one = worker()
-    one.claim({"a": 1})
-    one.session.begin()
-    one.finish(needs[0], outcome=end)
+        db, worker, scheduler, when):
+    needs, members = fan(db, when=when)
+    cancelled(db, scheduler, needs[0])
+    other = db.session("musterd")
+    other.begin()
+    assert other.one("SELECT muster.unlock(10)")
     db.one("SELECT muster.cancel(%s)", members[1])
     assert scheduler.carry_out() == 0
-    one.session.commit()
-    assert scheduler.carry_out() == (end == "s")
-    assert runs(db, one, scheduler) == (
-        [members[0], members[2]] if end == "s" else [])
-    assert db.states(members) == (
-        {"cancelled": 1, "running": 2} if end == "s" else {"skipped": 3})
+    other.commit()
+    assert scheduler.carry_out() == 1
+    assert runs(db, worker(), scheduler) == (
+        [members[0], members[2]] if when == "finished" else [])
+    assert db.state(members[1]) == "cancelled"
+
+
+def test_G1_a_member_is_cancelled_while_its_set_is_taken_apart(
+        db, worker, scheduler):
+    needs, members = fan(db, when="succeeded")
+    cancelled(db, scheduler, needs[0])
+    assert scheduler.unlock() and db.invariants() == []
+    other = db.session("musterd")
+    other.begin()
+    assert other.one("SELECT muster.unlock(10)")
+    db.one("SELECT muster.cancel(%s)", members[1])
+    assert scheduler.carry_out() == 0
+    other.commit()
+    assert scheduler.carry_out() == 0  # it is about to be skipped
+    scheduler.work()
+    assert db.states(members) == {"skipped": 3}
+
+
+@pytest.mark.parametrize("more", ["", "o"])
+def test_G2_a_set_that_was_to_be_skipped_runs_when_its_need_ends_again(
+        db, worker, scheduler, more):
+    """Nobody has met its remainder in between."""
+    needs, members = fan(db, "n" + more, when="succeeded")
+    one = worker()
+    one.claim({"a": 2})
+    one.finish(needs[0], outcome="f")
+    assert db.states(members) == {"blocked": 3}
+    assert db.why(members[0])[0].reason.endswith("it is about to be skipped")
+    asked(db, scheduler, "retry(%s)", needs[0])
+    one.claim({"a": 1}, floors=False)
+    one.finish(needs[0])
+    held = db.session("musterd")
+    held.begin()
+    held.run("SELECT FROM muster.remainder WHERE was IS NULL FOR UPDATE")
+    assert scheduler.unlock() and db.invariants() == []
+    held.commit()
+    scheduler.work()
+    assert db.states(members) == {"blocked" if more else "ready": 3}
+    one.finish(*needs[1:])
+    assert runs(db, one, scheduler) == members
 
 
 def test_C4_a_set_moves_while_a_member_is_reprioritised(
         db, worker, scheduler):
     needs, members = fan(db)
-    one = worker()
-    one.claim({"a": 1})
+    cancelled(db, scheduler, needs[0])
     db.one("SELECT muster.reprioritise(%s, ARRAY[5])", [members[1]])
     scheduler.session.begin()
     scheduler.carry_out()
-    one.send_turn([(needs[0], "s")])
-    one.session.wait_blocked()
+    other = db.session("musterd")
+    other.send("SELECT muster.unlock(10)")
+    other.wait_blocked()
     scheduler.session.commit()
-    one.answer()
+    other.answer()
     assert db.invariants() == []
+    one = worker()
     assert one.claim({"b": 1}).ids == [members[1]]
     assert one.claim({"b": 9}, floors=False).ids == [members[0], members[2]]
 
@@ -473,15 +529,16 @@ def test_C4_a_set_moves_while_a_member_is_reprioritised(
 def test_C4_a_member_is_reprioritised_while_its_set_moves(
         db, worker, scheduler):
     needs, members = fan(db)
-    one = worker()
-    one.claim({"a": 1})
-    one.session.begin()
-    one.finish(*needs)
+    cancelled(db, scheduler, needs[0])
+    other = db.session("musterd")
+    other.begin()
+    assert other.one("SELECT muster.unlock(10)")
     db.one("SELECT muster.reprioritise(%s, ARRAY[5])", [members[1]])
     assert scheduler.carry_out() == 0
-    one.session.commit()
+    other.commit()
     assert scheduler.carry_out()
     assert db.task(members[1]).priority == 5
+    one = worker()
     assert one.claim({"b": 1}).ids == [members[1]]
     assert one.claim({"b": 9}, floors=False).ids == [members[0], members[2]]
 
