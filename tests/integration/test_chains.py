@@ -82,24 +82,25 @@ def test_A3_quick_tasks_of_a_key_cost_no_turn_each(db, daemon):
     assert not db.invariants()
 
 
-def test_A3_what_follows_a_slow_task_goes_back_to_its_line(db, daemon, ledger):
-    """A more urgent one comes before them, and none is held by a worker."""
-    host = daemon(workers=1, handlers={"work": {"exec": [
-        "/bin/sh", "-c", "read -r nap; sleep ${nap}; "
-        f"echo $MUSTER_TASK 1 ran >>{ledger.path}"]}})
-    db.enqueue_many("work", [0] * 20)
+def test_A3_what_follows_a_slow_task_goes_back_to_its_line(db, daemon, pool):
+    """A more urgent one comes before them."""
+    host = daemon(workers=1, queues={"default": {"concurrency": 1}},
+                  handlers={"work": pool.handler()})
+
+    def naps(*lengths):
+        return [{"do": "sleep", "seconds": length} for length in lengths]
+
+    db.enqueue_many("work", naps(*[0] * 200))
     db.wait_done()
-    slow, *after = db.enqueue_many("work", [2] + [0] * 5,
+    slow, *after = db.enqueue_many("work", naps(2, *[0] * 5),
                                    lock_keys=["one"] * 6)
-    wait_until(lambda: db.state(slow) == "running", 5, "the first runs")
-    wait_until(lambda: db.one("SELECT count(*) FROM muster.waiting") == 5, 2,
-               "those behind it wait in their line")
-    assert db.one("SELECT sum(cardinality(task_ids)) FROM muster.lease") == 1
-    urgent = db.enqueue("work", 0, lock_key="one", priority=5)
+    wait_until(lambda: host.total("released") == 5, 2, "they are given back")
+    urgent = db.enqueue("work", naps(0)[0], lock_key="one", priority=5)
+    assert db.state(slow) == "running"
     db.wait_done()
-    ran = [task for task, _, _ in ledger.lines()][20:]
+    ran = [int(task) for _, (task,) in pool.notes("ran")][200:]
     assert ran == [slow, urgent, *after]
-    assert host and not db.invariants()
+    assert not db.invariants()
 
 
 def _handlers(folder, pool, server, threads):
