@@ -1,13 +1,7 @@
-/* Chains: the order within them, and a worker's way from one to the next. */
+/* Chains: the order within them, and what a claim asks for. */
 #include "daemon/worker/chain.h"
 
-#include <event2/event.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include "common/log.h"
-#include "daemon/worker/run.h"
-#include "daemon/worker/worker.h"
+#include "daemon/worker/claim.h"
 #include "tests/unit/unit.h"
 
 static struct chain_list chains;
@@ -75,396 +69,146 @@ START_TEST(chains_know_nothing_of_each_other)
 }
 END_TEST
 
-/*
- * A worker with one queue, one kind and a handler that ends nothing by itself:
- * the test is PostgreSQL and the tasks.
- */
+/* What a claim asks for: of one route whose queue has ten slots. */
 
-enum { KEYS = 12, CHAIN = 7, HELD = KEYS * CHAIN };
-
-struct handler {
-	int unused;
-};
-
-static struct worker *worker;
-static struct scoreboard *shown; /* as a supervisor sees it */
-static struct config config;
-static char kind_name[] = "k";
-static struct handler_config kind_config = {.kind = kind_name};
-static struct generation generation;
+static struct share_list queues, kinds;
+static struct route_list routes;
+static struct floors floors;
+static struct claim claim;
 static struct binding bound;
 static struct route *route;
-static struct task *begun[KEYS]; /* what runs, by key */
-static int64_t latest[KEYS];
-static int starts[HELD];
-static int64_t last_id;
-
-static int
-key_of(const struct task *task)
-{
-	return (int)(task->lease - 1);
-}
 
 static void
-test_start(struct handler *handler, struct task *task)
+make_route(void)
 {
-	int key = key_of(task);
-
-	(void)handler;
-	ck_assert_ptr_null(begun[key]); /* never two of a key */
-	ck_assert_int_gt(task->id, latest[key]);
-	begun[key] = task;
-	latest[key] = task->id;
-	starts[task->id % HELD]++;
-}
-
-static void
-end(int key, enum outcome_kind kind)
-{
-	struct outcome outcome = {.kind = kind, .after_ms = -1};
-	struct task *task = begun[key];
-
-	begun[key] = NULL;
-	run_done(task, &outcome, worker);
-}
-
-static void
-test_cancel(struct handler *handler, struct task *task,
-    enum cancel_reason reason, int64_t grace_ms)
-{
-	(void)handler, (void)task, (void)reason, (void)grace_ms;
-}
-
-static const struct handler_ops ops = {.name = "test",
-    .ignores_payload = true,
-    .ignores_inputs = true,
-    .start = test_start,
-    .cancel = test_cancel};
-
-static void
-on_pump(evutil_socket_t fd, short what, void *argument)
-{
-	(void)fd, (void)what, (void)argument;
-}
-
-static void
-make_worker(void)
-{
-	log_set_level(LOG_LEVEL_ERROR);
-	worker = calloc(1, sizeof(*worker));
-	worker->config = &config;
-	worker->base = event_base_new();
-	shown = scoreboard_new();
-	worker->board = scoreboard_open(dup(scoreboard_fd(shown)));
-	worker->turn.pump = event_new(worker->base, -1, 0, on_pump, NULL);
-	worker->turn.us = 1000;
-	TAILQ_INIT(&worker->generations);
-	TAILQ_INIT(&worker->fetching);
-	TAILQ_INIT(&worker->started);
-	TAILQ_INIT(&worker->finished);
-	TAILQ_INIT(&worker->sent);
-	run_open(worker);
-	config.max_result_bytes = 1 << 20;
-	generation.config = &config;
-	TAILQ_INSERT_HEAD(&worker->generations, &generation, link);
-	kind_config.limits.max_attempts = 3;
-	bound = (struct binding){
-	    .generation = &generation, .config = &kind_config, .ops = &ops};
-	route = route_get(&worker->routes, 1,
-	    share_list_get_queue(&worker->queues, "q"),
-	    share_list_get(&worker->kinds, "k"));
+	route = route_get(&routes, 1, share_list_get_queue(&queues, "a"),
+	    share_list_get(&kinds, "x"));
 	route->binding = &bound;
-	route->shares.queue->limit = 5;
+	route->shares.queue->limit = 10;
 	route->shares.kind->limit = SHARE_NO_LIMIT;
-	for (int i = 0; i < KEYS; i++) {
-		begun[i] = NULL;
-		latest[i] = 0;
-	}
-	for (int i = 0; i < HELD; i++)
-		starts[i] = 0;
-	last_id = 0;
 }
 
 static void
-forget_finished(void)
+free_route(void)
 {
-	struct running *running;
-
-	while ((running = TAILQ_FIRST(&worker->finished)) != NULL)
-		run_forget(worker, running);
+	claim_free(&claim);
+	route_list_free(&routes);
+	share_list_free(&queues);
+	share_list_free(&kinds);
 }
 
 static void
-free_worker(void)
+plan(double mean_us, size_t finished)
 {
-	forget_finished();
-	ck_assert_uint_eq(worker->table.count, 0);
-	ck_assert(TAILQ_EMPTY(&worker->run.chains));
-	ck_assert_int_eq(route->shares.queue->following, 0);
-	ck_assert_int_eq(route->shares.kind->following, 0);
-	ck_assert_int_eq(route->shares.queue->claimed, 0);
-	ck_assert_int_eq(worker->run.slots, 0);
-	ck_assert_int_eq(bound.tasks, 0);
-	run_close(worker);
-	event_free(worker->turn.pump);
-	event_base_free(worker->base);
-	scoreboard_free(worker->board);
-	scoreboard_free(shown);
-	running_table_free(&worker->table);
-	route_list_free(&worker->routes);
-	share_list_free(&worker->queues);
-	share_list_free(&worker->kinds);
-	free(worker);
+	struct claim_facts facts = {.routes = &routes,
+	    .queues = &queues,
+	    .floors = &floors,
+	    .finished = finished,
+	    .turn_us = 1000,
+	    .now = {.us = 1}};
+
+	route->shares.kind->mean_us = mean_us;
+	claim_plan(&claim, &facts);
 }
 
-static struct running *
-bring(int key, int64_t head, int nth)
-{
-	struct running *running = running_new(++last_id, key + 1);
-
-	running->route = route;
-	running->nth = nth;
-	if (nth == 0)
-		run_claimed(worker, running);
-	else
-		run_follow(worker, running, head);
-	return running;
-}
-
-/* Returns the first. */
-static struct running *
-bring_chain(int key, int followers)
-{
-	struct running *first = bring(key, 0, 0);
-
-	for (int nth = 1; nth <= followers; nth++)
-		bring(key, first->task.id, nth);
-	return first;
-}
-
-static int
-count_outcomes(char outcome)
-{
-	const struct running *running;
-	int count = 0;
-
-	TAILQ_FOREACH(running, &worker->finished, link)
-	count += running->finish.outcome == outcome;
-	return count;
-}
-
+/* The turn brought so many, and so many that follow them. */
 static void
-check_begun(int64_t id)
+bring(int got, int followed)
 {
-	run_backlog(worker);
-	ck_assert_ptr_nonnull(begun[0]);
-	ck_assert_int_eq(begun[0]->id, id);
+	route->got = got;
+	route->followed = followed;
+	claim_learn(&claim, &routes, got, false);
 }
 
-START_TEST(A3_the_next_starts_however_the_one_before_ended)
+static const struct {
+	double mean_us;
+	int chain;
+} lengths[] = {{0, 0}, {200, 15}, {2000, 5}, {10000, 1}, {10001, 0}, {1e6, 0}};
+
+START_TEST(A3_of_quick_tasks_some_of_a_key_are_asked_for)
 {
-	bring_chain(0, 5);
-	check_begun(1);
-	end(0, OUTCOME_SUCCEEDED);
-	check_begun(2);
-	end(0, OUTCOME_FAILED);
-	check_begun(3);
-	end(0, OUTCOME_FAILED_HARD);
-	check_begun(4);
-	end(0, OUTCOME_TRY_LATER);
-	check_begun(5);
-	end(0, OUTCOME_RECORDED);
-	check_begun(6);
-	run_cancel(worker, running_of(begun[0]), CANCEL_TIMEOUT, -1);
-	end(0, OUTCOME_CANCELLED);
+	plan(lengths[_i].mean_us, 0);
+	ck_assert_int_eq(route->chain, lengths[_i].chain);
+	ck_assert_int_eq(claim.followers > 0, lengths[_i].chain > 0);
 }
 END_TEST
 
-START_TEST(A3_a_follower_stands_before_what_waits_in_its_route)
+START_TEST(A3_a_route_with_a_rate_or_a_pause_gets_no_chains)
 {
-	struct running *other;
-
-	route->shares.queue->limit = 1;
-	bring_chain(0, 1);
-	other = bring(1, 0, 0);
-	check_begun(1);
-	end(0, OUTCOME_SUCCEEDED);
-	check_begun(2);
-	ck_assert_ptr_null(begun[1]);
-	end(0, OUTCOME_SUCCEEDED);
-	run_backlog(worker);
-	ck_assert_ptr_eq(begun[1], &other->task);
-	end(1, OUTCOME_SUCCEEDED);
+	route->shares.queue->rated = true;
+	route->shares.queue->tokens = 10;
+	plan(200, 0);
+	ck_assert_int_eq(route->chain, 0);
+	route->shares.queue->rated = false;
+	claim_pause(route, (struct mono){.us = 1});
+	plan(200, 0);
+	ck_assert_int_eq(route->chain, 0);
 }
 END_TEST
 
-START_TEST(A3_a_follower_needs_a_slot_and_a_token_like_any_other)
+START_TEST(A3_what_follows_counts_in_what_is_claimed_ahead)
 {
-	bring_chain(0, 2);
-	check_begun(1);
-	route->shares.queue->limit = 0;
-	end(0, OUTCOME_SUCCEEDED);
-	run_backlog(worker);
-	ck_assert_ptr_null(begun[0]);
-	route->shares.queue->limit = 1;
-	route->shares.kind->rated = true;
-	run_backlog(worker);
-	ck_assert_ptr_null(begun[0]);
-	route->shares.kind->tokens = 1;
-	check_begun(2);
-	end(0, OUTCOME_SUCCEEDED);
-	run_backlog(worker);
-	ck_assert_ptr_null(begun[0]);
-	run_give_back(worker);
-	ck_assert_int_eq(count_outcomes('b'), 1);
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 610);
+	ck_assert_int_eq(claim.followers, 610);
+	route->shares.queue->following = 500;
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 110);
+	route->shares.queue->following = 2000; /* its slots are free */
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 10);
 }
 END_TEST
 
-START_TEST(A3_a_follower_that_is_cancelled_ends_at_once)
+START_TEST(A3_the_more_follow_each_the_fewer_are_wanted)
 {
-	struct running *first = bring_chain(0, 3);
-
-	run_backlog(worker);
-	run_cancel(
-	    worker, running_table_find(&worker->table, 3), CANCEL_ASKED, -1);
-	ck_assert_int_eq(count_outcomes('c'), 1);
-	ck_assert_ptr_eq(begun[0], &first->task);
-	end(0, OUTCOME_SUCCEEDED);
-	check_begun(2);
-	end(0, OUTCOME_SUCCEEDED);
-	check_begun(4);
-	end(0, OUTCOME_SUCCEEDED);
+	plan(200, 0);
+	bring(300, 300);
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 305);
+	bring(305, 305 * 15);
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 39);
+	plan(5000, 0); /* fewer may follow now */
+	ck_assert_int_eq(route->want, 12);
+	plan(200, 0);
+	bring(39, 0);
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 610);
 }
 END_TEST
 
-START_TEST(A3_a_first_that_is_cancelled_before_its_start_lets_the_next_go)
+START_TEST(A3_a_claim_that_followers_filled_was_cut_short)
 {
-	struct running *first = bring_chain(0, 1);
-
-	run_cancel(worker, first, CANCEL_ASKED, -1);
-	check_begun(2);
-	end(0, OUTCOME_SUCCEEDED);
+	plan(200, 0);
+	bring(107, claim.max + claim.followers - 107);
+	ck_assert(!route->drained);
+	bring(107, claim.max + claim.followers - 108);
+	ck_assert(route->drained);
 }
 END_TEST
 
-START_TEST(followers_go_back_with_what_goes_back)
+START_TEST(A3_tasks_wait_for_slots_behind_others_of_their_key_too)
 {
-	bring_chain(0, 3);
-	run_backlog(worker);
-	end(0, OUTCOME_NOT_BEGUN);
-	ck_assert_int_eq(count_outcomes('b'), 4);
-	ck_assert(TAILQ_EMPTY(&worker->run.waiting));
+	struct share share = {.limit = 2, .running = 2, .claimed = 2};
+
+	share.usual_us = 1000;
+	ck_assert(!share_is_supplied(&share, 1000));
+	share.following = 3;
+	ck_assert(share_is_supplied(&share, 1000));
+	share.rated = true;
+	share.tokens = 4;
+	ck_assert_int_eq(share_token_room(&share), 1);
 }
 END_TEST
 
-START_TEST(C2_a_drain_gives_back_what_follows_a_task_that_goes_on)
+START_TEST(less_is_claimed_while_more_has_ended_than_a_turn_tells)
 {
-	bring_chain(0, 3);
-	run_backlog(worker);
-	run_give_back(worker);
-	ck_assert_int_eq(count_outcomes('b'), 3);
-	end(0, OUTCOME_SUCCEEDED);
-	run_backlog(worker);
-	ck_assert_ptr_null(begun[0]);
-}
-END_TEST
-
-START_TEST(A3_nothing_follows_what_may_still_run_in_postgresql)
-{
-	bring_chain(0, 2);
-	run_backlog(worker);
-	running_of(begun[0])->maybe_recorded = true;
-	end(0, OUTCOME_TRY_LATER);
-	ck_assert_int_eq(count_outcomes('u'), 1);
-	ck_assert_int_eq(count_outcomes('b'), 2);
-}
-END_TEST
-
-START_TEST(a_follower_without_its_first_goes_back)
-{
-	struct running *first = bring_chain(0, 0);
-
-	run_cancel(worker, first, CANCEL_ASKED, -1);
-	bring(0, first->task.id, 1);
-	bring(1, 77, 1);
-	ck_assert_int_eq(count_outcomes('b'), 2);
-}
-END_TEST
-
-START_TEST(a_handler_that_was_removed_starts_no_follower)
-{
-	bring_chain(0, 3);
-	run_backlog(worker);
-	route->binding = NULL;
-	end(0, OUTCOME_SUCCEEDED);
-	run_backlog(worker);
-	ck_assert_int_eq(count_outcomes('b'), 3);
-}
-END_TEST
-
-/* A finish presses for a turn if it makes room for something elsewhere. */
-START_TEST(a_turn_can_wait_until_a_chain_is_over)
-{
-	bring_chain(0, 1);
-	run_backlog(worker);
-	end(0, OUTCOME_SUCCEEDED);
-	ck_assert(!worker->finished_presses);
-	check_begun(2);
-	end(0, OUTCOME_SUCCEEDED);
-	ck_assert(worker->finished_presses);
-}
-END_TEST
-
-static const enum outcome_kind ends[] = {OUTCOME_SUCCEEDED, OUTCOME_SUCCEEDED,
-    OUTCOME_FAILED, OUTCOME_FAILED_HARD, OUTCOME_TRY_LATER, OUTCOME_NOT_BEGUN,
-    OUTCOME_RECORDED};
-
-static void
-step(int at)
-{
-	struct running *running;
-	int key = rand() % KEYS;
-
-	switch (rand() % 8) {
-	case 0:
-		if (at % 100 == 0)
-			run_give_back(worker);
-		break;
-	case 1:
-		running =
-		    running_table_find(&worker->table, rand() % last_id + 1);
-		if (running != NULL && running->state < RUNNING_FETCHING)
-			run_cancel(worker, running, CANCEL_ASKED, -1);
-		break;
-	case 2:
-		route->shares.queue->limit = rand() % KEYS;
-		break;
-	default:
-		if (begun[key] != NULL)
-			end(key, ends[(size_t)rand() %
-				      (sizeof(ends) / sizeof(ends[0]))]);
-		break;
-	}
-	run_backlog(worker);
-}
-
-START_TEST(A3_whatever_happens_no_two_of_a_chain_run_and_none_runs_twice)
-{
-	srand((unsigned)_i);
-	for (int key = 0; key < KEYS; key++)
-		bring_chain(key, CHAIN - 1);
-	for (int at = 0; at < 2000; at++)
-		step(at);
-	route->shares.queue->limit = KEYS;
-	for (int at = 0; worker->table.count > 0 && at < HELD; at++) {
-		run_backlog(worker);
-		for (int key = 0; key < KEYS; key++)
-			if (begun[key] != NULL)
-				end(key, OUTCOME_SUCCEEDED);
-		forget_finished();
-	}
-	for (int i = 0; i < HELD; i++)
-		ck_assert_int_le(starts[i], 1);
+	plan(200, CLAIM_MAX + 900);
+	ck_assert_int_eq(claim.max, 100);
+	ck_assert_int_eq(claim.followers, 100);
+	plan(200, CLAIM_MAX * 3);
+	ck_assert_int_eq(claim.max + claim.followers, 0);
 }
 END_TEST
 
@@ -478,26 +222,18 @@ main(void)
 	tcase_add_test(tests, A3_rows_in_any_order_make_a_chain_in_its_order);
 	tcase_add_test(tests, a_follower_leaves_from_anywhere_in_its_chain);
 	tcase_add_test(tests, chains_know_nothing_of_each_other);
-	tests = unit_case(suite, "run");
-	tcase_add_checked_fixture(tests, make_worker, free_worker);
-	tcase_add_test(tests, A3_the_next_starts_however_the_one_before_ended);
-	tcase_add_test(
-	    tests, A3_a_follower_stands_before_what_waits_in_its_route);
-	tcase_add_test(
-	    tests, A3_a_follower_needs_a_slot_and_a_token_like_any_other);
-	tcase_add_test(tests, A3_a_follower_that_is_cancelled_ends_at_once);
-	tcase_add_test(tests,
-	    A3_a_first_that_is_cancelled_before_its_start_lets_the_next_go);
-	tcase_add_test(tests, followers_go_back_with_what_goes_back);
-	tcase_add_test(
-	    tests, C2_a_drain_gives_back_what_follows_a_task_that_goes_on);
-	tcase_add_test(
-	    tests, A3_nothing_follows_what_may_still_run_in_postgresql);
-	tcase_add_test(tests, a_follower_without_its_first_goes_back);
-	tcase_add_test(tests, a_handler_that_was_removed_starts_no_follower);
-	tcase_add_test(tests, a_turn_can_wait_until_a_chain_is_over);
+	tests = unit_case(suite, "claim");
+	tcase_add_checked_fixture(tests, make_route, free_route);
 	tcase_add_loop_test(tests,
-	    A3_whatever_happens_no_two_of_a_chain_run_and_none_runs_twice, 0,
-	    20);
+	    A3_of_quick_tasks_some_of_a_key_are_asked_for, 0,
+	    (int)(sizeof(lengths) / sizeof(lengths[0])));
+	tcase_add_test(tests, A3_a_route_with_a_rate_or_a_pause_gets_no_chains);
+	tcase_add_test(tests, A3_what_follows_counts_in_what_is_claimed_ahead);
+	tcase_add_test(tests, A3_the_more_follow_each_the_fewer_are_wanted);
+	tcase_add_test(tests, A3_a_claim_that_followers_filled_was_cut_short);
+	tcase_add_test(
+	    tests, A3_tasks_wait_for_slots_behind_others_of_their_key_too);
+	tcase_add_test(
+	    tests, less_is_claimed_while_more_has_ended_than_a_turn_tells);
 	return unit_run(suite);
 }

@@ -110,109 +110,6 @@ START_TEST(what_is_full_or_unknown_is_not_asked_for)
 }
 END_TEST
 
-static void learn(const char *kind, double mean_us);
-
-/* The turn brought so many of a route, and behind each of them so many. */
-static void
-bring_chains(int id, int got, int each)
-{
-	struct route *route = route_find(&routes, id);
-
-	route->got = got;
-	route->followed = got * each;
-	claim_learn(&claim, &routes, got, false);
-	plan(0, 1);
-}
-
-START_TEST(A3_of_quick_tasks_chains_of_a_key_are_asked_for)
-{
-	learn("x", 2000);
-	plan(0, 1);
-	ck_assert_str_eq(text_string(&claim.chains), "{0,5,0,0,5,0}");
-	learn("x", 200);
-	plan(0, 1);
-	ck_assert_str_eq(text_string(&claim.chains), "{0,15,0,0,15,0}");
-	learn("x", 10001);
-	plan(0, 1);
-	ck_assert_str_eq(text_string(&claim.chains), "{0,0,0,0,0,0}");
-	ck_assert_int_eq(claim.followers, 0);
-}
-END_TEST
-
-START_TEST(A3_a_route_with_a_rate_or_a_pause_gets_no_chains)
-{
-	learn("x", 200);
-	share_list_get(&queues, "a")->rated = true;
-	share_list_get(&queues, "a")->tokens = 10;
-	claim_pause(route_find(&routes, 3), (struct mono){.us = 1});
-	plan(0, 2);
-	ck_assert_str_eq(text_string(&claim.chains), "{0,0,0,0,0,0}");
-}
-END_TEST
-
-START_TEST(A3_what_follows_is_no_more_than_there_is_room_for)
-{
-	learn("x", 200);
-	plan(0, 1);
-	ck_assert_str_eq(text_string(&claim.wants), "{610,610,3,244,244,3}");
-	ck_assert_int_eq(claim.max, 854);
-	ck_assert_int_eq(claim.followers, 854);
-	share_list_get(&queues, "b")->following = 200;
-	plan(0, 1);
-	ck_assert_str_eq(text_string(&claim.wants), "{610,610,3,44,44,3}");
-	share_list_get(&queues, "b")->following = 2000; /* its slots are free */
-	plan(0, 1);
-	ck_assert_str_eq(text_string(&claim.wants), "{610,610,3,4,4,3}");
-}
-END_TEST
-
-START_TEST(A3_the_more_follow_each_the_fewer_are_wanted)
-{
-	learn("x", 200);
-	plan(0, 1);
-	bring_chains(1, 300, 1);
-	ck_assert_int_eq(route_find(&routes, 1)->want, 305);
-	bring_chains(1, 305, 15);
-	ck_assert_int_eq(route_find(&routes, 1)->want, 39);
-	learn("x", 5000); /* fewer may follow now */
-	plan(0, 1);
-	ck_assert_int_eq(route_find(&routes, 1)->chain, 2);
-	ck_assert_int_eq(route_find(&routes, 1)->want, 12);
-	learn("x", 200);
-	plan(0, 1);
-	bring_chains(1, 39, 0);
-	ck_assert_int_eq(route_find(&routes, 1)->want, 610);
-}
-END_TEST
-
-START_TEST(A3_a_claim_that_followers_filled_was_cut_short)
-{
-	learn("x", 200);
-	plan(0, 1);
-	route_find(&routes, 1)->got = 107;
-	route_find(&routes, 1)->followed = claim.max + claim.followers - 107;
-	claim_learn(&claim, &routes, 107, false);
-	ck_assert(!route_find(&routes, 1)->drained);
-	ck_assert(!route_find(&routes, 3)->drained);
-}
-END_TEST
-
-START_TEST(less_is_claimed_while_more_has_ended_than_a_turn_tells)
-{
-	struct claim_facts facts = facts_at(0, 1);
-
-	learn("x", 200);
-	facts.finished = CLAIM_MAX + 900;
-	claim_plan(&claim, &facts);
-	ck_assert_int_eq(claim.max, 100);
-	ck_assert_int_eq(claim.followers, 100);
-	facts.finished = CLAIM_MAX * 3;
-	claim_plan(&claim, &facts);
-	ck_assert_int_eq(claim.max, 0);
-	ck_assert_int_eq(claim.followers, 0);
-}
-END_TEST
-
 START_TEST(floors_of_the_routes_asked_for_go_along)
 {
 	floors_set(&floors, &(struct floor){.route = 1, .lane = 8, .seq = 70});
@@ -497,16 +394,6 @@ main(void)
 	tcase_add_test(
 	    tests, a_route_is_not_empty_because_others_took_its_room);
 	tcase_add_test(tests, nothing_is_nothing);
-	tests = unit_case(suite, "chains");
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_add_test(tests, A3_of_quick_tasks_chains_of_a_key_are_asked_for);
-	tcase_add_test(tests, A3_a_route_with_a_rate_or_a_pause_gets_no_chains);
-	tcase_add_test(
-	    tests, A3_what_follows_is_no_more_than_there_is_room_for);
-	tcase_add_test(tests, A3_the_more_follow_each_the_fewer_are_wanted);
-	tcase_add_test(tests, A3_a_claim_that_followers_filled_was_cut_short);
-	tcase_add_test(
-	    tests, less_is_claimed_while_more_has_ended_than_a_turn_tells);
 	tests = unit_case(suite, "can wait");
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(
