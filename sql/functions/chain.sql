@@ -6,7 +6,8 @@
 
 -- What claim() took (ascending; o_line[i] says of which of p_route), and its followers
 -- beside it: up to p_chain[l] for each that has a key and came from p_route[l], p_max in
--- all, p_max_bytes of payload. o_head[i]: whom o_task[i] follows, at the place o_nth[i];
+-- all, p_max_bytes of payload. o_head[i]: whom o_task[i] follows, at the place o_nth[i]
+-- (0 where it follows nobody: an array with nulls is walked for each of its elements);
 -- o_part[i]: in which lease, of up to 200 tasks, it goes.
 -- Locks: as chain_take(). Called by turn.
 CREATE OR REPLACE FUNCTION muster.claim_chains(
@@ -24,11 +25,10 @@ BEGIN
 	SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l), array_agg(u.h),
 		array_agg(u.n), array_agg(u.part)
 	INTO o_task, o_ticket, o_line, o_head, o_nth, o_part
-	FROM (SELECT x.*, ((row_number() OVER (ORDER BY coalesce(x.h, x.t), x.n
-				NULLS FIRST)
-			- 1 - coalesce(x.n, 0)) / (200 - v_more.o_longest))::int
-			+ 1 AS part
-		FROM (SELECT t, k, l, NULL::bigint AS h, NULL::int AS n
+	FROM (SELECT x.t, x.k, x.l, CASE WHEN x.n > 0 THEN x.h ELSE 0 END AS h,
+			x.n, ((row_number() OVER (ORDER BY x.h, x.n) - 1 - x.n)
+			/ (200 - v_more.o_longest))::int + 1 AS part
+		FROM (SELECT t, k, l, t AS h, 0 AS n
 			FROM unnest(o_task, o_ticket, o_line) y(t, k, l)
 			UNION ALL
 			SELECT * FROM unnest(v_more.o_task, v_more.o_ticket,
@@ -154,7 +154,7 @@ BEGIN
 	INSERT INTO muster.lease (id, worker_id, taken_at, task_ids, followers)
 	SELECT p_lease[u.part], p_worker, now(), array_agg(u.task ORDER BY u.o),
 		array_agg(u.task ORDER BY u.nth, u.o)
-			FILTER (WHERE u.nth IS NOT NULL)
+			FILTER (WHERE u.nth > 0)
 	FROM unnest(p_task, p_part, p_nth) WITH ORDINALITY u(task, part, nth, o)
 	WHERE p_live IS NULL OR (u.task IN (SELECT unnest(p_live))) IS TRUE
 	GROUP BY u.part;

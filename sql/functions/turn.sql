@@ -92,7 +92,8 @@ BEGIN
 			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
-			t.rescues::int, v_all.o_head[t.p], v_all.o_nth[t.p]
+			t.rescues::int, nullif(v_all.o_head[t.p], 0),
+			nullif(v_all.o_nth[t.p], 0)
 		FROM (SELECT width_bucket(x.id, v_all.o_task) AS p, x.*
 			FROM muster.task x
 			WHERE x.id = ANY (v_all.o_task)
