@@ -329,6 +329,17 @@ claim_learn(const struct claim *claim, const struct route_list *routes,
 	}
 }
 
+/* What ended is told as fast as it is claimed, but for what followed others. */
+static int
+most_of(const struct claim_facts *facts)
+{
+	if (facts->finished <= CLAIM_MAX)
+		return CLAIM_MAX;
+	return facts->finished < CLAIM_MAX * 2
+		   ? CLAIM_MAX * 2 - (int)facts->finished
+		   : 0;
+}
+
 void
 claim_plan(struct claim *claim, const struct claim_facts *facts)
 {
@@ -339,8 +350,8 @@ claim_plan(struct claim *claim, const struct claim_facts *facts)
 		    smaller(CLAIM_BYTES, CLAIM_HELD - (int)facts->held_bytes);
 		for (int i = 0; i < facts->queues->count; i++)
 			add_queue(claim, facts, facts->queues->items[i]);
-		claim->max = smaller(claim->max, CLAIM_MAX);
-		claim->followers = smaller(claim->followers, CLAIM_MAX);
+		claim->max = smaller(claim->max, most_of(facts));
+		claim->followers = smaller(claim->followers, most_of(facts));
 	}
 	close_arrays(claim);
 }

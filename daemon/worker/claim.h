@@ -41,6 +41,7 @@ struct claim_facts {
 	const struct share_list *queues;
 	const struct floors *floors;
 	size_t held_bytes; /* in payloads and results now */
+	size_t finished;   /* tasks that the next turns will tell */
 	int64_t turn_us;   /* how long a turn takes of late */
 	struct mono now;
 };

@@ -15,10 +15,10 @@ struct route {
 	struct share_set shares;
 	struct binding *binding; /* in force; NULL: none */
 	struct running_list backlog;
-	TAILQ_ENTRY(route) link;   /* among those with a backlog */
-	int want, got;		   /* in the last turn */
-	int chain;		   /* asked for behind each of them */
-	int followed;		   /* came so, behind all of them */
+	TAILQ_ENTRY(route) link; /* among those with a backlog */
+	int want, got;		 /* in the last turn */
+	int chain;		 /* asked for behind each of them */
+	int followed;		 /* came so, behind all of them */
 	double together; /* one and what follows it, as last seen; 0: unknown */
 	struct share_bound *bound; /* of its group then */
 	bool drained;		   /* it gave less than was wanted */

@@ -60,8 +60,8 @@ struct running {
 	int max_attempts;	/* 0: the handler's */
 	int64_t own_timeout_ms; /* 0: the handler's */
 	bool has_needs;
-	bool no_payload; /* it did not come along: fetch it if needed */
-	bool large;	 /* its payload is more than turns carry */
+	bool no_payload;     /* it did not come along: fetch it if needed */
+	bool large;	     /* its payload is more than turns carry */
 	struct mono claimed; /* or next of its chain: in the backlog since */
 	struct mono slot_at;
 	char *payload, *inputs;	  /* owned */

@@ -137,6 +137,7 @@ facts_of(const struct worker *worker)
 	    .queues = &worker->queues,
 	    .floors = &worker->turn.floors,
 	    .held_bytes = worker->held_bytes,
+	    .finished = worker->finished_count,
 	    .turn_us = worker->turn.us,
 	    .now = mono_now()};
 }

@@ -4,73 +4,36 @@
 -- run at a time at most. A chain is in one lease, so that whoever takes a task out of
 -- it sees who is left to keep the slot.
 
--- The end of a claim with chains: the rows of turn() for what claim() took
--- (ascending; p_line[i] says of which of p_route), and for the followers of those
--- that have a key: up to p_chain[l] for each that came from p_route[l], p_max in all,
--- p_max_bytes of payload. Leases have up to 200 tasks.
--- Locks: waiting (what others hold is stepped over), and for floors as lock_return().
--- Called by turn.
-CREATE OR REPLACE FUNCTION muster.claim_chains(p_worker bigint,
-	p_task bigint[], p_ticket smallint[], p_line int[], p_route int[],
-	p_chain int[], p_max int, p_max_bytes bigint)
-RETURNS TABLE (what text, lease bigint, task bigint, route int, rank int,
-	lane int, seq bigint, flow bigint, attempt int, snoozes int,
-	max_attempts int, timeout_ms bigint, has_needs boolean, payload text,
-	rescues int, head bigint, nth int)
+-- What claim() took (ascending; o_line[i] says of which of p_route), and its followers
+-- beside it: up to p_chain[l] for each that has a key and came from p_route[l], p_max in
+-- all, p_max_bytes of payload. o_head[i]: whom o_task[i] follows, at the place o_nth[i]
+-- (0 where it follows nobody: an array with nulls is walked for each of its elements);
+-- o_part[i]: in which lease, of up to 200 tasks, it goes.
+-- Locks: as chain_take(). Called by turn.
+CREATE OR REPLACE FUNCTION muster.claim_chains(
+	INOUT o_task bigint[], INOUT o_ticket smallint[], INOUT o_line int[],
+	p_route int[], p_chain int[], p_max int, p_max_bytes bigint,
+	OUT o_head bigint[], OUT o_nth int[], OUT o_part int[])
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
 	v_more record;
-	v_all record;
-	v_lease bigint[];
-	v_live bigint[];
-	v_count int;
 BEGIN
-	SELECT * INTO v_more FROM muster.chain_take(p_task, p_ticket, p_line,
+	SELECT * INTO v_more FROM muster.chain_take(o_task, o_ticket, o_line,
 		p_route, p_chain, p_max, p_max_bytes);
 	-- A chain is as one beside those that stand alone, and begins in the lease
 	-- into which even the longest would fit.
-	SELECT array_agg(u.t) AS task, array_agg(u.k) AS ticket,
-		array_agg(p_route[u.l]) AS route, array_agg(u.h) AS head,
-		array_agg(u.n) AS nth, array_agg(u.part) AS part,
-		max(u.part) AS parts
-	INTO v_all
-	FROM (SELECT x.*, ((row_number() OVER (ORDER BY coalesce(x.h, x.t), x.n)
-			- 1 - coalesce(x.n, 0)) / (200 - v_more.o_longest))::int
-			+ 1 AS part
-		FROM (SELECT t, k, l, NULL::bigint AS h, NULL::int AS n
-			FROM unnest(p_task, p_ticket, p_line) y(t, k, l)
+	SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l), array_agg(u.h),
+		array_agg(u.n), array_agg(u.part)
+	INTO o_task, o_ticket, o_line, o_head, o_nth, o_part
+	FROM (SELECT x.t, x.k, x.l, CASE WHEN x.n > 0 THEN x.h ELSE 0 END AS h,
+			x.n, ((row_number() OVER (ORDER BY x.h, x.n) - 1 - x.n)
+			/ (200 - v_more.o_longest))::int + 1 AS part
+		FROM (SELECT t, k, l, t AS h, 0 AS n
+			FROM unnest(o_task, o_ticket, o_line) y(t, k, l)
 			UNION ALL
 			SELECT * FROM unnest(v_more.o_task, v_more.o_ticket,
 				v_more.o_line, v_more.o_head, v_more.o_nth)) x
 		ORDER BY x.t) u;
-	FOR i IN 1 .. v_all.parts LOOP
-		v_lease[i] := nextval('muster.lease_id');
-	END LOOP;
-	RETURN QUERY
-	SELECT 'c', v_lease[v_all.part[t.p]], t.id, v_all.route[t.p], NULL::int,
-		NULL::int, NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
-		t.max_attempts, t.timeout_ms, t.has_needs,
-		CASE WHEN t.size <= 65536 THEN t.payload END, t.rescues::int,
-		v_all.head[t.p], v_all.nth[t.p]
-	FROM (SELECT width_bucket(x.id, v_all.task) AS p, x.*
-		FROM muster.task x
-		WHERE x.id = ANY (v_all.task)
-		OFFSET 0) t
-	WHERE t.ticket = v_all.ticket[t.p] AND t.state IS NULL;
-	GET DIAGNOSTICS v_count = ROW_COUNT;
-	IF v_count < cardinality(v_all.task) THEN
-		v_live := ARRAY(SELECT t.id FROM muster.task t
-			WHERE t.id = ANY (v_all.task) AND t.state IS NULL
-			AND t.ticket = v_all.ticket[width_bucket(t.id, v_all.task)]);
-	END IF;
-	INSERT INTO muster.lease (id, worker_id, taken_at, task_ids, followers)
-	SELECT v_lease[u.part], p_worker, now(), array_agg(u.task ORDER BY u.task),
-		array_agg(u.task ORDER BY u.nth, u.task)
-			FILTER (WHERE u.nth IS NOT NULL)
-	FROM unnest(v_all.task, v_all.part, v_all.nth) u(task, part, nth)
-	WHERE v_live IS NULL OR (u.task IN (SELECT unnest(v_live))) IS TRUE
-	GROUP BY u.part;
 END
 $$;
 
@@ -78,6 +41,7 @@ $$;
 -- head, up to the first of another route, so nobody is passed by. Those of several
 -- that were claimed of one key follow them in turn. Of a key whose limit was lowered
 -- none comes. o_longest: the most in a chain.
+-- Locks: waiting (what others hold is stepped over), and for floors as lock_return().
 CREATE OR REPLACE FUNCTION muster.chain_take(p_task bigint[],
 	p_ticket smallint[], p_line int[], p_route int[], p_chain int[],
 	p_max int, p_max_bytes bigint,
@@ -87,9 +51,11 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	v_closed bigint[] := ARRAY(SELECT c.lock_id FROM muster.lock_closed c);
 	v_heads record;
-	v_far bigint[];
+	v_key record; -- each (key, route) of them; its heads begin at `first`
+	v_got record; -- of each key in the order of its line, key after key
 BEGIN
-	-- Ascending by key and route. One that is stale has no slot.
+	o_longest := 0;
+	-- One that is stale has no slot.
 	SELECT array_agg(h.id) AS task, array_agg(h.lock_id) AS lock,
 		array_agg(h.line) AS line
 	INTO v_heads
@@ -101,53 +67,97 @@ BEGIN
 			AND t.state IS NULL AND p_chain[p_line[t.p]] > 0
 			AND t.lock_id <> ALL (v_closed)
 		ORDER BY t.lock_id, p_route[p_line[t.p]], t.id) h;
-	-- The first look locks nothing: what is not taken is not kept from others.
-	WITH k AS (
-		SELECT u.lock, p_route[u.line] AS route, min(u.o) AS first,
-			count(*) AS heads, min(u.line) AS line,
-			max(least(p_chain[u.line], 100)) * count(*) AS most
+	SELECT array_agg(k.lock) AS lock, array_agg(k.route) AS route,
+		array_agg(k.line) AS line, array_agg(k.first) AS first,
+		array_agg(k.heads) AS heads
+	INTO v_key
+	FROM (SELECT u.lock, p_route[u.line] AS route, min(u.line) AS line,
+			min(u.o)::int AS first, count(*)::int AS heads
 		FROM unnest(v_heads.lock, v_heads.line) WITH ORDINALITY
 			u(lock, line, o)
-		GROUP BY 1, 2
-	), seen AS MATERIALIZED (
-		SELECT s.*, k.first, k.heads, k.line AS l, sum(s.size) OVER (
-				ORDER BY s.n, k.first ROWS UNBOUNDED PRECEDING)
-				<= p_max_bytes AS fits
-		FROM k
-		LEFT JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
-			WHERE x.lock_id = k.lock ORDER BY x.gen DESC LIMIT 1) f ON true
-		CROSS JOIN LATERAL (SELECT y.*, row_number() OVER w AS n,
-				bool_and(y.route_id = k.route) OVER w AS same,
-				y.line > f.line OR hashint8(y.seq) & 511 = 0 AS far
-			FROM (SELECT x.ctid AS place, x.* FROM muster.waiting x
-				WHERE x.lock_id = k.lock AND (x.line, x.seq)
-					>= (coalesce(f.line, -20000),
-					coalesce(f.seq, 0))
-				ORDER BY x.line, x.seq LIMIT k.most) y
-			WINDOW w AS (ORDER BY y.line, y.seq)) s
-		WHERE s.same
-		ORDER BY s.n, k.first LIMIT p_max
-	), got AS MATERIALIZED (
-		SELECT s.*, row_number() OVER (PARTITION BY s.lock_id ORDER BY s.n)
-			- 1 AS o
-		FROM seen s
-		CROSS JOIN LATERAL (SELECT FROM muster.waiting x
-			WHERE x.ctid = s.place FOR UPDATE SKIP LOCKED) y
-		WHERE s.fits
-	), gone AS (
-		DELETE FROM muster.waiting x
-		WHERE x.ctid = ANY (ARRAY(SELECT g.place FROM got g))
-	)
-	SELECT array_agg(g.task_id), array_agg(g.ticket), array_agg(g.l),
-		array_agg(v_heads.task[(g.first + g.o % g.heads)::int]),
-		array_agg((g.o / g.heads)::int + 1),
-		coalesce(max(g.o / g.heads) + 1, 0),
-		array_agg(DISTINCT g.lock_id) FILTER (WHERE g.far)
-	INTO o_task, o_ticket, o_line, o_head, o_nth, o_longest, v_far
-	FROM got g;
-	IF v_far IS NOT NULL THEN
-		PERFORM muster.lock_return(NULL, NULL, v_far);
+		GROUP BY 1, 2 ORDER BY 4) k;
+	SELECT array_agg(y.place) AS place, array_agg(y.task_id) AS task,
+		array_agg(y.ticket) AS ticket, array_agg(k.o::int) AS key,
+		array_agg(y.size) AS size, array_agg(y.route_id) AS route,
+		bool_and(y.route_id = k.route) AND count(*) <= p_max
+			AND sum(y.size) <= p_max_bytes AS fits,
+		array_agg(k.lock) FILTER (WHERE y.line > f.line
+			OR hashint8(y.seq) & 511 = 0) AS far
+	INTO v_got
+	FROM unnest(v_key.lock, v_key.route, v_key.line, v_key.heads)
+		WITH ORDINALITY k(lock, route, line, heads, o)
+	LEFT JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
+		WHERE x.lock_id = k.lock ORDER BY x.gen DESC LIMIT 1) f ON true
+	CROSS JOIN LATERAL (SELECT x.ctid AS place, x.* FROM muster.waiting x
+		WHERE x.lock_id = k.lock AND (x.line, x.seq)
+			>= (coalesce(f.line, -20000), coalesce(f.seq, 0))
+		ORDER BY x.line, x.seq
+		LIMIT least(p_chain[k.line], 100) * k.heads
+		FOR UPDATE SKIP LOCKED) y;
+	IF NOT v_got.fits THEN
+		SELECT c.* INTO v_got.place, v_got.task, v_got.ticket, v_got.key
+		FROM muster.chain_fitting(v_got.place, v_got.task, v_got.ticket,
+			v_got.key, v_got.size, v_got.route, v_key.route, p_max,
+			p_max_bytes) c;
 	END IF;
+	IF v_got.task IS NOT NULL THEN
+		DELETE FROM muster.waiting w WHERE w.ctid = ANY (v_got.place);
+		o_task := v_got.task;
+		o_ticket := v_got.ticket;
+		SELECT array_agg(v_key.line[u.key]),
+			array_agg(v_heads.task[v_key.first[u.key]
+				+ u.n % v_key.heads[u.key]]),
+			array_agg(u.n / v_key.heads[u.key] + 1),
+			max(u.n / v_key.heads[u.key] + 1)
+		INTO o_line, o_head, o_nth, o_longest
+		FROM (SELECT x.key, x.o::int - 1
+				- width_bucket(x.key - 1, v_got.key) AS n
+			FROM unnest(v_got.key) WITH ORDINALITY x(key, o)) u;
+	END IF;
+	IF v_got.far IS NOT NULL THEN
+		PERFORM muster.lock_return(NULL, NULL, v_got.far);
+	END IF;
+END
+$$;
+
+-- Of what stands at the heads of some lines as much as p_max and p_max_bytes allow, of
+-- each line about as many, and none from the first of another route on. The rest
+-- stays where it is.
+CREATE OR REPLACE FUNCTION muster.chain_fitting(
+	INOUT p_place tid[], INOUT p_task bigint[], INOUT p_ticket smallint[],
+	INOUT p_key int[], p_size int[], p_route int[], p_key_route int[],
+	p_max int, p_max_bytes bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+	SELECT array_agg(u.place ORDER BY u.o), array_agg(u.task ORDER BY u.o),
+		array_agg(u.ticket ORDER BY u.o), array_agg(u.key ORDER BY u.o)
+	INTO p_place, p_task, p_ticket, p_key
+	FROM (SELECT s.*, row_number() OVER w AS many, sum(s.size) OVER w AS bytes
+		FROM (SELECT x.*, row_number() OVER v AS n,
+				bool_and(x.route = p_key_route[x.key]) OVER v AS same
+			FROM unnest(p_place, p_task, p_ticket, p_key, p_size,
+				p_route) WITH ORDINALITY
+				x(place, task, ticket, key, size, route, o)
+			WINDOW v AS (PARTITION BY x.key ORDER BY x.o)) s
+		WHERE s.same
+		WINDOW w AS (ORDER BY s.n, s.key)) u
+	WHERE u.many <= p_max AND u.bytes <= p_max_bytes;
+END
+$$;
+
+-- Leases as claim_chains() parts them; without those that p_live, if not null, lacks.
+CREATE OR REPLACE FUNCTION muster.chain_lease(p_worker bigint,
+	p_lease bigint[], p_task bigint[], p_nth int[], p_part int[],
+	p_live bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO muster.lease (id, worker_id, taken_at, task_ids, followers)
+	SELECT p_lease[u.part], p_worker, now(), array_agg(u.task ORDER BY u.o),
+		array_agg(u.task ORDER BY u.nth, u.o)
+			FILTER (WHERE u.nth > 0)
+	FROM unnest(p_task, p_part, p_nth) WITH ORDINALITY u(task, part, nth, o)
+	WHERE p_live IS NULL OR (u.task IN (SELECT unnest(p_live))) IS TRUE
+	GROUP BY u.part;
 END
 $$;
 
@@ -169,20 +179,17 @@ DECLARE
 BEGIN
 	FOR v_lease IN SELECT * FROM muster.lease l
 			WHERE l.id = ANY (p_leases) AND l.followers IS NOT NULL LOOP
-		SELECT array_agg(u.id ORDER BY u.o) FILTER (WHERE u.stays),
-			v_bare || array_agg(u.id) FILTER (WHERE NOT u.stays)
-		INTO v_rest, v_bare
-		FROM (SELECT f.id, f.o, (f.id IN (SELECT unnest(p_ids)))
-				IS NOT TRUE AS stays
-			FROM unnest(v_lease.followers) WITH ORDINALITY f(id, o)) u;
-		SELECT array_agg(u.id ORDER BY u.o) FILTER (WHERE u.stays),
-			array_agg(u.id) FILTER (WHERE NOT u.stays
-				AND (u.id IN (SELECT unnest(v_lease.followers)))
-					IS NOT TRUE)
-		INTO v_left, v_went
-		FROM (SELECT t.id, t.o, (t.id IN (SELECT unnest(p_ids)))
-				IS NOT TRUE AS stays
-			FROM unnest(v_lease.task_ids) WITH ORDINALITY t(id, o)) u;
+		SELECT array_agg(u.id ORDER BY u.id) FILTER (WHERE u.stays),
+			array_agg(u.id ORDER BY u.o)
+				FILTER (WHERE u.stays AND u.o IS NOT NULL),
+			array_agg(u.id) FILTER (WHERE NOT u.stays AND u.o IS NULL),
+			v_bare || array_agg(u.id)
+				FILTER (WHERE NOT u.stays AND u.o IS NOT NULL)
+		INTO v_left, v_rest, v_went, v_bare
+		FROM (SELECT t.id, array_position(v_lease.followers, t.id) AS o,
+				p_ids[width_bucket(t.id, (SELECT p_ids || '{}'))]
+					IS DISTINCT FROM t.id AS stays
+			FROM unnest(v_lease.task_ids) t(id)) u;
 		IF v_rest IS NOT NULL AND v_went IS NOT NULL THEN
 			SELECT c.o_heirs, c.o_givers INTO v_heirs, v_givers
 			FROM muster.chain_heirs(v_rest, v_went) c;

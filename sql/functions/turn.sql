@@ -24,6 +24,7 @@ DECLARE
 	v_fenced_task bigint[];
 	v_cancel bigint[];
 	v_hit record;
+	v_all record;
 	v_lease bigint[];
 	v_count int;
 	v_first bigint;
@@ -77,11 +78,35 @@ BEGIN
 		RETURN;
 	END IF;
 	IF p_chain IS NOT NULL AND v_hit.o_keyed > 0 THEN
-		RETURN QUERY SELECT * FROM muster.claim_chains(p_worker,
-			v_hit.o_task, v_hit.o_ticket, v_hit.o_line, v_hit.l_route,
+		SELECT * INTO v_all FROM muster.claim_chains(v_hit.o_task,
+			v_hit.o_ticket, v_hit.o_line, v_hit.l_route,
 			ARRAY(SELECT p_chain[array_position(p_route, u.r)]
 				FROM unnest(v_hit.l_route) u(r)),
 			v_hit.o_left, v_hit.o_bytes);
+		FOR i IN 1 .. (SELECT max(u) FROM unnest(v_all.o_part) u) LOOP
+			v_lease[i] := nextval('muster.lease_id');
+		END LOOP;
+		RETURN QUERY
+		SELECT 'c', v_lease[v_all.o_part[t.p]], t.id,
+			v_hit.l_route[v_all.o_line[t.p]], NULL::int, NULL::int,
+			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
+			t.max_attempts, t.timeout_ms, t.has_needs,
+			CASE WHEN t.size <= 65536 THEN t.payload END,
+			t.rescues::int, nullif(v_all.o_head[t.p], 0),
+			nullif(v_all.o_nth[t.p], 0)
+		FROM (SELECT width_bucket(x.id, v_all.o_task) AS p, x.*
+			FROM muster.task x
+			WHERE x.id = ANY (v_all.o_task)
+			OFFSET 0) t
+		WHERE t.ticket = v_all.o_ticket[t.p] AND t.state IS NULL;
+		GET DIAGNOSTICS v_count = ROW_COUNT;
+		PERFORM muster.chain_lease(p_worker, v_lease, v_all.o_task,
+			v_all.o_nth, v_all.o_part,
+			CASE WHEN v_count < cardinality(v_all.o_task) THEN
+				ARRAY(SELECT t.id FROM muster.task t
+				WHERE t.id = ANY (v_all.o_task) AND t.state IS NULL
+				AND t.ticket = v_all.o_ticket[
+					width_bucket(t.id, v_all.o_task)]) END);
 		RETURN;
 	END IF;
 	FOR i IN 1 .. (cardinality(v_hit.o_task) + 199) / 200 LOOP

@@ -1,14 +1,16 @@
 -- What a task that waits for its concurrency key is to be told.
 
--- Who has a slot of the key: those that run come first.
+-- Who has a slot of the key, not those that follow in a chain: those that run come
+-- first.
 CREATE OR REPLACE FUNCTION muster.why_lock_slots(p_lock bigint)
 RETURNS TABLE (task_id bigint, worker_id bigint, since timestamptz)
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
 	RETURN QUERY
 	SELECT t.id, l.worker_id, l.taken_at
-	FROM (SELECT x.worker_id, x.taken_at, unnest(x.task_ids) AS id
-		FROM muster.lease x) l
+	FROM (SELECT x.worker_id, x.taken_at, u.id
+		FROM muster.lease x CROSS JOIN LATERAL unnest(x.task_ids) u(id)
+		WHERE (u.id = ANY (x.followers)) IS NOT TRUE) l
 	CROSS JOIN LATERAL (SELECT x.id FROM muster.task x
 		WHERE x.id = l.id AND x.lock_id = p_lock OFFSET 0) t;
 	RETURN QUERY

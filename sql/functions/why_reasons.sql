@@ -192,6 +192,9 @@ BEGIN
 					WHERE c.worker_id = w.id
 					AND c.task_id = p_task.id)
 				THEN ', which was told to cancel it' ELSE '' END
+			|| CASE WHEN p_task.id = ANY (l.followers)
+				THEN ', where others of its key come first'
+				ELSE '' END
 			|| CASE WHEN w.last_beat_at < now() - interval '1 min'
 				THEN '; its last sign of life came at '
 				|| w.last_beat_at ELSE '' END

@@ -107,7 +107,8 @@ class Storm:
             if dice.random() < 0.5:
                 ended = [(task, "s") for task, _, _ in ended]
             answer = one.turn(ended, want=dice.randrange(12),
-                              floors=dice.random() < 0.5)
+                              floors=dice.random() < 0.5,
+                              chain=dice.choice([None, 2, 16]))
             if answer.dead:
                 break
             assert not answer.fenced, answer.fenced

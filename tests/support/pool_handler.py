@@ -7,6 +7,7 @@ with a task stands in the payload's "do"; see the functions called do_….
 """
 
 import argparse
+import fcntl
 import json
 import os
 import signal
@@ -173,6 +174,19 @@ class Handler:
     def do_sleep(self, task, payload):
         time.sleep(payload["seconds"])
         self.done(task, os.getpid())
+
+    def do_alone(self, task, payload):
+        """Notes "overlap" if another one has its lock meanwhile."""
+        with open(payload["lock"], "w", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.note("overlap", payload["lock"])
+            time.sleep(0.001)
+        if payload["fail"] and task["attempt"] == 1:
+            self.send("fail", id=task["id"], error="as told")
+        else:
+            self.done(task)
 
     def do_progress(self, task, payload):
         self.send("progress", id=task["id"], fraction=0.5, note="half \n")

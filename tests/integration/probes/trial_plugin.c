@@ -1,5 +1,6 @@
 /* A plugin that does what the payload says: {"do": "<word>", "n": <number>}. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <muster/plugin.h>
 #include <poll.h>
 #include <pthread.h>
@@ -7,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 static long
 number(const struct muster_task *task)
@@ -124,11 +127,36 @@ make_progress(struct muster_task *task)
 	return MUSTER_DONE;
 }
 
+/* Fails for good if another one has its lock meanwhile. */
+static enum muster_end
+be_alone(struct muster_task *task)
+{
+	const char *at = strstr(task->payload, "\"lock\": \"");
+	char path[256];
+	int fd, taken;
+
+	if (at == NULL || sscanf(at, "\"lock\": \"%255[^\"]", path) != 1)
+		return MUSTER_FAILED_FOR_GOOD;
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	taken = flock(fd, LOCK_EX | LOCK_NB);
+	nap(1);
+	close(fd);
+	if (taken != 0) {
+		muster_error(task, "overlap");
+		return MUSTER_FAILED_FOR_GOOD;
+	}
+	return task->attempt == 1 && strstr(task->payload, "\"fail\": true")
+		   ? MUSTER_FAILED
+		   : MUSTER_DONE;
+}
+
 static enum muster_end
 run(struct muster_task *task)
 {
 	if (told_to(task, "doze"))
 		return doze(task);
+	if (told_to(task, "alone"))
+		return be_alone(task);
 	if (told_to(task, "poll"))
 		return wait_for_cancel(task);
 	if (told_to(task, "thread"))
