@@ -77,9 +77,12 @@ BEGIN
 	IF v_lined IS NOT NULL THEN
 		PERFORM muster.lock_fill(v_locks, v_free, v_lined);
 	END IF;
-	IF v_new_lock IS NOT NULL OR v_look <> '{}' THEN
+	v_locks := v_look || ARRAY(SELECT u.id -- those who stand before any line
+		FROM unnest(v_new_lock, v_new_line) u(id, line)
+		WHERE u.line >> 4 < (SELECT max(l.rank) FROM muster.lanes l));
+	IF v_locks <> '{}' THEN
 		PERFORM muster.lock_overtake(ARRAY(
-			SELECT DISTINCT unnest(v_new_lock || v_look)));
+			SELECT DISTINCT unnest(v_locks)));
 	END IF;
 	RETURN CASE WHEN cardinality(v_look) = 1000 THEN 1000 ELSE 0 END;
 END

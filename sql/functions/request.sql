@@ -121,11 +121,13 @@ END
 $$;
 
 -- Carries out open requests until p_limit tasks were touched or its time is
--- over, since turns may be held off meanwhile; how much was done, p_limit if there
--- may be more to do at once. Those for one task or queue come first, then those for
--- a flow, then those for many tasks, of which one row of the list is done; the
+-- over, since turns may be held off meanwhile; how much was done, p_limit or more if
+-- there may be more to do at once. Those for one task or queue come first, then those
+-- for a flow, then those for many tasks, of which one row of the list is done; the
 -- sorts share the time, and each is taken in order. What some other transaction
--- holds is stepped over and done by a later call. One at a time in the database.
+-- holds, or what can do nothing yet, is stepped over and met again in the next round,
+-- which begins when all that stood there has been met. One at a time in the
+-- database.
 -- Locks: first hold_turns(), if anything of it may be ready; then task for update,
 -- never waiting: a finish may wait for it.
 CREATE OR REPLACE FUNCTION muster.carry_out(p_limit int)
@@ -133,10 +135,15 @@ RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-	v_last bigint;
 	v_sorts int[];
+	v_after bigint[];
+	v_last bigint[];
+	v_upto bigint[];
+	v_worked bigint[];
 	v_alone boolean;
 	v_from timestamptz;
+	v_did int;
+	v_at bigint;
 	v_done int := 0;
 	v_more boolean := false;
 BEGIN
@@ -144,61 +151,114 @@ BEGIN
 	IF NOT pg_try_advisory_xact_lock(hashtext('muster carry_out')) THEN
 		RETURN 0;
 	END IF;
-	SELECT max(o.id), array_agg(DISTINCT muster.request_sort(o.verb, o.total)),
-		bool_or(o.verb IN ('cancel', 'delete', 'replace', 'stop_flow',
-			'cancel_flow', 'cancel_tasks', 'reprioritise_tasks'))
-	INTO v_last, v_sorts, v_alone
-	FROM (SELECT r.id, r.verb, r.total FROM muster.request r
-		WHERE r.done_at IS NULL AND r.id >= muster.list_mark('request')
-		ORDER BY r.id LIMIT 10000) o;
-	IF v_last IS NULL THEN
+	SELECT array_agg(n.sort), array_agg(n.after), array_agg(n.last),
+		array_agg(n.upto), array_agg(n.worked), bool_or(n.alone)
+	INTO v_sorts, v_after, v_last, v_upto, v_worked, v_alone
+	FROM muster.carry_next() n;
+	IF v_sorts IS NULL THEN
 		RETURN 0;
 	END IF;
 	v_alone := v_alone AND muster.hold_turns();
 	v_from := clock_timestamp();
 	FOR i IN 1 .. cardinality(v_sorts) LOOP
-		SELECT v_done + c.o_done, v_more OR c.o_more INTO v_done, v_more
-		FROM muster.carry_sort(v_sorts[i], v_last, p_limit - v_done, v_alone,
+		SELECT c.o_done, c.o_at INTO v_did, v_at
+		FROM muster.carry_sort(v_sorts[i], v_after[i], v_last[i],
+			p_limit - v_done, v_alone,
 			v_from + interval '15 ms' * i / cardinality(v_sorts)) c;
+		v_done := v_done + v_did;
+		v_more := muster.carry_noted(v_sorts[i], v_at, v_upto[i],
+			v_worked[i] + v_did) OR v_more;
 		EXIT WHEN v_done >= p_limit;
 	END LOOP;
-	RETURN CASE WHEN v_more AND v_done > 0 THEN greatest(v_done, p_limit)
-		ELSE v_done END;
+	RETURN CASE WHEN v_more THEN greatest(v_done, p_limit) ELSE v_done END;
 END
 $$;
 
--- Which of the three sorts a request belongs to.
-CREATE OR REPLACE FUNCTION muster.request_sort(p_verb text, p_total int)
-RETURNS int LANGUAGE sql IMMUTABLE AS $$
-	SELECT CASE WHEN p_total IS NOT NULL THEN 3
-		WHEN p_verb IN ('stop_flow', 'cancel_flow', 'retry_flow', 'reopen')
-		THEN 2 ELSE 1 END
+-- Of each sort that has open requests the next: up to 1000 behind where the last call
+-- stopped (after), up to last, and whether one of them needs that turns are held off.
+-- A round goes up to what stood there when it began; worked: how much it has
+-- done. Where it stands is known to the session: another one, whose scheduler has a
+-- round of its own, has no use for it.
+CREATE OR REPLACE FUNCTION muster.carry_next()
+RETURNS TABLE (sort int, after bigint, last bigint, upto bigint, worked bigint,
+	alone boolean)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	v_first CONSTANT bigint := muster.list_mark('request') - 1;
+BEGIN
+	RETURN QUERY
+	SELECT s.sort, b.after, w.last, b.upto, b.worked, w.alone
+	FROM generate_series(1, 3) s(sort)
+	CROSS JOIN LATERAL (SELECT nullif(current_setting(
+			'muster.carry_' || s.sort, true), '')::bigint[] AS at OFFSET 0) c
+	CROSS JOIN LATERAL (SELECT max(x.id) AS upto FROM (
+		SELECT r.id FROM muster.request r
+		WHERE r.done_at IS NULL AND r.sort = s.sort AND r.id > v_first
+		ORDER BY r.id DESC LIMIT 1) x) e
+	CROSS JOIN LATERAL (SELECT coalesce(c.at[1], v_first) AS after,
+		coalesce(c.at[2], e.upto) AS upto,
+		coalesce(c.at[3], 0) AS worked OFFSET 0) b
+	CROSS JOIN LATERAL (SELECT max(o.id) AS last,
+			bool_or(o.verb IN ('cancel', 'delete', 'replace',
+				'stop_flow', 'cancel_flow', 'cancel_tasks',
+				'reprioritise_tasks')) AS alone
+		FROM (SELECT r.id, r.verb FROM muster.request r
+			WHERE r.done_at IS NULL AND r.sort = s.sort
+				AND r.id > b.after AND r.id <= b.upto
+			ORDER BY r.id LIMIT 1000) o) w
+	WHERE e.upto IS NOT NULL;
+END
 $$;
 
--- Of one sort the requests up to p_last, until p_until. How long a task takes here
--- and now is learned from the first eight, and the next are as many as there is
--- time for.
-CREATE OR REPLACE FUNCTION muster.carry_sort(p_sort int, p_last bigint,
-	p_limit int, p_alone boolean, p_until timestamptz,
-	OUT o_done int, OUT o_more boolean)
+-- The round of this sort, which goes up to p_upto and has done p_worked, has come to
+-- p_at; null: to its end. Whether there may be more to do at once.
+CREATE OR REPLACE FUNCTION muster.carry_noted(
+	p_sort int, p_at bigint, p_upto bigint, p_worked bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	v_name CONSTANT text := 'muster.carry_' || p_sort;
+	v_was CONSTANT text := coalesce(current_setting(v_name, true), '');
+BEGIN
+	IF p_at IS NOT NULL THEN
+		PERFORM set_config(v_name, ARRAY[p_at, p_upto, p_worked]::text,
+			false);
+		RETURN true;
+	ELSIF v_was = '' THEN
+		RETURN false;
+	END IF;
+	PERFORM set_config(v_name, '', false);
+	RETURN p_worked > 0 OR EXISTS (SELECT FROM muster.request r
+		WHERE r.done_at IS NULL AND r.sort = p_sort AND r.id > p_upto);
+END
+$$;
+
+-- Of one sort the requests behind p_after up to p_last, until p_until, or until many
+-- could do nothing; o_at: behind which there are more, if there are. How long a
+-- task takes here and now is learned from the first eight, and the next are as many
+-- as there is time for.
+CREATE OR REPLACE FUNCTION muster.carry_sort(p_sort int, p_after bigint,
+	p_last bigint, p_limit int, p_alone boolean, p_until timestamptz,
+	OUT o_done int, OUT o_at bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_request muster.request;
-	v_last bigint := muster.list_mark('request') - 1;
-	v_from CONSTANT timestamptz := clock_timestamp();
+	v_last bigint := p_after;
+	v_took interval := '0'; -- of what was done
 	v_most CONSTANT int := CASE WHEN p_sort = 3 THEN least(p_limit, 200)
 		ELSE p_limit END;
 	v_piece int := least(v_most, 8);
 	v_met int := 0;
+	v_idle int := 0;
 	v_n int;
-	v_now timestamptz;
+	v_now timestamptz := clock_timestamp();
+	v_before timestamptz;
 BEGIN
 	o_done := 0;
-	o_more := false;
 	LOOP
 		SELECT * INTO v_request FROM muster.request r
-		WHERE r.done_at IS NULL AND r.id > v_last AND r.id <= p_last
-			AND muster.request_sort(r.verb, r.total) = p_sort
+		WHERE r.done_at IS NULL AND r.sort = p_sort
+			AND r.id > v_last AND r.id <= p_last
 		ORDER BY r.id LIMIT 1;
 		EXIT WHEN NOT FOUND;
 		v_n := muster.carry_one(v_request, v_piece, p_alone);
@@ -206,15 +266,23 @@ BEGIN
 		-- what it waits for.
 		v_met := v_met + CASE WHEN p_sort = 1 THEN least(v_n, 1)
 			ELSE least(v_n, v_piece) END;
+		v_idle := v_idle + (v_n = 0)::int;
 		o_done := o_done + v_n;
 		v_last := v_request.id - (v_n >= v_piece)::int;
+		v_before := v_now;
 		v_now := clock_timestamp();
-		o_more := v_met >= v_most OR v_met >= 8 AND v_now >= p_until;
-		EXIT WHEN o_more;
+		IF v_n > 0 THEN
+			v_took := v_took + (v_now - v_before);
+		END IF;
+		IF v_met >= v_most OR v_idle >= 200
+				OR v_met + v_idle >= 8 AND v_now >= p_until THEN
+			o_at := v_last;
+			RETURN;
+		END IF;
 		v_piece := least(v_most - v_met, CASE WHEN v_met = 0 THEN 8
 			ELSE greatest(1, floor(v_met
 			* least(extract(epoch FROM p_until - v_now), 0.005)
-			/ nullif(extract(epoch FROM v_now - v_from), 0))) END);
+			/ nullif(extract(epoch FROM v_took), 0))) END);
 	END LOOP;
 END
 $$;

@@ -127,9 +127,9 @@ def test_A3_a_paused_queue_overtakes_nobody(db, calm, scheduler):
     db.rows("SELECT muster.pause('q')")
     shut, = keyed(db, scheduler, 1, queue="q", priority=5)
     assert standing(db, "ready") == [low]
+    assert db.rows("SELECT * FROM muster.lock_freed") == [], "settled"
     urgent, = keyed(db, scheduler, 1, priority=1)
     assert standing(db, "ready") == [urgent], "behind one who cannot run"
-    assert db.rows("SELECT * FROM muster.lock_freed") == [], "settled"
     db.rows("SELECT muster.resume('q')")
     scheduler.work()
     assert standing(db, "ready") == [shut]

@@ -644,3 +644,53 @@ def test_G2_a_retry_that_waits_keeps_back_nobody(db, scheduler):
         scheduler.carry_out(1)
     for number in numbers:
         assert db.one("SELECT done FROM muster.request_status(%s)", number)
+
+
+@pytest.mark.parametrize("verb, count", [("retry", 2000), ("retry_flow", 1000)])
+def test_G2_very_many_that_can_do_nothing_yet_keep_no_call_for_long(
+        db, worker, verb, count, is_long):
+    """A call looks at some of them, the next at those behind, so that each gets
+    its turn: who stands behind them, and one before them that waits for that;
+    and when nothing goes on any more there is an end."""
+    count = 20000 if is_long else count
+    scheduler = db.session()
+    scheduler.run("SET track_functions = 'all'")
+    flow = db.flow({"t": {"kind": "a"}})
+    one = worker()
+    task, = one.claim().ids
+    one.finish(task, outcome="f")
+    scheduler.run("SELECT muster.fold(10)")
+    db.rows("INSERT INTO muster.remainder (task_id, outcome) "
+            "VALUES (%s, 'f')", task)  # its end is still being told
+    other = db.flow({"t": {"kind": "b"}})
+    numbers = [db.one("SELECT muster.retry_flow(%s)", other)]
+    db.rows(f"SELECT count(muster.{verb}(%s)) FROM generate_series(1, %s)",
+            task if verb == "retry" else flow, count)
+    numbers += [db.one("SELECT muster.cancel_flow(%s)", other),
+                db.one("SELECT muster.cancel(%s)", db.enqueue("c"))]
+
+    def calls():
+        """How many requests each looked at, until there is no more to do."""
+        looks = []
+        while len(looks) < count:
+            scheduler.begin()
+            more = scheduler.one("SELECT muster.carry_out(1000)")
+            scheduler.run("SELECT pg_stat_force_next_flush()")
+            looks.append(scheduler.one(
+                "SELECT coalesce(sum(calls), 0)::int FROM "
+                "pg_stat_xact_user_functions WHERE funcname = 'carry_one'"))
+            scheduler.commit()
+            if not more:
+                return looks
+        raise AssertionError("there is no end")
+
+    looks = calls()
+    assert max(looks) <= 600 and sum(looks) <= 3 * (count + 3)
+    assert [db.one("SELECT done FROM muster.request_status(%s)", number)
+            for number in numbers] == [True] * 3
+    assert db.one("SELECT count(*) FROM muster.request "
+                  "WHERE done_at IS NULL") == count
+    db.rows("DELETE FROM muster.remainder")
+    calls()
+    assert db.one("SELECT count(*) FROM muster.request "
+                  "WHERE done_at IS NULL") == 0
