@@ -210,7 +210,7 @@ BEGIN
 	IF v_more OR cardinality(v_flows) < cardinality(p_ids) THEN
 		PERFORM muster.settle_final(p_ids, p_bare => p_bare);
 	ELSIF v_flows IS NOT NULL OR v_needs IS NOT NULL THEN
-		PERFORM muster.settle_known(v_flows, muster.all_succeeded(v_flows),
+		PERFORM muster.settle_known(v_flows, '{}',
 			v_needs, muster.all_succeeded(v_needs), NULL, v_locks, NULL,
 			CASE WHEN v_flows IS NULL THEN p_ids END);
 	ELSE

@@ -74,17 +74,18 @@ CREATE OR REPLACE FUNCTION muster.fold_ends(p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_at tid[];
+	v_mixed boolean;
 	v_done int;
 	v_flow bigint[];
 	v_open int[];
-	v_mixed boolean;
 	v_succeeded int[];
 	v_failed int[];
 	v_cancelled int[];
 	v_skipped int[];
 BEGIN
-	SELECT array_agg(e.at), sum(e.n) INTO v_at, v_done
-	FROM (SELECT x.ctid AS at, x.n,
+	SELECT array_agg(e.at), sum(e.n), bool_or(e.mixed)
+	INTO v_at, v_done, v_mixed
+	FROM (SELECT x.ctid AS at, x.n, cardinality(x.states) > 0 AS mixed,
 			sum(x.n) OVER (ORDER BY x.id) - x.n AS before
 		FROM muster.flow_ends x
 		WHERE x.id >= muster.list_mark('flow_ends')
@@ -92,28 +93,35 @@ BEGIN
 	WHERE e.before < p_limit;
 	IF v_at IS NULL THEN
 		RETURN 0;
-	END IF;
-	WITH gone AS (
-		DELETE FROM muster.flow_ends e WHERE e.ctid = ANY (v_at)
-		RETURNING e.flows, e.states
-	)
-	SELECT array_agg(g.id), array_agg(-g.n), bool_or(g.n > g.succeeded),
-		array_agg(g.succeeded), array_agg(g.failed),
-		array_agg(g.cancelled), array_agg(g.skipped)
-	INTO v_flow, v_open, v_mixed, v_succeeded, v_failed, v_cancelled,
-		v_skipped
-	FROM (SELECT u.id, count(*)::int AS n,
-			(count(*) FILTER (WHERE u.state = 's'))::int AS succeeded,
-			(count(*) FILTER (WHERE u.state = 'f'))::int AS failed,
-			(count(*) FILTER (WHERE u.state = 'c'))::int AS cancelled,
-			(count(*) FILTER (WHERE u.state = 'k'))::int AS skipped
-		FROM (SELECT unnest(d.flows) AS id, unnest(d.states) AS state
-			FROM gone d) u
-		GROUP BY u.id ORDER BY u.id) g;
-	IF NOT v_mixed THEN
-		v_failed := NULL;
-		v_cancelled := NULL;
-		v_skipped := NULL;
+	ELSIF v_mixed THEN
+		WITH gone AS (
+			DELETE FROM muster.flow_ends e WHERE e.ctid = ANY (v_at)
+			RETURNING e.flows, e.states
+		)
+		SELECT array_agg(g.id), array_agg(-g.n), array_agg(g.succeeded),
+			array_agg(g.failed), array_agg(g.cancelled),
+			array_agg(g.skipped)
+		INTO v_flow, v_open, v_succeeded, v_failed, v_cancelled, v_skipped
+		FROM (SELECT u.id, count(*)::int AS n, (count(*) FILTER (
+				WHERE coalesce(u.state, 's') = 's'))::int AS succeeded,
+				(count(*) FILTER (WHERE u.state = 'f'))::int AS failed,
+				(count(*) FILTER (WHERE u.state = 'c'))::int
+					AS cancelled,
+				(count(*) FILTER (WHERE u.state = 'k'))::int AS skipped
+			FROM (SELECT unnest(d.flows) AS id,
+					unnest(d.states) AS state
+				FROM gone d) u
+			GROUP BY u.id ORDER BY u.id) g;
+	ELSE
+		WITH gone AS (
+			DELETE FROM muster.flow_ends e WHERE e.ctid = ANY (v_at)
+			RETURNING e.flows
+		)
+		SELECT array_agg(g.id), array_agg(-g.n), array_agg(g.n)
+		INTO v_flow, v_open, v_succeeded
+		FROM (SELECT u.id, count(*)::int AS n
+			FROM (SELECT unnest(d.flows) AS id FROM gone d) u
+			GROUP BY u.id ORDER BY u.id) g;
 	END IF;
 	RETURN v_done + muster.fold_count(v_flow, v_open, NULL, v_succeeded,
 		v_failed, v_cancelled, v_skipped);
@@ -125,46 +133,81 @@ $$;
 -- then. Flows of which nothing is open end, and with them their containers; how
 -- many. Of their tasks' ends some may not be counted yet: then something seems to
 -- be open. All else is looked at once the flows are locked, and those that may
--- not end are put off before anybody sees it: so a flow is updated once.
+-- not end are put off before anybody sees it: so a flow is updated once. Where the
+-- ids lie close, one walk along the index is cheaper than a search for each.
 CREATE OR REPLACE FUNCTION muster.fold_count(p_flow bigint[], p_open int[],
 	p_total int[], p_succeeded int[], p_failed int[], p_cancelled int[],
 	p_skipped int[])
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
+	v_first CONSTANT bigint := p_flow[1];
+	v_last CONSTANT bigint := p_flow[cardinality(p_flow)];
 	v_complete bigint[];
 	v_failed bigint[];
 	v_nested bigint[];
 	v_parents bigint[];
 	v_ended bigint[];
 BEGIN
-	WITH counted AS (
-		UPDATE muster.flow f SET
-			total = f.total + coalesce(p_total[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
-			succeeded = f.succeeded + coalesce(p_succeeded[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
-			failed = f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
-			cancelled = f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
-			skipped = f.skipped + coalesce(p_skipped[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
-			finished_at = CASE WHEN f.succeeded + f.failed
-				+ f.cancelled + f.skipped = f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
-				THEN now() END,
-			state = CASE WHEN f.succeeded + f.failed
-				+ f.cancelled + f.skipped <> f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
-				THEN 'running'
-				WHEN f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
-				THEN 'failed'
-				WHEN f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
-				THEN 'cancelled' ELSE 'succeeded' END,
-			error = NULL
-		WHERE f.id = ANY (p_flow)
-		RETURNING f.id, f.finished_at IS NOT NULL AS complete,
-			f.failed > 0 AS failed, f.parent_task
-	)
-	SELECT array_agg(c.id) FILTER (WHERE c.complete),
-		array_agg(c.id) FILTER (WHERE c.complete AND c.failed),
-		array_agg(c.id) FILTER (WHERE c.parent_task IS NOT NULL),
-		array_agg(c.parent_task) FILTER (
-			WHERE c.parent_task IS NOT NULL)
-	INTO v_complete, v_failed, v_nested, v_parents FROM counted c;
+	IF v_last - v_first < 4 * cardinality(p_flow) THEN
+		WITH counted AS (
+			UPDATE muster.flow f SET
+				total = f.total + coalesce(p_total[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				succeeded = f.succeeded + coalesce(p_succeeded[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				failed = f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				cancelled = f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				skipped = f.skipped + coalesce(p_skipped[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				finished_at = CASE WHEN f.succeeded + f.failed
+					+ f.cancelled + f.skipped = f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+					THEN now() END,
+				state = CASE WHEN f.succeeded + f.failed
+					+ f.cancelled + f.skipped <> f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+					THEN 'running'
+					WHEN f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
+					THEN 'failed'
+					WHEN f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
+					THEN 'cancelled' ELSE 'succeeded' END,
+				error = NULL
+			WHERE f.id BETWEEN v_first AND v_last
+				AND p_flow[width_bucket(f.id, (SELECT p_flow || '{}'))] = f.id
+			RETURNING f.id, f.finished_at IS NOT NULL AS complete,
+				f.failed > 0 AS failed, f.parent_task
+		)
+		SELECT array_agg(c.id) FILTER (WHERE c.complete),
+			array_agg(c.id) FILTER (WHERE c.complete AND c.failed),
+			array_agg(c.id) FILTER (WHERE c.parent_task IS NOT NULL),
+			array_agg(c.parent_task) FILTER (
+				WHERE c.parent_task IS NOT NULL)
+		INTO v_complete, v_failed, v_nested, v_parents FROM counted c;
+	ELSE
+		WITH counted AS (
+			UPDATE muster.flow f SET
+				total = f.total + coalesce(p_total[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				succeeded = f.succeeded + coalesce(p_succeeded[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				failed = f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				cancelled = f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				skipped = f.skipped + coalesce(p_skipped[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
+				finished_at = CASE WHEN f.succeeded + f.failed
+					+ f.cancelled + f.skipped = f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+					THEN now() END,
+				state = CASE WHEN f.succeeded + f.failed
+					+ f.cancelled + f.skipped <> f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+					THEN 'running'
+					WHEN f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
+					THEN 'failed'
+					WHEN f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
+					THEN 'cancelled' ELSE 'succeeded' END,
+				error = NULL
+			WHERE f.id = ANY (p_flow)
+			RETURNING f.id, f.finished_at IS NOT NULL AS complete,
+				f.failed > 0 AS failed, f.parent_task
+		)
+		SELECT array_agg(c.id) FILTER (WHERE c.complete),
+			array_agg(c.id) FILTER (WHERE c.complete AND c.failed),
+			array_agg(c.id) FILTER (WHERE c.parent_task IS NOT NULL),
+			array_agg(c.parent_task) FILTER (
+				WHERE c.parent_task IS NOT NULL)
+		INTO v_complete, v_failed, v_nested, v_parents FROM counted c;
+	END IF;
 	IF v_parents IS NOT NULL THEN
 		INSERT INTO muster.expansion (task_id) -- of maps with room again
 		SELECT p.task_id FROM muster.container_plan p
@@ -204,17 +247,28 @@ CREATE OR REPLACE FUNCTION muster.fold_put_off(
 	p_flows bigint[], p_nested boolean)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
-	v_free bigint[];
+	v_first CONSTANT bigint := p_flows[1];
+	v_last CONSTANT bigint := p_flows[cardinality(p_flows)];
+	v_free bigint[] := p_flows;
 	v_later bigint[];
 BEGIN
-	-- OFFSET keeps them searches of an index, a flow each.
-	SELECT array_agg(u.id) INTO v_free FROM unnest(p_flows) u(id)
-	WHERE NOT EXISTS (SELECT FROM muster.remainder r
-			WHERE r.flow_id = u.id OFFSET 0)
-		AND NOT EXISTS (SELECT FROM muster.arriving a
-			WHERE a.flow_id = u.id OFFSET 0)
-		AND NOT EXISTS (SELECT FROM muster.flow_delta d
-			WHERE d.flow_id = u.id OFFSET 0);
+	-- Mostly there is nothing for any of them, nor for those in between.
+	IF v_last - v_first >= 4 * cardinality(p_flows)
+			OR EXISTS (SELECT FROM muster.remainder r
+				WHERE r.flow_id BETWEEN v_first AND v_last)
+			OR EXISTS (SELECT FROM muster.arriving a
+				WHERE a.flow_id BETWEEN v_first AND v_last)
+			OR EXISTS (SELECT FROM muster.flow_delta d
+				WHERE d.flow_id BETWEEN v_first AND v_last) THEN
+		-- OFFSET keeps them searches of an index, a flow each.
+		SELECT array_agg(u.id) INTO v_free FROM unnest(p_flows) u(id)
+		WHERE NOT EXISTS (SELECT FROM muster.remainder r
+				WHERE r.flow_id = u.id OFFSET 0)
+			AND NOT EXISTS (SELECT FROM muster.arriving a
+				WHERE a.flow_id = u.id OFFSET 0)
+			AND NOT EXISTS (SELECT FROM muster.flow_delta d
+				WHERE d.flow_id = u.id OFFSET 0);
+	END IF;
 	IF p_nested THEN
 		v_free := muster.container_hold(v_free);
 	END IF;

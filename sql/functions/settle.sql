@@ -66,7 +66,8 @@ END
 $$;
 
 -- settle_final() for who knows the rows; what there is none of is null. p_flows:
--- the flows of those that are in one, p_states: how these ended. p_needs: those
+-- the flows of those that are in one, p_states: how these ended ('{}': all
+-- succeeded). p_needs: those
 -- that others depend on and that end for the first time, p_told: how; p_later:
 -- those of which unlock() is to tell. p_locks: the keys of which a slot becomes
 -- free; p_unique: those with a unique key; p_plain: those in no flow.

@@ -46,7 +46,8 @@ UNION ALL
 SELECT u.flow_id, 0, (u.state = 's')::int, (u.state = 'f')::int,
 	(u.state = 'c')::int, (u.state = 'k')::int
 FROM muster.flow_ends e
-CROSS JOIN LATERAL unnest(e.flows, e.states) u(flow_id, state)
+CROSS JOIN LATERAL (SELECT x.flow_id, coalesce(x.state, 's') AS state
+	FROM unnest(e.flows, e.states) x(flow_id, state)) u
 WHERE e.id >= coalesce((SELECT max(m.mark)
 	FROM muster.lane_mark m
 	WHERE m.route_id = 0 AND m.rank = 0 AND m.lane = 7), 0);

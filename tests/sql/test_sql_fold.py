@@ -48,6 +48,54 @@ def test_A4_a_flow_counts_the_same_before_and_after_it_is_folded(
     settle(db, scheduler)
 
 
+@pytest.mark.parametrize("apart", [1, 100])
+def test_A4_only_the_flows_whose_tasks_ended_are_counted(
+        db, worker, scheduler, apart):
+    """Of neighbours and of flows far from each other: turns of nothing but
+    successes and one with failures, counted by one call, before and after."""
+    flows = []
+    for kind in "aabbaabb":
+        flows.append(db.flow({"x": {"kind": kind}, "y": {"kind": kind},
+                              "z": {"kind": "z", "needs": ["x", "y"]}}))
+        db.rows("SELECT nextval('muster.flow_id') "
+                "FROM generate_series(2, %s)", apart)
+    one = worker()
+    one.claim({"a": 3}, limit=3)
+    one.finish_all()
+    one.claim({"a": 1}, limit=1)
+    one.finish_all("f")
+    one.claim({"a": 4}, limit=4)
+    one.finish_all()
+    expected = {flow: (3, 3, 0, 0) for flow in flows}
+    for flow in (flows[0], flows[4], flows[5]):
+        expected[flow] = (3, 1, 2, 0)
+    expected[flows[1]] = (3, 1, 1, 1)
+    for folds in (8, 0):
+        assert {flow: counts(db, flow)[1:5] for flow in flows} == expected
+        assert db.invariants() == []
+        assert scheduler.fold() == folds
+    assert db.one("SELECT count(*) FROM muster.flow_uncounted") == 0
+    settle(db, scheduler)
+
+
+def test_A1_what_holds_one_flow_holds_none_of_its_neighbours(
+        db, worker, scheduler):
+    """Three end at once, but one of them has an arrival."""
+    flows = [one_task(db)[0] for _ in range(3)]
+    one = worker()
+    one.claim(3)
+    one.finish_all()
+    db.enqueue("b", flow_id=flows[1])
+    scheduler.fold()
+    assert [db.flow_status(flow).state for flow in flows] == [
+        "succeeded", "running", "succeeded"]
+    settle(db, scheduler)
+    one.claim({"b": 1})
+    one.finish_all()
+    settle(db, scheduler)
+    assert counts(db, flows[1]) == ("succeeded", 2, 0, 2, 0, 0, 0)
+
+
 def test_counting_leaves_the_indexes_of_flows_alone(db, worker, scheduler):
     """What changes all the time is in no index, and a new row finds room in
     its page: of 200 neighbours in one update as well, and once a count."""
