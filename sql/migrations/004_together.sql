@@ -44,10 +44,10 @@ DROP FUNCTION IF EXISTS muster.put_scheduled(bigint[], bigint[]);
 DROP FUNCTION IF EXISTS muster.settle_final(bigint[], boolean, boolean);
 DROP FUNCTION IF EXISTS muster.rescue_tasks(bigint, text, bigint[], text,
 	bigint[]);
+
 -- aged: it has its slot by age, before more urgent ones; null: it has not.
 ALTER TABLE muster.ready ADD COLUMN aged boolean;
 CREATE INDEX ready_keyed ON muster.ready (lock_id, rank, lane, seq)
-	WHERE lock_id IS NOT NULL;
 	WHERE lock_id IS NOT NULL;
 
 -- Which of three sorts a request belongs to: for one thing, for a flow, for many
