@@ -501,6 +501,7 @@ def random_life(db, worker, scheduler, seed, steps):
             db.rows("SELECT * FROM muster.rescue(%s, 'x', %s::bigint[], %s)",
                     one.id, dice.choice([None, []]), dice.choice([None, 2]))
             model.lists.pop(one, None)
+            one.session.close()
             workers[workers.index(one)] = worker()
         model.check()
         assert not db.invariants()
@@ -508,6 +509,8 @@ def random_life(db, worker, scheduler, seed, steps):
             scheduler.work()
             assert not db.invariants()
     finish_off(db, scheduler, workers, model)
+    for one in workers:
+        one.session.close()
 
 
 def finish_off(db, scheduler, workers, model):
@@ -526,7 +529,7 @@ def finish_off(db, scheduler, workers, model):
 
 
 def test_A3_chains_at_random(db, worker, scheduler, is_long):
-    seeds = range(40) if is_long else [random.getrandbits(16), 1, 2]
+    seeds = range(40) if is_long else [random.getrandbits(16), 1]
     for seed in seeds:
         print("seed", seed)
         random_life(db, worker, scheduler, seed, 50)
