@@ -211,7 +211,7 @@ START_TEST(less_is_claimed_while_more_has_ended_than_a_turn_tells)
 	plan(200, (size_t)CLAIM_MAX * 3);
 	ck_assert_int_eq(claim.max, CLAIM_MAX / 4);
 	plan(20000, (size_t)CLAIM_MAX * 3); /* they are not quick */
-	ck_assert_int_eq(claim.max, 10);
+	ck_assert_int_eq(claim.max, 16);
 }
 END_TEST
 
