@@ -29,7 +29,7 @@ def daemon_keyed(bench, tasks, keys):
 
 
 def one_key(bench, waiting=100000, tasks=5000):
-    """One task at a time: a turn each, however long the line is."""
+    """One task at a time, some a turn, however long the line is."""
     bench.forget()
     fill_keyed(bench, waiting, 1, "noop")
     bench.sql("VACUUM ANALYZE; CHECKPOINT")

@@ -169,6 +169,20 @@ add_want(struct group *group, const struct route *route, int room)
 	group->wanted += route->want;
 }
 
+/* Before it is known how many follow each, more may come than turns tell: then
+ * less is asked for, until they have. */
+static int
+most_of(const struct claim_facts *facts)
+{
+	const int least = CLAIM_MAX / 4;
+
+	if (facts->finished <= CLAIM_MAX)
+		return CLAIM_MAX;
+	if (facts->finished >= (size_t)(CLAIM_MAX * 2 - least))
+		return least;
+	return CLAIM_MAX * 2 - (int)facts->finished;
+}
+
 /* No more than there is room for besides, until it is known how many follow
  * each. */
 static int
@@ -193,6 +207,8 @@ find_wants(const struct claim_facts *facts, const struct share *queue,
 		room = room_in(group->share, route, group->promised, facts);
 		slots = smaller(room_of(route, facts), room);
 		route->chain = chain_of(route, facts);
+		if (route->chain > 0)
+			slots = smaller(slots, most_of(facts));
 		route->want = wanted_of(route, slots);
 		route->bound = group->bound;
 		if (route->want > 0)
@@ -329,17 +345,6 @@ claim_learn(const struct claim *claim, const struct route_list *routes,
 	}
 }
 
-/* What ended is told as fast as it is claimed, but for what followed others. */
-static int
-most_of(const struct claim_facts *facts)
-{
-	if (facts->finished <= CLAIM_MAX)
-		return CLAIM_MAX;
-	return facts->finished < CLAIM_MAX * 2
-		   ? CLAIM_MAX * 2 - (int)facts->finished
-		   : 0;
-}
-
 void
 claim_plan(struct claim *claim, const struct claim_facts *facts)
 {
@@ -350,8 +355,8 @@ claim_plan(struct claim *claim, const struct claim_facts *facts)
 		    smaller(CLAIM_BYTES, CLAIM_HELD - (int)facts->held_bytes);
 		for (int i = 0; i < facts->queues->count; i++)
 			add_queue(claim, facts, facts->queues->items[i]);
-		claim->max = smaller(claim->max, most_of(facts));
-		claim->followers = smaller(claim->followers, most_of(facts));
+		claim->max = smaller(claim->max, CLAIM_MAX);
+		claim->followers = smaller(claim->followers, CLAIM_MAX);
 	}
 	close_arrays(claim);
 }

@@ -77,7 +77,7 @@ run_look_at_chains(struct worker *worker, struct mono now)
 
 		next = TAILQ_NEXT(chain, link);
 		if (first->state != RUNNING_BACKLOG &&
-		    mono_ms_between(first->claimed, now) >=
+		    mono_ms_between(first->slot_at, now) >=
 			run_stuck_ms(worker, first->route))
 			give_back_behind(worker, chain);
 	}

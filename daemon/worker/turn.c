@@ -261,11 +261,13 @@ can_wait(struct worker *worker)
 static bool
 can_wait_for_chains(struct worker *worker)
 {
-	if (worker->turn.claim.eager > 0 || worker->finished_presses ||
-	    worker->finished_count >= BATCH_MAX)
+	if (worker->turn.claim.eager > 0)
 		return false;
-	if (worker->finished_count > 0)
-		wait_supplied(worker, PACE_SUPPLIED_MS);
+	if (worker->finished_count == 0)
+		return true;
+	if (worker->finished_presses || worker->finished_count >= BATCH_MAX)
+		return false;
+	wait_supplied(worker, PACE_SUPPLIED_MS);
 	return true;
 }
 
