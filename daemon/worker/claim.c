@@ -289,7 +289,7 @@ is_supplied(const struct route *route, const struct claim_facts *facts)
 {
 	const struct share_set *set = &route->shares;
 
-	if (TAILQ_EMPTY(&route->backlog) &&
+	if (route->waiting == 0 &&
 	    (route->drained || room_of(route, facts) == 0))
 		return true;
 	return share_is_supplied(set->queue, facts->turn_us) ||
@@ -309,7 +309,7 @@ claim_wait_ms(const struct claim_facts *facts)
 
 		if (!is_supplied(route, facts))
 			return 0;
-		if (!TAILQ_EMPTY(&route->backlog))
+		if (route->waiting > 0)
 			ms = ms == 0 ? company_ms : smaller(ms, company_ms);
 	}
 	return ms;

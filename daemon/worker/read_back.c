@@ -118,16 +118,16 @@ read_back_void(struct worker *worker, struct running_list *list)
 static void
 drop_unseen(struct worker *worker)
 {
-	struct route *route, *next;
+	struct backlog_lane *lane, *next;
 
 	each_unseen(worker, &worker->sent, keep_unsure);
 	each_unseen(worker, &worker->finished, count_for_nothing);
 	each_unseen(worker, &worker->fetching, run_forget);
 	each_unseen(worker, &worker->started, fence);
-	for (route = TAILQ_FIRST(&worker->run.waiting); route != NULL;
-	     route = next) {
-		next = TAILQ_NEXT(route, link);
-		each_unseen(worker, &route->backlog, run_forget);
+	for (lane = TAILQ_FIRST(&worker->run.backlog); lane != NULL;
+	     lane = next) {
+		next = TAILQ_NEXT(lane, link);
+		each_unseen(worker, &lane->tasks, run_forget);
 	}
 }
 

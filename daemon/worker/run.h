@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "daemon/worker/route.h"
+#include "daemon/worker/backlog.h"
 
 struct event;
 struct worker;
@@ -21,7 +21,7 @@ enum {
 
 struct run {
 	int slots; /* tasks that have one: fetching and started */
-	struct route_queue waiting; /* routes with a backlog */
+	struct backlog backlog; /* claimed, without a slot */
 	struct event *stuck;	    /* looks for what waits too long */
 	struct running *starting;   /* its handler's start is being called */
 };
@@ -29,10 +29,8 @@ struct run {
 void run_open(struct worker *worker);
 void run_close(struct worker *worker);
 
-/* A task was claimed: it goes to the end of its route's backlog. */
+/* A task was claimed: it goes to the backlog. */
 void run_claimed(struct worker *worker, struct running *running);
-/* For a slot, or for good; the caller sees to its new state. */
-void run_leave_backlog(struct worker *worker, struct running *running);
 /* Starts what has a slot. */
 void run_backlog(struct worker *worker);
 /* What had to be fetched is there. */

@@ -18,6 +18,7 @@
 #include "daemon/handlers/handler.h"
 #include "daemon/worker/share.h"
 
+struct backlog_lane;
 struct binding;
 struct outbox_task;
 struct route;
@@ -55,6 +56,8 @@ struct running {
 	bool has_needs;
 	bool no_payload; /* it did not come along: fetch it if needed */
 	bool large;	 /* its payload is more than turns carry */
+	int64_t urgency;	   /* the smaller, the sooner */
+	struct backlog_lane *lane; /* in the backlog */
 	struct mono claimed, slot_at;
 	char *payload, *inputs;	  /* owned */
 	struct mono limit;	  /* of its time, while it runs; us 0: none */
