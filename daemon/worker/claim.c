@@ -1,5 +1,7 @@
 #include "daemon/worker/claim.h"
 
+#include "daemon/worker/pace.h"
+
 static void
 open_array(struct text *array)
 {
@@ -312,7 +314,7 @@ claim_wait_ms(const struct claim_facts *facts)
 		if (route->waiting > 0)
 			ms = ms == 0 ? company_ms : smaller(ms, company_ms);
 	}
-	return ms;
+	return facts->ended_flow ? smaller(ms, PACE_FLOW_MS) : ms;
 }
 
 void

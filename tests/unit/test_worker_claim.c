@@ -260,6 +260,16 @@ wait_ms(void)
 	return claim_wait_ms(&facts);
 }
 
+/* There is the end of a flow's task among what is to be told. */
+static int
+flow_wait_ms(void)
+{
+	struct claim_facts facts = facts_at(0, 1);
+
+	facts.ended_flow = true;
+	return claim_wait_ms(&facts);
+}
+
 static bool
 can_wait(void)
 {
@@ -312,6 +322,20 @@ START_TEST(a_claim_waits_longer_where_all_that_waits_is_quick)
 	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_MS);
 	kind->usual_us = PACE_QUICK_MS * 1000 + 1;
 	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_MS);
+}
+END_TEST
+
+START_TEST(b2_others_of_a_flow_do_not_wait_for_the_company_of_quick_tasks)
+{
+	share_list_get(&kinds, "x")->usual_us = PACE_QUICK_MS * 1000;
+	share_list_get(&queues, "a")->usual_us = 1000;
+	run("a", "x", 10);
+	route_find(&routes, 3)->drained = true;
+	route_find(&routes, 4)->drained = true;
+	ck_assert_int_eq(flow_wait_ms(), 0); /* its slot would be idle */
+	park(1, 20);
+	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_QUICK_MS);
+	ck_assert_int_eq(flow_wait_ms(), PACE_FLOW_MS);
 }
 END_TEST
 
@@ -392,6 +416,8 @@ main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(
 	    tests, a_claim_waits_longer_where_all_that_waits_is_quick);
+	tcase_add_test(tests,
+	    b2_others_of_a_flow_do_not_wait_for_the_company_of_quick_tasks);
 	tcase_add_test(tests, quick_tasks_are_claimed_further_ahead);
 	tcase_add_test(
 	    tests, the_quickest_are_claimed_as_far_as_the_horizon_too);
