@@ -64,7 +64,8 @@ backlog_next(const struct backlog *backlog)
 	const struct backlog_lane *lane;
 	struct running *next = NULL;
 
-	TAILQ_FOREACH(lane, backlog, link) {
+	TAILQ_FOREACH(lane, backlog, link)
+	{
 		struct running *first = TAILQ_FIRST(&lane->tasks);
 
 		if ((next == NULL || goes_before(first, next)) &&
@@ -80,7 +81,8 @@ backlog_oldest(const struct backlog *backlog, const struct route *route)
 	const struct backlog_lane *lane;
 	struct running *oldest = NULL;
 
-	TAILQ_FOREACH(lane, backlog, link) {
+	TAILQ_FOREACH(lane, backlog, link)
+	{
 		struct running *first = TAILQ_FIRST(&lane->tasks);
 
 		if (first->route == route &&

@@ -12,7 +12,7 @@
 #include "daemon/worker/route.h"
 
 enum {
-	BACKLOG_URGENCY = 8,	/* of what has no rank and is in no flow */
+	BACKLOG_URGENCY = 8,	  /* of what has no rank and is in no flow */
 	BACKLOG_PATIENCE_MS = 50, /* nobody is overtaken by what was claimed
 				     that much later */
 };

@@ -13,7 +13,7 @@
 struct route {
 	int id;
 	struct share_set shares;
-	struct binding *binding; /* in force; NULL: none */
+	struct binding *binding;   /* in force; NULL: none */
 	int waiting;		   /* its tasks in the backlog */
 	int want, got;		   /* in the last turn */
 	struct share_bound *bound; /* of its group then */

@@ -20,10 +20,10 @@ enum {
 };
 
 struct run {
-	int slots; /* tasks that have one: fetching and started */
+	int slots;		/* tasks that have one: fetching and started */
 	struct backlog backlog; /* claimed, without a slot */
-	struct event *stuck;	    /* looks for what waits too long */
-	struct running *starting;   /* its handler's start is being called */
+	struct event *stuck;	/* looks for what waits too long */
+	struct running *starting; /* its handler's start is being called */
 };
 
 void run_open(struct worker *worker);

@@ -56,7 +56,7 @@ struct running {
 	bool has_needs;
 	bool no_payload; /* it did not come along: fetch it if needed */
 	bool large;	 /* its payload is more than turns carry */
-	int64_t urgency;	   /* the smaller, the sooner */
+	int64_t urgency; /* the smaller, the sooner */
 	struct backlog_lane *lane; /* in the backlog */
 	struct mono claimed, slot_at;
 	char *payload, *inputs;	  /* owned */

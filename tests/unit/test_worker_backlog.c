@@ -124,8 +124,7 @@ main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(
 	    tests, a6_the_longest_path_goes_first_whatever_was_claimed_before);
-	tcase_add_test(
-	    tests, b2_tasks_as_urgent_as_each_other_go_as_they_came);
+	tcase_add_test(tests, b2_tasks_as_urgent_as_each_other_go_as_they_came);
 	tcase_add_test(tests, c4_nobody_is_overtaken_for_long);
 	tcase_add_test(tests, what_has_no_slot_keeps_back_nobody);
 	tcase_add_test(

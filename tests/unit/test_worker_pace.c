@@ -146,8 +146,8 @@ main(void)
 	tcase_add_test(tests, b2_some_hundreds_of_tiny_turns_wait_for_nothing);
 	tcase_add_test(tests, b2_too_many_tiny_turns_wait_for_company);
 	tcase_add_test(tests, large_turns_are_free);
-	tcase_add_test(tests,
-	    b2_a_flows_end_goes_soon_though_quick_ones_wait_for_company);
+	tcase_add_test(
+	    tests, b2_a_flows_end_goes_soon_though_quick_ones_wait_for_company);
 	tests = unit_case(suite, "sleeper");
 	tcase_add_test(tests, a_worker_with_nothing_to_do_registers_once);
 	tcase_add_test(tests, a_fresh_registration_is_not_relied_on);
