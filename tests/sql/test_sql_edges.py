@@ -3,7 +3,6 @@
 import json
 import random
 
-
 import psycopg2
 import pytest
 
