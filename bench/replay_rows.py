@@ -27,17 +27,22 @@ def run(bench, path):
 
 @contextlib.contextmanager
 def first_come(bench):
-    """Meanwhile all tasks of a flow share a lane."""
-    bench.sql("ALTER FUNCTION muster.flow_lanes RENAME TO flow_lanes_kept;"
-              " CREATE FUNCTION muster.flow_lanes(text[], int[], int[],"
-              " float8[]) RETURNS smallint[] LANGUAGE sql AS $$ SELECT"
+    """Meanwhile all tasks of a flow share a lane, in the order of the trace."""
+    bench.sql("ALTER FUNCTION muster.flow_paths RENAME TO flow_paths_kept;"
+              " CREATE FUNCTION muster.flow_paths(text[], int[], int[],"
+              " float8[]) RETURNS float8[] LANGUAGE sql AS $$ SELECT"
+              " array_agg(-n ORDER BY n)"
+              " FROM generate_series(1, cardinality($1)) n $$;"
+              " ALTER FUNCTION muster.flow_lanes RENAME TO flow_lanes_kept;"
+              " CREATE FUNCTION muster.flow_lanes(float8[], float8[])"
+              " RETURNS smallint[] LANGUAGE sql AS $$ SELECT"
               " array_fill(0::smallint, ARRAY[cardinality($1)]) $$")
     try:
         yield
     finally:
-        bench.sql("DROP FUNCTION muster.flow_lanes;"
-                  " ALTER FUNCTION muster.flow_lanes_kept"
-                  " RENAME TO flow_lanes")
+        for name in ("flow_paths", "flow_lanes"):
+            bench.sql(f"DROP FUNCTION muster.{name};"
+                      f" ALTER FUNCTION muster.{name}_kept RENAME TO {name}")
 
 
 def mean(said, key):

@@ -1,5 +1,7 @@
 #include "daemon/worker/claim.h"
 
+#include "daemon/worker/pace.h"
+
 static void
 open_array(struct text *array)
 {
@@ -367,7 +369,7 @@ is_supplied(const struct route *route, const struct claim_facts *facts)
 {
 	const struct share_set *set = &route->shares;
 
-	if (TAILQ_EMPTY(&route->backlog) &&
+	if (route->waiting == 0 &&
 	    (route->drained || route->passed || room_of(route, facts) == 0))
 		return true;
 	return share_is_supplied(set->queue, facts->turn_us) ||
@@ -387,10 +389,10 @@ claim_wait_ms(const struct claim_facts *facts)
 
 		if (!is_supplied(route, facts))
 			return 0;
-		if (!TAILQ_EMPTY(&route->backlog))
+		if (route->waiting > 0)
 			ms = ms == 0 ? company_ms : smaller(ms, company_ms);
 	}
-	return ms;
+	return facts->ended_flow ? smaller(ms, PACE_FLOW_MS) : ms;
 }
 
 void

@@ -42,6 +42,7 @@ struct claim_facts {
 	const struct floors *floors;
 	size_t held_bytes; /* in payloads and results now */
 	size_t finished;   /* tasks that the next turns will tell */
+	bool ended_flow;   /* some of them may be of flows */
 	int64_t turn_us;   /* how long a turn takes of late */
 	struct mono now;
 };
@@ -53,7 +54,8 @@ void claim_plan(struct claim *claim, const struct claim_facts *facts);
 void claim_free(struct claim *claim);
 
 /* For how long: slots are taken everywhere, and enough waits for them, so that
- * a claim would only make that line longer. 0: it cannot wait. */
+ * a claim would only make that line longer. 0: it cannot wait. What others of a
+ * flow may wait for is told soon all the same. */
 int claim_wait_ms(const struct claim_facts *facts);
 
 /* The turn brought `total` tasks, counted in the routes' `got`, and those that

@@ -31,3 +31,20 @@ pace_wait_ms(struct pace *pace, int tasks, struct mono now)
 	refill(pace, now);
 	return tasks >= PACE_TINY || pace->tokens >= 1 ? 0 : PACE_WAIT_MS;
 }
+
+bool
+pace_hold(struct pace *pace, int ms, struct mono now)
+{
+	struct mono until = mono_add_ms(now, ms);
+
+	if (pace->until.us != 0 && pace->until.us <= until.us)
+		return false;
+	pace->until = until;
+	return true;
+}
+
+void
+pace_go(struct pace *pace)
+{
+	pace->until.us = 0;
+}

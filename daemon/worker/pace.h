@@ -10,6 +10,8 @@
 #ifndef DAEMON_WORKER_PACE_H
 #define DAEMON_WORKER_PACE_H
 
+#include <stdbool.h>
+
 #include "common/clock.h"
 
 enum {
@@ -27,6 +29,7 @@ enum {
 struct pace {
 	double tokens;
 	struct mono at;
+	struct mono until; /* finishes wait for company; us 0: none does */
 };
 
 struct pace pace_new(struct mono now);
@@ -34,5 +37,10 @@ struct pace pace_new(struct mono now);
 void pace_turn(struct pace *pace, int tasks, struct mono now);
 /* How many milliseconds `tasks` finishes should wait for company; 0: none. */
 int pace_wait_ms(struct pace *pace, int tasks, struct mono now);
+/* Finishes wait for `ms` from now at most, whatever they waited for before.
+ * Returns whether they have to go sooner than they had. */
+bool pace_hold(struct pace *pace, int ms, struct mono now);
+/* They went, or are void. */
+void pace_go(struct pace *pace);
 
 #endif

@@ -119,7 +119,7 @@ static void
 drop_unseen(struct worker *worker)
 {
 	struct chain *chain, *after;
-	struct route *route, *next;
+	struct backlog_lane *lane, *next;
 
 	/* Followers before those they follow: none is to be next of these. */
 	for (chain = TAILQ_FIRST(&worker->run.chains); chain != NULL;
@@ -131,10 +131,10 @@ drop_unseen(struct worker *worker)
 	each_unseen(worker, &worker->finished, count_for_nothing);
 	each_unseen(worker, &worker->fetching, run_forget);
 	each_unseen(worker, &worker->started, fence);
-	for (route = TAILQ_FIRST(&worker->run.waiting); route != NULL;
-	     route = next) {
-		next = TAILQ_NEXT(route, link);
-		each_unseen(worker, &route->backlog, run_forget);
+	for (lane = TAILQ_FIRST(&worker->run.backlog); lane != NULL;
+	     lane = next) {
+		next = TAILQ_NEXT(lane, link);
+		each_unseen(worker, &lane->tasks, run_forget);
 	}
 }
 

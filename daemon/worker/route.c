@@ -58,7 +58,6 @@ route_get(
 	route->id = id;
 	route->shares.queue = queue;
 	route->shares.kind = kind;
-	TAILQ_INIT(&route->backlog);
 	return route;
 }
 

@@ -14,8 +14,7 @@ struct route {
 	int id;
 	struct share_set shares;
 	struct binding *binding; /* in force; NULL: none */
-	struct running_list backlog;
-	TAILQ_ENTRY(route) link; /* among those with a backlog */
+	int waiting;		 /* its tasks in the backlog */
 	int want, got;		 /* in the last turn */
 	int chain;		 /* asked for behind each of them */
 	int followed;		 /* came so, behind all of them */
@@ -27,8 +26,6 @@ struct route {
 	int64_t pause_ms; /* after tasks of it had to be given back */
 	struct mono paused_until;
 };
-
-TAILQ_HEAD(route_queue, route);
 
 struct route_list {
 	struct route **items; /* owned; by id */

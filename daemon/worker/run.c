@@ -16,7 +16,7 @@ static void on_stuck(evutil_socket_t fd, short what, void *argument);
 void
 run_open(struct worker *worker)
 {
-	TAILQ_INIT(&worker->run.waiting);
+	TAILQ_INIT(&worker->run.backlog);
 	TAILQ_INIT(&worker->run.chains);
 	worker->run.stuck = evtimer_new(worker->base, on_stuck, worker);
 }
@@ -47,12 +47,7 @@ run_enter_backlog(struct worker *worker, struct running *running)
 		running->shares.longer = route->shares.queue->longer;
 	share_set_claimed(&running->shares);
 	running->state = RUNNING_BACKLOG;
-	if (TAILQ_EMPTY(&route->backlog))
-		TAILQ_INSERT_TAIL(&worker->run.waiting, route, link);
-	if (running->nth > 0)
-		TAILQ_INSERT_HEAD(&route->backlog, running, link);
-	else
-		TAILQ_INSERT_TAIL(&route->backlog, running, link);
+	backlog_add(&worker->run.backlog, running);
 }
 
 void
@@ -124,7 +119,7 @@ run_give_back_one(struct worker *worker, struct running *running)
 static void
 leave_for_slot(struct worker *worker, struct running *running)
 {
-	run_leave_backlog(worker, running);
+	backlog_remove(&worker->run.backlog, running);
 	worker->run.slots++;
 	running->slot_at = mono_now();
 	share_set_started(&running->shares, running->slot_at);
@@ -165,46 +160,33 @@ refuse_used_up(struct worker *worker, struct running *running)
 	run_refuse(worker, running, &failed);
 }
 
-/* False: the time for starts is over, or the scoreboard is full. */
-static bool
-start_route(struct worker *worker, struct route *route, struct mono began)
+/* The next of the backlog gets a slot, or leaves otherwise. */
+static void
+start_one(struct worker *worker, struct running *running)
 {
-	struct running *running;
-
-	while ((running = TAILQ_FIRST(&route->backlog)) != NULL &&
-	       share_set_can_start(&running->shares)) {
-		if (route->binding == NULL) {
-			run_give_back_one(worker, running);
-			continue;
-		}
-		if (is_used_up(running)) {
-			refuse_used_up(worker, running);
-			continue;
-		}
-		if (worker->run.slots >= SCOREBOARD_SLOTS)
-			return false;
+	if (running->route->binding == NULL)
+		run_give_back_one(worker, running);
+	else if (is_used_up(running))
+		refuse_used_up(worker, running);
+	else
 		leave_for_slot(worker, running);
-		if (mono_us_between(began, mono_now()) > RUN_SLICE_US) {
-			turn_kick(worker);
-			return false;
-		}
-	}
-	return true;
 }
 
 void
 run_backlog(struct worker *worker)
 {
 	struct mono began = mono_now();
-	struct route *route, *next;
+	struct running *next;
 
-	for (route = TAILQ_FIRST(&worker->run.waiting); route != NULL;
-	     route = next) {
-		next = TAILQ_NEXT(route, link);
-		if (!start_route(worker, route, began))
+	while (worker->run.slots < SCOREBOARD_SLOTS &&
+	       (next = backlog_next(&worker->run.backlog)) != NULL) {
+		start_one(worker, next);
+		if (mono_us_between(began, mono_now()) > RUN_SLICE_US) {
+			turn_kick(worker);
 			break;
+		}
 	}
-	if (!TAILQ_EMPTY(&worker->run.waiting))
+	if (!TAILQ_EMPTY(&worker->run.backlog))
 		run_watch_for_stuck(worker);
 }
 
@@ -223,13 +205,15 @@ run_stuck_ms(const struct worker *worker, const struct route *route)
 static void
 look_at_route(struct worker *worker, struct route *route, struct mono now)
 {
-	struct running *first = TAILQ_FIRST(&route->backlog);
+	struct running *first = backlog_oldest(&worker->run.backlog, route);
 
-	if (mono_ms_between(first->claimed, now) <
+	if (first == NULL ||
+	    mono_ms_between(first->claimed, now) <
 		run_stuck_ms(worker, route) ||
 	    share_set_can_start(&first->shares))
 		return;
-	while ((first = TAILQ_FIRST(&route->backlog)) != NULL)
+	for (; first != NULL;
+	     first = backlog_oldest(&worker->run.backlog, route))
 		run_give_back_one(worker, first);
 	claim_pause(route, now);
 }
@@ -238,17 +222,13 @@ static void
 on_stuck(evutil_socket_t fd, short what, void *argument)
 {
 	struct worker *worker = argument;
-	struct route *route, *next;
 	struct mono now = mono_now();
 
 	(void)fd, (void)what;
-	for (route = TAILQ_FIRST(&worker->run.waiting); route != NULL;
-	     route = next) {
-		next = TAILQ_NEXT(route, link);
-		look_at_route(worker, route, now);
-	}
+	for (int i = 0; i < worker->routes.count; i++)
+		look_at_route(worker, worker->routes.items[i], now);
 	run_look_at_chains(worker, now);
-	if (!TAILQ_EMPTY(&worker->run.waiting) ||
+	if (!TAILQ_EMPTY(&worker->run.backlog) ||
 	    !TAILQ_EMPTY(&worker->run.chains))
 		run_watch_for_stuck(worker);
 }
@@ -256,13 +236,12 @@ on_stuck(evutil_socket_t fd, short what, void *argument)
 void
 run_give_back(struct worker *worker)
 {
-	struct route *route;
+	struct backlog_lane *lane;
 	struct running *running;
 
 	run_give_back_followers(worker);
-	while ((route = TAILQ_FIRST(&worker->run.waiting)) != NULL)
-		while ((running = TAILQ_FIRST(&route->backlog)) != NULL)
-			run_give_back_one(worker, running);
+	while ((lane = TAILQ_FIRST(&worker->run.backlog)) != NULL)
+		run_give_back_one(worker, TAILQ_FIRST(&lane->tasks));
 	while ((running = TAILQ_FIRST(&worker->fetching)) != NULL)
 		run_give_back_one(worker, running);
 }

@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
+#include "daemon/worker/backlog.h"
 #include "daemon/worker/chain.h"
-#include "daemon/worker/route.h"
 
 struct event;
 struct worker;
@@ -21,17 +21,17 @@ enum {
 };
 
 struct run {
-	int slots; /* tasks that have one: fetching and started */
-	struct route_queue waiting; /* routes with a backlog */
-	struct chain_list chains;   /* tasks that follow others */
-	struct event *stuck;	    /* looks for what waits too long */
-	struct running *starting;   /* its handler's start is being called */
+	int slots;		  /* tasks that have one: fetching and started */
+	struct backlog backlog;	  /* claimed, without a slot */
+	struct chain_list chains; /* tasks that follow others */
+	struct event *stuck;	  /* looks for what waits too long */
+	struct running *starting; /* its handler's start is being called */
 };
 
 void run_open(struct worker *worker);
 void run_close(struct worker *worker);
 
-/* A task was claimed: it goes to the end of its route's backlog. */
+/* A task was claimed: it goes to the backlog. */
 void run_claimed(struct worker *worker, struct running *running);
 /* The same of one that is to run after all before it in the chain of `head`, a
  * task that came with the same turn. */

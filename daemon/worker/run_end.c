@@ -4,16 +4,6 @@
 #include "daemon/worker/stream.h"
 #include "daemon/worker/worker.h"
 
-void
-run_leave_backlog(struct worker *worker, struct running *running)
-{
-	struct route *route = running->route;
-
-	TAILQ_REMOVE(&route->backlog, running, link);
-	if (TAILQ_EMPTY(&route->backlog))
-		TAILQ_REMOVE(&worker->run.waiting, route, link);
-}
-
 static struct running_list *
 list_of(struct worker *worker, const struct running *running)
 {
@@ -44,7 +34,7 @@ leave_state(struct worker *worker, struct running *running)
 		return;
 	}
 	if (running->state == RUNNING_BACKLOG) {
-		run_leave_backlog(worker, running);
+		backlog_remove(&worker->run.backlog, running);
 		share_set_released(&running->shares);
 		run_pass_on(worker, running);
 		return;

@@ -20,6 +20,7 @@
 #include "daemon/handlers/handler.h"
 #include "daemon/worker/share.h"
 
+struct backlog_lane;
 struct binding;
 struct chain;
 struct outbox_task;
@@ -62,6 +63,8 @@ struct running {
 	bool has_needs;
 	bool no_payload;     /* it did not come along: fetch it if needed */
 	bool large;	     /* its payload is more than turns carry */
+	int64_t urgency;     /* the smaller, the sooner */
+	struct backlog_lane *lane; /* in the backlog */
 	struct mono claimed; /* or next of its chain: in the backlog since */
 	struct mono slot_at;
 	char *payload, *inputs;	  /* owned */

@@ -86,7 +86,8 @@ turn_lost(struct worker *worker)
 	struct turn *turn = &worker->turn;
 
 	turn->state = TURN_RESTING;
-	turn->wait = TURN_WAIT_NONE;
+	turn->tiny = false;
+	pace_go(&turn->pace);
 	event_del(turn->timer);
 	floors_forget(&turn->floors);
 	sleeper_forget(&turn->sleeper);
@@ -138,6 +139,7 @@ facts_of(const struct worker *worker)
 	    .floors = &worker->turn.floors,
 	    .held_bytes = worker->held_bytes,
 	    .finished = worker->finished_count,
+	    .ended_flow = worker->finished_flow,
 	    .turn_us = worker->turn.us,
 	    .now = mono_now()};
 }
@@ -192,7 +194,8 @@ send_turn(struct worker *worker)
 	snprintf(max_bytes, sizeof(max_bytes), "%lld",
 	    (long long)turn->claim.max_bytes);
 	turn->asked = false;
-	turn->wait = TURN_WAIT_NONE;
+	turn->tiny = false;
+	pace_go(&turn->pace);
 	turn->sent_at = mono_now();
 	turn->state = TURN_UNDER_WAY;
 	event_del(turn->timer);
@@ -203,17 +206,11 @@ send_turn(struct worker *worker)
 	}
 }
 
-/* The first reason to wait sets the timer: a second one makes it no longer, and
- * shorter only if it is a flow's. */
 static void
-wait_for_company(struct worker *worker, enum turn_wait why, int ms)
+wait_for_company(struct worker *worker, int ms)
 {
-	struct turn *turn = &worker->turn;
-
-	if (turn->wait == TURN_WAIT_NONE ||
-	    (turn->wait == TURN_WAIT_SUPPLIED && why == TURN_WAIT_FLOW))
+	if (pace_hold(&worker->turn.pace, ms, mono_now()))
 		turn_timer(worker, ms);
-	turn->wait = why;
 }
 
 /* What there is to do waits a little for more when tiny turns are too many. */
@@ -223,22 +220,13 @@ should_wait(struct worker *worker, int tasks)
 	struct turn *turn = &worker->turn;
 	int ms;
 
-	if (turn->wait == TURN_WAIT_PACE)
+	if (turn->tiny)
 		return tasks < PACE_TINY;
 	ms = pace_wait_ms(&turn->pace, tasks, mono_now());
-	if (ms > 0)
-		wait_for_company(worker, TURN_WAIT_PACE, ms);
-	return ms > 0;
-}
-
-/* There is enough to do. */
-static void
-wait_supplied(struct worker *worker, int ms)
-{
-	if (worker->finished_flow)
-		wait_for_company(worker, TURN_WAIT_FLOW, PACE_FLOW_MS);
-	else
-		wait_for_company(worker, TURN_WAIT_SUPPLIED, ms);
+	turn->tiny = ms > 0;
+	if (turn->tiny)
+		wait_for_company(worker, ms);
+	return turn->tiny;
 }
 
 /* The same when there is enough to do, whatever the turns. */
@@ -251,8 +239,8 @@ can_wait(struct worker *worker)
 	if (worker->finished_count >= BATCH_MAX)
 		return false;
 	ms = claim_wait_ms(&facts);
-	if (ms > 0)
-		wait_supplied(worker, ms);
+	if (ms > 0 && worker->finished_count > 0)
+		wait_for_company(worker, ms);
 	return ms > 0;
 }
 
@@ -267,7 +255,8 @@ can_wait_for_chains(struct worker *worker)
 		return true;
 	if (worker->finished_presses || worker->finished_count >= BATCH_MAX)
 		return false;
-	wait_supplied(worker, PACE_SUPPLIED_MS);
+	wait_for_company(worker,
+	    worker->finished_flow ? PACE_FLOW_MS : PACE_SUPPLIED_MS);
 	return true;
 }
 

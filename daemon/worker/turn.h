@@ -27,14 +27,6 @@ struct worker;
 
 enum turn_state { TURN_RESTING, TURN_UNDER_WAY, TURN_HOLDING };
 
-/* Why finishes wait for company. */
-enum turn_wait {
-	TURN_WAIT_NONE,
-	TURN_WAIT_PACE,	    /* tiny turns are too many */
-	TURN_WAIT_SUPPLIED, /* there is enough to do */
-	TURN_WAIT_FLOW,	    /* so there is, but others of a flow may wait */
-};
-
 struct turn {
 	enum turn_state state;
 	struct event *pump;  /* runs once a loop turn, however often kicked */
@@ -43,7 +35,7 @@ struct turn {
 	bool look;	     /* and one that only looks, before it */
 	bool looking;	     /* that one is under way */
 	bool unanswered;     /* the last one may have claimed unknown tasks */
-	enum turn_wait wait; /* the timer ends it */
+	bool tiny;	     /* it waits, since tiny ones are too many */
 	struct mono sent_at;
 	int64_t us; /* how long one takes, smoothed */
 	struct batch batch;

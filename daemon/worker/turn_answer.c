@@ -106,6 +106,9 @@ read_claimed(struct worker *worker, const PGresult *result, int row)
 	running->task.flow = row_int(result, row, TURN_FLOW);
 	running->task.attempt = (int)row_int(result, row, TURN_ATTEMPT);
 	running->task.rescues = (int)row_int(result, row, TURN_RESCUES);
+	running->urgency = PQgetisnull(result, row, TURN_SEQ)
+			       ? BACKLOG_URGENCY
+			       : row_int(result, row, TURN_SEQ);
 	running->snoozes = (int)row_int(result, row, TURN_SNOOZES);
 	running->max_attempts = (int)row_int(result, row, TURN_MAX_ATTEMPTS);
 	running->own_timeout_ms = row_int(result, row, TURN_TIMEOUT_MS);

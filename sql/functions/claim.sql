@@ -4,8 +4,9 @@
 -- are served: the urgent first, within a rank the longest remaining path of a
 -- flow, then the oldest. So that nothing starves, one turn in 16 serves the
 -- oldest head whatever its rank, and one in 4 what is in no flow before what
--- is. l_start becomes where that head stands, null in a line that is empty.
-CREATE OR REPLACE FUNCTION muster.claim_order(
+-- is. l_start becomes where that head stands. Behind them, with null, those empty
+-- ones of which p_top is worth telling as a floor.
+CREATE OR REPLACE FUNCTION muster.claim_order(p_top bigint,
 	INOUT l_route int[], INOUT l_rank int[], INOUT l_lane int[],
 	INOUT l_start bigint[], INOUT l_told bigint[])
 LANGUAGE plpgsql AS $$
@@ -13,22 +14,22 @@ DECLARE
 	v_oldest boolean := random() < 1.0 / 16;
 	v_flowless boolean := random() < 0.25;
 BEGIN
-	SELECT array_agg(h.r ORDER BY h.o), array_agg(h.k ORDER BY h.o),
-		array_agg(h.l ORDER BY h.o), array_agg(h.head ORDER BY h.o),
-		array_agg(h.t ORDER BY h.o)
+	SELECT array_agg(h.r), array_agg(h.k), array_agg(h.l),
+		array_agg(h.head), array_agg(h.t)
 	INTO l_route, l_rank, l_lane, l_start, l_told
 	FROM (
-		SELECT u.*, a.seq AS head, row_number() OVER (ORDER BY
-			a.seq IS NULL,
-			CASE WHEN v_oldest THEN 0 ELSE u.k END,
-			CASE WHEN v_oldest THEN 0
-				WHEN v_flowless AND u.l = 8 THEN -1 ELSE u.l END,
-			a.seq) AS o
+		SELECT u.*, a.seq AS head
 		FROM unnest(l_route, l_rank, l_lane, l_start, l_told)
 			u(r, k, l, b, t)
 		LEFT JOIN LATERAL (SELECT x.seq FROM muster.ready x
 			WHERE x.route_id = u.r AND x.rank = u.k AND x.lane = u.l
 			AND x.seq >= u.b ORDER BY x.seq LIMIT 1) a ON true
+		WHERE a.seq IS NOT NULL OR p_top > coalesce(u.t + 100, -1)
+		ORDER BY a.seq IS NULL,
+			CASE WHEN v_oldest THEN 0 ELSE u.k END,
+			CASE WHEN v_oldest THEN 0
+				WHEN v_flowless AND u.l = 8 THEN -1 ELSE u.l END,
+			a.seq
 	) h;
 END
 $$;
@@ -104,10 +105,15 @@ BEGIN
 	) l;
 	IF cardinality(l_route) > 1 THEN
 		SELECT o.* INTO l_route, l_rank, l_lane, v_start, v_told
-		FROM muster.claim_order(l_route, l_rank, l_lane, v_start,
-			v_told) o;
+		FROM muster.claim_order(v_top, l_route, l_rank, l_lane,
+			v_start, v_told) o;
 	END IF;
 	FOR i IN 1 .. coalesce(cardinality(l_route), 0) LOOP
+		IF v_start[i] IS NULL THEN
+			f_line := f_line || i;
+			f_seq := f_seq || v_top;
+			CONTINUE;
+		END IF;
 		v_at := array_position(p_route, l_route[i]);
 		v_n := least(v_want[v_at], o_left);
 		v_bounds := '{}';
@@ -121,13 +127,6 @@ BEGIN
 			END LOOP;
 		END IF;
 		CONTINUE WHEN v_n <= 0 OR o_bytes <= 0;
-		IF v_start[i] IS NULL THEN
-			IF v_top > coalesce(v_told[i] + 100, -1) THEN
-				f_line := f_line || i;
-				f_seq := f_seq || v_top;
-			END IF;
-			CONTINUE;
-		END IF;
 		IF l_lane[i] < 8 THEN
 			SELECT h.* INTO v_ctid, v_task, v_ticket, v_each, v_sum,
 				v_got, v_floor, v_keyed

@@ -64,7 +64,7 @@ BEGIN
 	PERFORM muster.check_name('kind', coalesce(u.s ->> 'kind', 'flow')),
 		muster.check_name('queue', coalesce(u.s ->> 'queue', 'default'))
 	FROM unnest(v_spec) u(s);
-	PERFORM muster.flow_lanes(v_name, n.o_dep, n.o_need,
+	PERFORM muster.flow_paths(v_name, n.o_dep, n.o_need,
 		array_fill(1::float8, ARRAY[cardinality(v_name)]))
 	FROM muster.flow_needs(v_name, v_spec) n;
 EXCEPTION WHEN SQLSTATE 'MU003' THEN

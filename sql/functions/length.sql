@@ -33,12 +33,12 @@ END
 $$;
 
 -- How long each step will take, in ms: as it says, else as its kind did so far,
--- else a second.
+-- else a second; 1 at least, so that a path is longer than any of its ends.
 CREATE OR REPLACE FUNCTION muster.flow_costs(p_spec jsonb[])
 RETURNS float8[] LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN ARRAY(SELECT coalesce(muster.flow_ms(u.s ->> 'expect'), l.ms,
-			1000)::float8
+	RETURN ARRAY(SELECT greatest(coalesce(muster.flow_ms(u.s ->> 'expect'),
+			l.ms, 1000), 1)::float8
 		FROM unnest(p_spec) WITH ORDINALITY u(s, o)
 		LEFT JOIN muster.kind_length l ON l.kind = u.s ->> 'kind'
 		ORDER BY u.o);

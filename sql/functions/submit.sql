@@ -35,6 +35,8 @@ DECLARE
 	v_dep int[]; -- an edge: step v_dep[i] needs step v_need[i] …
 	v_need int[];
 	v_cond text[];
+	v_cost float8[];
+	v_path float8[];
 	v_lane smallint[];
 	v_id bigint[];
 	v_set bigint[]; -- that it is a member of
@@ -49,8 +51,9 @@ BEGIN
 	END IF;
 	SELECT n.o_dep, n.o_need, n.o_cond INTO v_dep, v_need, v_cond
 	FROM muster.flow_needs(v_name, v_spec) n;
-	v_lane := muster.flow_lanes(v_name, v_dep, v_need,
-		muster.flow_costs(v_spec));
+	v_cost := muster.flow_costs(v_spec);
+	v_path := muster.flow_paths(v_name, v_dep, v_need, v_cost);
+	v_lane := muster.flow_lanes(v_path, v_cost);
 	IF p_inside.id IS NOT NULL THEN
 		v_lane := ARRAY(SELECT greatest(u.l, p_inside.lane)
 			FROM unnest(v_lane) WITH ORDINALITY u(l, o) ORDER BY u.o);
@@ -59,7 +62,7 @@ BEGIN
 			FROM unnest(v_spec) WITH ORDINALITY u(s, o) ORDER BY u.o);
 	END IF;
 	SELECT i.o_id, i.o_set, i.o_n INTO v_id, v_set, v_n
-	FROM muster.flow_ids(muster.flow_order(cardinality(v_name), v_dep, v_need),
+	FROM muster.flow_ids(muster.flow_order(v_path),
 		muster.flow_alike(v_spec, v_lane, v_dep, v_need, v_cond)) i;
 	IF p_inside.id IS NULL THEN
 		PERFORM muster.flow_unique(v_id, v_name, v_spec);
@@ -385,15 +388,11 @@ BEGIN
 END
 $$;
 
--- The lane of each step: in the order of how long a path hangs on it, the longest
--- first, eight parts of the flow. A step counts in its part by the square root of
--- its length: with steps that all count as one the few long ones, with steps that
--- count by their lengths the many short ones would share a lane. Equal paths
--- share one. Walks from the last steps back to the first (Kahn 1962); what is not
--- reached lies on or before a cycle.
-CREATE OR REPLACE FUNCTION muster.flow_lanes(
+-- How long a path hangs on each step, itself included. Walks from the last steps
+-- back to the first (Kahn 1962); what is not reached lies on or before a cycle.
+CREATE OR REPLACE FUNCTION muster.flow_paths(
 	p_name text[], p_dep int[], p_need int[], p_cost float8[])
-RETURNS smallint[] LANGUAGE plpgsql AS $$
+RETURNS float8[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_steps int := cardinality(p_name);
 	v_edges int := coalesce(cardinality(p_dep), 0);
@@ -434,14 +433,25 @@ BEGIN
 		PERFORM muster.flow_refuse(NULL,
 			muster.flow_cycle(p_name, p_dep, p_need, v_waits));
 	END IF;
+	RETURN v_path;
+END
+$$;
+
+-- The lane of each step: in the order of the paths, the longest first, eight parts
+-- of the flow. A step counts in its part by the square root of its length: with
+-- steps that all count as one the few long ones, with steps that count by their
+-- lengths the many short ones would share a lane. Equal paths share one.
+CREATE OR REPLACE FUNCTION muster.flow_lanes(p_path float8[], p_cost float8[])
+RETURNS smallint[] LANGUAGE plpgsql AS $$
+BEGIN
 	RETURN ARRAY(SELECT least(7, floor(8 * min(w.before)
 			OVER (PARTITION BY w.p) / w.whole))::smallint
 		FROM (SELECT u.o, u.p, sum(s.part) OVER () AS whole,
 				coalesce(sum(s.part) OVER (ORDER BY u.p DESC, u.o
 					ROWS BETWEEN UNBOUNDED PRECEDING
 					AND 1 PRECEDING), 0) AS before
-			FROM unnest(v_path, p_cost) WITH ORDINALITY u(p, c, o)
-			CROSS JOIN LATERAL (SELECT sqrt(greatest(u.c, 1)) AS part) s
+			FROM unnest(p_path, p_cost) WITH ORDINALITY u(p, c, o)
+			CROSS JOIN LATERAL (SELECT sqrt(u.c) AS part) s
 			) w
 		ORDER BY w.o);
 END
@@ -479,55 +489,16 @@ BEGIN
 END
 $$;
 
--- The place of each step in an order in which none stands before one that it
--- needs: their own as far as that goes. (A walk in depth: a step's needs come
--- right before it.)
-CREATE OR REPLACE FUNCTION muster.flow_order(
-	p_steps int, p_dep int[], p_need int[])
+-- The place of each step in the order of their ids: the longest path first, so
+-- that what becomes ready at once stands in a line by urgency, and ids ascend
+-- along the needs, which retry of a flow relies on.
+CREATE OR REPLACE FUNCTION muster.flow_order(p_path float8[])
 RETURNS int[] LANGUAGE plpgsql AS $$
-DECLARE
-	v_rank int[];
-	v_next int[] := array_fill(1, ARRAY[p_steps + 1]); -- edge to look at
-	v_end int[];
-	v_path int[] := '{}';
-	v_depth int;
-	v_count int := 0;
-	v_step int;
 BEGIN
-	IF p_dep IS NULL OR NOT EXISTS (SELECT FROM unnest(p_dep, p_need)
-			u(d, n) WHERE u.n > u.d) THEN
-		RETURN ARRAY(SELECT generate_series(1, p_steps));
-	END IF;
-	FOR i IN 1 .. cardinality(p_dep) LOOP
-		v_next[p_dep[i] + 1] := i + 1;
-	END LOOP;
-	FOR i IN 1 .. p_steps LOOP
-		v_next[i + 1] := greatest(v_next[i + 1], v_next[i]);
-	END LOOP;
-	v_end := v_next[2 :];
-	v_rank := array_fill(0, ARRAY[p_steps]);
-	FOR i IN 1 .. p_steps LOOP
-		v_depth := 0;
-		IF v_rank[i] = 0 THEN
-			v_depth := 1;
-			v_path[1] := i;
-		END IF;
-		WHILE v_depth > 0 LOOP
-			v_step := v_path[v_depth];
-			IF v_next[v_step] < v_end[v_step] THEN
-				v_next[v_step] := v_next[v_step] + 1;
-				IF v_rank[p_need[v_next[v_step] - 1]] = 0 THEN
-					v_depth := v_depth + 1;
-					v_path[v_depth] := p_need[v_next[v_step] - 1];
-				END IF;
-			ELSE
-				v_count := v_count + 1;
-				v_rank[v_step] := v_count;
-				v_depth := v_depth - 1;
-			END IF;
-		END LOOP;
-	END LOOP;
-	RETURN v_rank;
+	RETURN (SELECT array_agg(q.place ORDER BY q.o)
+		FROM (SELECT u.o, row_number() OVER (ORDER BY u.p DESC, u.o)::int
+				AS place
+			FROM unnest(p_path) WITH ORDINALITY u(p, o)) q);
 END
 $$;
 

@@ -30,6 +30,7 @@ DECLARE
 	v_first bigint;
 	v_last bigint;
 	v_whole boolean;
+	v_urgency bigint[]; -- of each line; null if there is nothing to tell
 BEGIN
 	PERFORM muster.check_isolation(),
 		pg_advisory_xact_lock_shared(hashtext('muster turn'));
@@ -77,6 +78,11 @@ BEGIN
 	IF v_hit.o_task IS NULL THEN
 		RETURN;
 	END IF;
+	IF v_hit.l_rank || v_hit.l_lane <> '{0,8}' THEN
+		v_urgency := ARRAY(SELECT 9::bigint * u.k + u.l
+			FROM unnest(v_hit.l_rank, v_hit.l_lane)
+				WITH ORDINALITY u(k, l, o) ORDER BY u.o);
+	END IF;
 	IF p_chain IS NOT NULL AND v_hit.o_keyed > 0 THEN
 		SELECT * INTO v_all FROM muster.claim_chains(v_hit.o_task,
 			v_hit.o_ticket, v_hit.o_line, v_hit.l_route,
@@ -89,7 +95,8 @@ BEGIN
 		RETURN QUERY
 		SELECT 'c', v_lease[v_all.o_part[t.p]], t.id,
 			v_hit.l_route[v_all.o_line[t.p]], NULL::int, NULL::int,
-			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
+			v_urgency[v_all.o_line[t.p]], t.flow_id,
+			t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
 			t.rescues::int, nullif(v_all.o_head[t.p], 0),
@@ -121,7 +128,8 @@ BEGIN
 		RETURN QUERY
 		SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
 			v_hit.l_route[v_hit.o_line[t.p]], NULL::int, NULL::int,
-			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
+			v_urgency[v_hit.o_line[t.p]], t.flow_id,
+			t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
 			t.rescues::int, NULL::bigint, NULL::int
@@ -136,7 +144,8 @@ BEGIN
 		RETURN QUERY
 		SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
 			v_hit.l_route[v_hit.o_line[t.p]], NULL::int, NULL::int,
-			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
+			v_urgency[v_hit.o_line[t.p]], t.flow_id,
+			t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
 			t.rescues::int, NULL::bigint, NULL::int

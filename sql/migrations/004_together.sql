@@ -62,3 +62,7 @@ CREATE INDEX request_target ON muster.request (verb, target)
 
 DROP FUNCTION IF EXISTS muster.request_sort(text, int);
 DROP FUNCTION IF EXISTS muster.carry_sort(int, bigint, int, boolean, timestamptz);
+
+DROP FUNCTION IF EXISTS muster.claim_order(int[], int[], int[], bigint[],
+	bigint[]);
+DROP FUNCTION IF EXISTS muster.flow_lanes(text[], int[], int[], float8[]);

@@ -55,7 +55,7 @@ def test_replay_of_a_diamond(db, file):
     assert 0.398 <= said["makespan"] < 5
     assert said["ratio"] == pytest.approx(said["makespan"] / 0.4, abs=1e-3)
     assert db.rows("SELECT name, state, ran_ms >= 50 FROM muster.task_status"
-                   " ORDER BY id") == [
+                   " ORDER BY name") == [
         (name, "succeeded", True) for name in "abcd"]
     assert db.rows("SELECT DISTINCT kind FROM muster.task_status ORDER BY 1"
                    ) == [(f"replay-{i}",) for i in range(4)]

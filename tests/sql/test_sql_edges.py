@@ -1,6 +1,7 @@
 """Dependencies: conditions, skipping, admission, wide and deep graphs."""
 
 import json
+import random
 
 import psycopg2
 import pytest
@@ -273,6 +274,47 @@ def test_B5_lanes_part_a_flow_by_its_own_tasks(db):
     assert lanes["long"] == 0 and short == sorted(short)
     assert short == [lanes[f"y{length}"] for length in range(100, 0, -1)]
     assert set(short) == set(range(1, 8))
+
+
+def test_A6_the_longest_path_comes_first_within_a_lane_too(db, worker):
+    """Its tasks become ready at once, and are so near each other in length
+    that they share lanes; a need has a lower id than what needs it."""
+    lengths = random.Random(6).sample(range(1000, 1100), 100)
+    flow = db.flow({"last": {"kind": "a", "needs": [f"x{length}" for length
+                                                    in lengths]},
+                    **{f"x{length}": {"kind": "a", "needs": ["first"],
+                                      "expect": f"{length}s"}
+                       for length in lengths},
+                    "first": {"kind": "a"}})
+    wanted = (["first"]
+              + [f"x{length}" for length in sorted(lengths, reverse=True)]
+              + ["last"])
+    assert [row.name for row in db.rows(
+        "SELECT name FROM muster.task WHERE flow_id = %s ORDER BY id",
+        flow)] == wanted
+    one = worker()
+    one.finish(*one.claim().ids)
+    assert [row.name for row in db.rows(
+        "SELECT t.name FROM muster.ready r JOIN muster.task t"
+        " ON t.id = r.task_id ORDER BY r.lane, r.seq")] == wanted[1:-1]
+
+
+def test_A6_a_worker_hears_how_urgent_its_tasks_are(db, worker):
+    one = worker()
+    db.enqueue("a")
+    assert [task.seq for task in one.claim().tasks] == [None]
+    db.flow({"long": {"kind": "b", "expect": "9s"},
+             "short": {"kind": "a", "expect": "1s"}})
+    urgent = db.enqueue("a", priority=2)
+    plain = db.enqueue("c")
+    db.flow({"x": {"kind": "c"}})
+    lanes = dict(db.rows("SELECT id, 9 * rank + lane FROM muster.task"
+                         " WHERE state IS NULL"))
+    got = {task.id: task.seq for task in one.claim(want=9).tasks
+           if task.id in lanes}
+    assert got == {task: lanes[task] for task in got}
+    assert got[urgent] == -18 + 8 and got[plain] == 8
+    assert sorted(got.values())[:2] == [-10, 0] and len(got) == 5
 
 
 def test_A1_independent_tasks_of_a_flow_are_ready_together(db, worker):

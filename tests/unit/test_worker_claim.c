@@ -261,14 +261,13 @@ END_TEST
 
 /* So many tasks wait for a slot of a route. */
 static void
-park(int id, struct running *tasks, int count)
+park(int id, int count)
 {
 	struct route *route = route_find(&routes, id);
 
-	for (int i = 0; i < count; i++) {
-		TAILQ_INSERT_TAIL(&route->backlog, &tasks[i], link);
+	route->waiting += count;
+	for (int i = 0; i < count; i++)
 		share_set_claimed(&route->shares);
-	}
 }
 
 static int
@@ -276,6 +275,16 @@ wait_ms(void)
 {
 	struct claim_facts facts = facts_at(0, 1);
 
+	return claim_wait_ms(&facts);
+}
+
+/* There is the end of a flow's task among what is to be told. */
+static int
+flow_wait_ms(void)
+{
+	struct claim_facts facts = facts_at(0, 1);
+
+	facts.ended_flow = true;
 	return claim_wait_ms(&facts);
 }
 
@@ -287,16 +296,14 @@ can_wait(void)
 
 START_TEST(a_claim_can_wait_while_all_slots_are_taken_and_more_waits)
 {
-	static struct running tasks[2];
-
 	share_list_get(&queues, "a")->usual_us = 10000;
 	run("a", "x", 10);
 	route_find(&routes, 3)->drained = true;
 	route_find(&routes, 4)->drained = true;
 	ck_assert(!can_wait()); /* what ends leaves a slot to nobody */
-	park(1, tasks, 1);
+	park(1, 1);
 	ck_assert(!can_wait()); /* soon */
-	park(1, tasks + 1, 1);
+	park(1, 1);
 	ck_assert(can_wait());
 	route_find(&routes, 4)->drained = false; /* its slots may get some */
 	ck_assert(!can_wait());
@@ -310,11 +317,9 @@ END_TEST
 
 START_TEST(the_slots_of_a_kind_can_be_what_is_taken)
 {
-	static struct running task;
-
 	share_list_get(&kinds, "y")->usual_us = 10000;
 	run("a", "y", 3);
-	park(2, &task, 1);
+	park(2, 1);
 	route_find(&routes, 1)->drained = true;
 	route_find(&routes, 3)->drained = true;
 	ck_assert(can_wait());
@@ -325,20 +330,33 @@ END_TEST
 
 START_TEST(a_claim_waits_longer_where_all_that_waits_is_quick)
 {
-	static struct running tasks[40];
 	struct share *kind = share_list_get(&kinds, "x");
 
 	share_list_get(&queues, "a")->usual_us = 1000;
 	run("a", "x", 10);
 	route_find(&routes, 3)->drained = true;
 	route_find(&routes, 4)->drained = true;
-	park(1, tasks, 20);
+	park(1, 20);
 	kind->usual_us = PACE_QUICK_MS * 1000;
 	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_QUICK_MS);
-	park(2, tasks + 20, 20); /* of a kind that was never seen */
+	park(2, 20); /* of a kind that was never seen */
 	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_MS);
 	kind->usual_us = PACE_QUICK_MS * 1000 + 1;
 	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_MS);
+}
+END_TEST
+
+START_TEST(b2_others_of_a_flow_do_not_wait_for_the_company_of_quick_tasks)
+{
+	share_list_get(&kinds, "x")->usual_us = PACE_QUICK_MS * 1000;
+	share_list_get(&queues, "a")->usual_us = 1000;
+	run("a", "x", 10);
+	route_find(&routes, 3)->drained = true;
+	route_find(&routes, 4)->drained = true;
+	ck_assert_int_eq(flow_wait_ms(), 0); /* its slot would be idle */
+	park(1, 20);
+	ck_assert_int_eq(wait_ms(), PACE_SUPPLIED_QUICK_MS);
+	ck_assert_int_eq(flow_wait_ms(), PACE_FLOW_MS);
 }
 END_TEST
 
@@ -421,6 +439,8 @@ main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(
 	    tests, a_claim_waits_longer_where_all_that_waits_is_quick);
+	tcase_add_test(tests,
+	    b2_others_of_a_flow_do_not_wait_for_the_company_of_quick_tasks);
 	tcase_add_test(tests, quick_tasks_are_claimed_further_ahead);
 	tcase_add_test(
 	    tests, the_quickest_are_claimed_as_far_as_the_horizon_too);

@@ -44,6 +44,21 @@ START_TEST(large_turns_are_free)
 }
 END_TEST
 
+START_TEST(b2_a_flows_end_goes_soon_though_quick_ones_wait_for_company)
+{
+	struct pace pace = pace_new(at_ms(0));
+
+	ck_assert(pace_hold(&pace, PACE_SUPPLIED_QUICK_MS, at_ms(0)));
+	ck_assert(!pace_hold(&pace, PACE_SUPPLIED_QUICK_MS, at_ms(3)));
+	ck_assert(pace_hold(&pace, PACE_FLOW_MS, at_ms(5)));
+	ck_assert(!pace_hold(&pace, PACE_FLOW_MS, at_ms(6)));
+	ck_assert(!pace_hold(&pace, PACE_SUPPLIED_MS, at_ms(6)));
+	ck_assert_int_eq(pace.until.us, at_ms(5 + PACE_FLOW_MS).us);
+	pace_go(&pace);
+	ck_assert(pace_hold(&pace, PACE_SUPPLIED_MS, at_ms(8)));
+}
+END_TEST
+
 START_TEST(a_worker_with_nothing_to_do_registers_once)
 {
 	struct sleeper sleeper = {0};
@@ -131,6 +146,8 @@ main(void)
 	tcase_add_test(tests, b2_some_hundreds_of_tiny_turns_wait_for_nothing);
 	tcase_add_test(tests, b2_too_many_tiny_turns_wait_for_company);
 	tcase_add_test(tests, large_turns_are_free);
+	tcase_add_test(
+	    tests, b2_a_flows_end_goes_soon_though_quick_ones_wait_for_company);
 	tests = unit_case(suite, "sleeper");
 	tcase_add_test(tests, a_worker_with_nothing_to_do_registers_once);
 	tcase_add_test(tests, a_fresh_registration_is_not_relied_on);
