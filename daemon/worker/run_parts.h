@@ -7,10 +7,8 @@
 
 #include "daemon/worker/run.h"
 
-/* Into its route's backlog: at the end, or, next of a chain, at the head. */
+/* Into the backlog. */
 void run_enter_backlog(struct worker *worker, struct running *running);
-/* For a slot, or for good; the caller sees to its new state. */
-void run_leave_backlog(struct worker *worker, struct running *running);
 /* Something waits for a slot, or for another task. */
 void run_watch_for_stuck(struct worker *worker);
 /* For how long a task may wait, or keep others of its chain waiting. */

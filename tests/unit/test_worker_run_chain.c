@@ -287,7 +287,7 @@ START_TEST(followers_go_back_with_what_goes_back)
 	run_backlog(worker);
 	end(0, OUTCOME_NOT_BEGUN);
 	ck_assert_int_eq(count_outcomes('b'), 4);
-	ck_assert(TAILQ_EMPTY(&worker->run.waiting));
+	ck_assert(TAILQ_EMPTY(&worker->run.backlog));
 }
 END_TEST
 
