@@ -176,8 +176,8 @@ $$;
 
 -- Of each sort that has open requests the next: up to 1000 behind where the last call
 -- stopped (after), up to last, and whether one of them needs that turns are held off.
--- A round goes up to what stood there when it began; worked: how much it has
--- done. Where it stands is known to the session: another one, whose scheduler has a
+-- A round ends where there are no more, or with the call that has met all that stood
+-- there when it began (upto); worked: how much it has done. Where it stands is known to the session: another one, whose scheduler has a
 -- round of its own, has no use for it.
 CREATE OR REPLACE FUNCTION muster.carry_next()
 RETURNS TABLE (sort int, after bigint, last bigint, upto bigint, worked bigint,
@@ -196,23 +196,26 @@ BEGIN
 		SELECT r.id FROM muster.request r
 		WHERE r.done_at IS NULL AND r.sort = s.sort AND r.id > v_first
 		ORDER BY r.id DESC LIMIT 1) x) e
-	CROSS JOIN LATERAL (SELECT coalesce(c.at[1], v_first) AS after,
-		coalesce(c.at[2], e.upto) AS upto,
-		coalesce(c.at[3], 0) AS worked OFFSET 0) b
+	CROSS JOIN LATERAL (SELECT c.at[1] < c.at[2] AS goes_on OFFSET 0) g
+	CROSS JOIN LATERAL (SELECT
+		CASE WHEN g.goes_on THEN c.at[1] ELSE v_first END AS after,
+		CASE WHEN g.goes_on THEN c.at[2] ELSE e.upto END AS upto,
+		CASE WHEN g.goes_on THEN c.at[3] ELSE 0 END AS worked OFFSET 0) b
 	CROSS JOIN LATERAL (SELECT max(o.id) AS last,
 			bool_or(o.verb IN ('cancel', 'delete', 'replace',
 				'stop_flow', 'cancel_flow', 'cancel_tasks',
 				'reprioritise_tasks')) AS alone
 		FROM (SELECT r.id, r.verb FROM muster.request r
 			WHERE r.done_at IS NULL AND r.sort = s.sort
-				AND r.id > b.after AND r.id <= b.upto
+				AND r.id > b.after
 			ORDER BY r.id LIMIT 1000) o) w
 	WHERE e.upto IS NOT NULL;
 END
 $$;
 
--- The round of this sort, which goes up to p_upto and has done p_worked, has come to
--- p_at; null: to its end. Whether there may be more to do at once.
+-- The round of this sort, in which what stood up to p_upto is to be met and p_worked
+-- was done, has come to p_at; null: to its end. Whether there may be more to do at
+-- once.
 CREATE OR REPLACE FUNCTION muster.carry_noted(
 	p_sort int, p_at bigint, p_upto bigint, p_worked bigint)
 RETURNS boolean LANGUAGE plpgsql AS $$
@@ -228,8 +231,7 @@ BEGIN
 		RETURN false;
 	END IF;
 	PERFORM set_config(v_name, '', false);
-	RETURN p_worked > 0 OR EXISTS (SELECT FROM muster.request r
-		WHERE r.done_at IS NULL AND r.sort = p_sort AND r.id > p_upto);
+	RETURN p_worked > 0;
 END
 $$;
 

@@ -30,10 +30,10 @@ def slots(db, key="k"):
 
 def test_A3_a_chain_comes_from_the_head_of_the_line_under_one_slot(
         db, worker, scheduler):
-    first, *low = keyed(db, scheduler, 6)
-    urgent = keyed(db, scheduler, 2, priority=5)
+    low = keyed(db, scheduler, 6)
+    first, urgent = keyed(db, scheduler, 2, priority=5)
     one = worker()
-    assert chains(one.claim(chain=4)) == {first: urgent + low[:2]}
+    assert chains(one.claim(chain=4)) == {first: [urgent, *low[:3]]}
     assert not worker().claim(chain=4).ids, "one slot, which is held"
     assert not db.invariants()
     one.finish_all()
@@ -329,7 +329,7 @@ def test_A3_a_chain_beside_the_admission_of_a_more_urgent_task(
 def test_A3_an_admission_under_way_beside_a_chain(db, worker, scheduler):
     """The claim waits for no mutex, and does without who is not there yet."""
     first, second = keyed(db, scheduler, 2)
-    urgent = db.enqueue("a", lock_key="k", priority=5)
+    third = db.enqueue("a", lock_key="k")
     scheduler.session.begin()
     scheduler.admit()
     one = worker()
@@ -337,7 +337,7 @@ def test_A3_an_admission_under_way_beside_a_chain(db, worker, scheduler):
     assert chains(one.claim(chain=2)) == {first: [second]}
     scheduler.session.commit()
     one.finish_all()
-    assert db.state(urgent) == "ready" and not db.invariants()
+    assert db.state(third) == "ready" and not db.invariants()
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
