@@ -296,7 +296,8 @@ def test_A6_the_longest_path_comes_first_within_a_lane_too(db, worker):
     one.finish(*one.claim().ids)
     assert [row.name for row in db.rows(
         "SELECT t.name FROM muster.ready r JOIN muster.task t"
-        " ON t.id = r.task_id ORDER BY r.lane, r.seq")] == wanted[1:-1]
+        " ON t.id BETWEEN r.task_id AND r.task_id + r.n - 1"
+        " ORDER BY r.lane, r.seq, t.id")] == wanted[1:-1]
 
 
 def test_A6_a_worker_hears_how_urgent_its_tasks_are(db, worker):

@@ -367,4 +367,4 @@ def test_kinds_that_take_no_time_have_lanes(db, worker, scheduler):
     scheduler.session.run("SELECT muster.fold(10)")
     flow = db.flow({"x": {"kind": "a"}, "y": {"kind": "a", "needs": ["x"]}})
     assert db.rows("SELECT lane FROM muster.task WHERE flow_id = %s",
-                   flow) == [(0,), (0,)]
+                   flow) == [(0,), (4,)]

@@ -90,8 +90,8 @@ def test_A2_what_waits_for_other_things_is_in_no_set(db, more):
     tasks["y"] = {"kind": "b", "needs": ["o", "n"], "needs_mode": "all"}
     tasks["z"] = {"kind": "b", "needs": ["n", "o"], **more}
     rows = db.tasks(db.flow(tasks))
-    assert sorted(blocked(db)) == [
-        (rows["x"].id, 2, False), (rows["z"].id, 1, False)]
+    assert sorted(blocked(db)) == sorted([
+        (rows["x"].id, 2, False), (rows["z"].id, 1, False)])
 
 
 def test_A2_a_member_moved_up_comes_after_its_needs(db):
@@ -200,7 +200,7 @@ def test_C4_a_set_of_which_one_was_moved_goes_one_by_one(
     assert [tuple(row) for row in db.rows(
         "SELECT task_id, n, -rank FROM muster.ready ORDER BY task_id")] == [
         (members[1], 1, 0), (members[2], 1, 0 if again else 5)]
-    assert one.claim({"b": 1}).ids == [members[2 - again]]
+    assert one.claim({"b": 2}).ids == members[1:]
 
 
 def test_C4_a_mixed_set_that_cannot_run_is_skipped(db, worker, scheduler):
@@ -521,9 +521,9 @@ def test_C4_a_set_moves_while_a_member_is_reprioritised(
     scheduler.session.commit()
     other.answer()
     assert db.invariants() == []
-    one = worker()
-    assert one.claim({"b": 1}).ids == [members[1]]
-    assert one.claim({"b": 9}, floors=False).ids == [members[0], members[2]]
+    assert db.one("SELECT task_id FROM muster.ready WHERE rank = -5") \
+        == members[1]
+    assert worker().claim({"b": 9}).ids == members
 
 
 def test_C4_a_member_is_reprioritised_while_its_set_moves(
@@ -538,9 +538,9 @@ def test_C4_a_member_is_reprioritised_while_its_set_moves(
     other.commit()
     assert scheduler.carry_out()
     assert db.task(members[1]).priority == 5
-    one = worker()
-    assert one.claim({"b": 1}).ids == [members[1]]
-    assert one.claim({"b": 9}, floors=False).ids == [members[0], members[2]]
+    assert db.one("SELECT task_id FROM muster.ready WHERE rank = -5") \
+        == members[1]
+    assert worker().claim({"b": 9}).ids == members
 
 
 def test_G2_a_set_moves_while_a_member_comes_back(db, worker, scheduler):
