@@ -334,8 +334,8 @@ claim_learn(const struct claim *claim, const struct route_list *routes,
 			route->together =
 			    1 + (double)route->followed / route->got;
 	}
-	whole = !cut && total < claim->max &&
-		all < claim->max + claim->followers;
+	whole =
+	    !cut && total < claim->max && all < claim->max + claim->followers;
 	for (int i = 0; i < routes->count; i++) {
 		struct route *route = routes->items[i];
 

@@ -21,8 +21,8 @@ enum {
 };
 
 struct run {
-	int slots;		  /* tasks that have one: fetching and started */
-	struct backlog backlog;	  /* claimed, without a slot */
+	int slots;		/* tasks that have one: fetching and started */
+	struct backlog backlog; /* claimed, without a slot */
 	struct chain_list chains; /* tasks that follow others */
 	struct event *stuck;	  /* looks for what waits too long */
 	struct running *starting; /* its handler's start is being called */

@@ -61,9 +61,9 @@ struct running {
 	int max_attempts;	/* 0: the handler's */
 	int64_t own_timeout_ms; /* 0: the handler's */
 	bool has_needs;
-	bool no_payload;     /* it did not come along: fetch it if needed */
-	bool large;	     /* its payload is more than turns carry */
-	int64_t urgency;     /* the smaller, the sooner */
+	bool no_payload; /* it did not come along: fetch it if needed */
+	bool large;	 /* its payload is more than turns carry */
+	int64_t urgency; /* the smaller, the sooner */
 	struct backlog_lane *lane; /* in the backlog */
 	struct mono claimed; /* or next of its chain: in the backlog since */
 	struct mono slot_at;

@@ -255,8 +255,8 @@ can_wait_for_chains(struct worker *worker)
 		return true;
 	if (worker->finished_presses || worker->finished_count >= BATCH_MAX)
 		return false;
-	wait_for_company(worker,
-	    worker->finished_flow ? PACE_FLOW_MS : PACE_SUPPLIED_MS);
+	wait_for_company(
+	    worker, worker->finished_flow ? PACE_FLOW_MS : PACE_SUPPLIED_MS);
 	return true;
 }
 
