@@ -92,7 +92,7 @@ def test_A3_what_follows_a_slow_task_goes_back_to_its_line(db, daemon, pool):
 
     db.enqueue_many("work", naps(*[0] * 200))
     db.wait_done()
-    slow, *after = db.enqueue_many("work", naps(2, *[0] * 5),
+    slow, *after = db.enqueue_many("work", naps(4, *[0] * 5),
                                    lock_keys=["one"] * 6)
     wait_until(lambda: host.total("released") == 5, 2, "they are given back")
     urgent = db.enqueue("work", naps(0)[0], lock_key="one", priority=5)

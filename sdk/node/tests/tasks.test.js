@@ -95,6 +95,9 @@ for (const [name, async] of [['plain', ''], ['async', 'async']]) {
     const { error, retry } = await failure('runs', 'null.name');
     assert.ok(retry);
     assert.match(error, /^TypeError: Cannot read .* \(at eval/);
+    while (!worker.words.err.includes('\n')) {
+      assert.ok(await worker.isSilent(5));
+    }
     assert.match(worker.words.err, /^error: task 1: TypeError: /);
     for (const odd of ['undefined', '5', '"words"', 'Symbol("a")',
       'Object.create(null)']) {
