@@ -212,7 +212,7 @@ def daemon_flows(bench, count):
     return bench.rate(of_queue("flow"))
 
 
-def flows(bench, count=4000, rounds=3):
+def flows(bench, count=12000, rounds=3):
     waiting, plain = [], []
     for _ in range(rounds):
         waiting.append(daemon_flows(bench, count))
