@@ -1,4 +1,6 @@
--- A row of `ready` or `blocked` may stand for several tasks.
+-- Tasks that go together: sets, of which one row of `ready` or `blocked` stands for
+-- several tasks, and chains of a concurrency key, under one slot. Who is ready with a
+-- slot may be overtaken. Requests in their sorts.
 -- compatible_from: 1
 
 -- The tasks task_id … task_id + n - 1, all with this ticket; n is 16 at most, and 1
