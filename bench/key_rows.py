@@ -22,7 +22,6 @@ def daemon_keyed(bench, tasks, keys):
     bench.forget()
     queues = {"noop": {"concurrency": rows.BATCH * bench.workers}}
     fill_keyed(bench, tasks, keys, "noop")
-    bench.sql("VACUUM ANALYZE; CHECKPOINT")
     with bench.daemon(queues, rows.NOOP) as daemon:
         daemon.wait_done(tasks)
     return bench.rate(rows.of_queue("noop"))
@@ -32,7 +31,6 @@ def one_key(bench, waiting=100000, tasks=5000):
     """One task at a time, some a turn, however long the line is."""
     bench.forget()
     fill_keyed(bench, waiting, 1, "noop")
-    bench.sql("VACUUM ANALYZE; CHECKPOINT")
     with bench.daemon({"noop": {}}, rows.NOOP):
         wait_until(lambda: int(bench.value(
             "SELECT count(*) FROM muster.task WHERE state = 's'")) >= tasks,

@@ -206,7 +206,6 @@ def daemon_flows(bench, count):
     bench.forget()
     submit_diamonds(bench, count, "flow")
     queues = {"flow": {"concurrency": BATCH * bench.workers}}
-    bench.sql("VACUUM ANALYZE; CHECKPOINT")
     with bench.daemon(queues, NOOP) as daemon:
         daemon.wait_done(10 * count)
     return bench.rate(of_queue("flow"))
