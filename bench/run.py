@@ -26,7 +26,7 @@ from table import Table
 SHORT = (rows.SHORT + key_rows.SHORT + sql_rows.SHORT + pool_rows.SHORT
          + http_rows.HTTP + stream_rows.STREAM + event_rows.EVENTS
          + handler_rows.SHORT + replay_rows.SHORT + limit_rows.SHORT + map_rows.SHORT)
-LONG = long_rows.LONG + map_rows.LONG
+LONG = long_rows.LONG + map_rows.LONG + replay_rows.LONG
 
 
 def arguments():

@@ -79,6 +79,19 @@ find(const struct trace *trace, const struct entry *ids, const char *id)
 
 /* The two halves of the document. */
 
+/* What it ran, if that is a program's name and no script. */
+static const char *
+program_of(const json_t *item)
+{
+	const char *program = json_string_value(
+	    json_object_get(json_object_get(item, "command"), "program"));
+
+	if (program == NULL || *program == '\0' ||
+	    program[strcspn(program, " \t\n")] != '\0')
+		return NULL;
+	return program;
+}
+
 /* Of a task's name: all but a number at its end, "mProject" of
  * "mProject_ID0000001". */
 static size_t
@@ -96,9 +109,9 @@ kind_length(const char *name)
 }
 
 static size_t
-find_kind(struct trace *trace, const char *name)
+find_kind(struct trace *trace, const char *name, size_t length)
 {
-	size_t length = kind_length(name), i;
+	size_t i;
 
 	for (i = 0; i < trace->kind_count; i++)
 		if (strncmp(trace->kinds[i], name, length) == 0 &&
@@ -121,13 +134,8 @@ read_tasks(struct trace *trace, const json_t *tasks, struct error *error)
 	for (size_t i = 0; i < trace->count; i++) {
 		const json_t *item = json_array_get(tasks, i);
 		const char *id = json_string_value(json_object_get(item, "id"));
-		const char *name =
-		    json_string_value(json_object_get(item, "name"));
 
-		if (name == NULL)
-			name = id != NULL ? id : "";
 		trace->tasks[i].seconds = -1;
-		trace->tasks[i].kind = find_kind(trace, name);
 		trace->tasks[i].id = strdup(id != NULL ? id : "");
 		if (trace->tasks[i].id == NULL)
 			abort();
@@ -139,11 +147,28 @@ read_tasks(struct trace *trace, const json_t *tasks, struct error *error)
 	return true;
 }
 
-static bool
-read_lengths(struct trace *trace, const struct entry *ids, const json_t *ran,
-    double speed, struct error *error)
+/* What item `i` of the specification was a run of. */
+static size_t
+kind_of(struct trace *trace, size_t i, const json_t *item, const char *program)
 {
-	for (size_t i = 0; i < json_array_size(ran); i++) {
+	const char *name = json_string_value(json_object_get(item, "name"));
+
+	if (program != NULL)
+		return find_kind(trace, program, strlen(program));
+	if (name == NULL)
+		name = trace->tasks[i].id;
+	return find_kind(trace, name, kind_length(name));
+}
+
+/* Lengths and kinds. */
+static bool
+read_runs(struct trace *trace, const struct entry *ids, const json_t *tasks,
+    const json_t *ran, double speed, struct error *error)
+{
+	const char **programs = array_of(trace->count, sizeof(*programs));
+	size_t i;
+
+	for (i = 0; i < json_array_size(ran); i++) {
 		const json_t *item = json_array_get(ran, i);
 		const char *id = json_string_value(json_object_get(item, "id"));
 		const json_t *length =
@@ -151,19 +176,22 @@ read_lengths(struct trace *trace, const struct entry *ids, const json_t *ran,
 		struct trace_task *task =
 		    id != NULL ? find(trace, ids, id) : NULL;
 
-		if (task != NULL && json_is_number(length) &&
-		    json_number_value(length) >= 0)
-			task->seconds = json_number_value(length) / speed;
+		if (task == NULL || !json_is_number(length) ||
+		    json_number_value(length) < 0)
+			continue;
+		task->seconds = json_number_value(length) / speed;
+		programs[task - trace->tasks] = program_of(item);
 	}
-	for (size_t i = 0; i < trace->count; i++)
-		if (trace->tasks[i].seconds < 0) {
-			error_set(error,
-			    "task '%.100s' has no runtimeInSeconds in "
-			    "workflow.execution.tasks",
-			    trace->tasks[i].id);
-			return false;
-		}
-	return true;
+	for (i = 0; i < trace->count && trace->tasks[i].seconds >= 0; i++)
+		trace->tasks[i].kind =
+		    kind_of(trace, i, json_array_get(tasks, i), programs[i]);
+	free(programs);
+	if (i < trace->count)
+		error_set(error,
+		    "task '%.100s' has no runtimeInSeconds in "
+		    "workflow.execution.tasks",
+		    trace->tasks[i].id);
+	return i == trace->count;
 }
 
 static int
@@ -271,7 +299,7 @@ read_graph(struct trace *trace, const json_t *tasks, const json_t *ran,
 	ids = list_ids(trace, error);
 	if (ids == NULL)
 		return false;
-	good = read_lengths(trace, ids, ran, speed, error);
+	good = read_runs(trace, ids, tasks, ran, speed, error);
 	for (size_t i = 0; good && i < trace->count; i++)
 		good = read_needs(trace, ids, &trace->tasks[i],
 		    json_object_get(json_array_get(tasks, i), "parents"),

@@ -14,7 +14,7 @@ enum { TRACE_KINDS = 100 }; /* told apart; the last one has all others */
 
 struct trace_task {
 	char *id;	/* owned */
-	size_t kind;	/* what it was a run of */
+	size_t kind;	/* the program it was a run of, or by its name */
 	double seconds; /* how long it took */
 	size_t *needs;	/* owned; numbers of other tasks, each once */
 	size_t need_count;

@@ -104,6 +104,32 @@ START_TEST(a_number_at_the_end_makes_no_kind)
 }
 END_TEST
 
+#define PROGRAM(id, program)                                                   \
+	"{\"id\": \"" id "\", \"runtimeInSeconds\": 1, "                       \
+	"\"command\": {\"program\": " program "}}"
+
+START_TEST(tasks_of_one_program_are_of_one_kind)
+{
+	struct trace *trace = read_text(
+	    TRACE(NAMED("1", "cut_linen") "," NAMED("2", "sew_1") "," NAMED(
+		      "3", "cut_wool") "," NAMED("4", "sew_2") "," NAMED("5",
+		      "sew_3") "," NAMED("6", "cut2"),
+		PROGRAM("3", "\"cut2\"") "," PROGRAM("2",
+		    "\"sew well\\n\"") "," PROGRAM("4", "\"\"") "," PROGRAM("1",
+		    "\"cut2\"") "," PROGRAM("5", "3") "," RAN("6", "1")),
+	    1);
+	static const size_t kinds[] = {0, 1, 0, 1, 1, 2};
+
+	ck_assert_ptr_nonnull(trace);
+	for (size_t i = 0; i < trace->count; i++)
+		ck_assert_uint_eq(trace->tasks[i].kind, kinds[i]);
+	ck_assert_uint_eq(trace->kind_count, 3);
+	ck_assert_str_eq(trace->kinds[0], "cut2");
+	ck_assert_str_eq(trace->kinds[1], "sew");
+	trace_free(trace);
+}
+END_TEST
+
 START_TEST(the_last_kind_has_all_others)
 {
 	struct text tasks = TEXT_EMPTY, ran = TEXT_EMPTY, all = TEXT_EMPTY;
@@ -168,6 +194,7 @@ main(void)
 	tcase_add_test(tests, critical_path_first_is_shorter);
 	tcase_add_test(tests, speed_divides_lengths_and_parents_count_once);
 	tcase_add_test(tests, a_number_at_the_end_makes_no_kind);
+	tcase_add_test(tests, tasks_of_one_program_are_of_one_kind);
 	tcase_add_test(tests, the_last_kind_has_all_others);
 	tcase_add_loop_test(
 	    tests, what_is_wrong_is_said, 0, sizeof(wrong) / sizeof(wrong[0]));
