@@ -72,6 +72,17 @@ def test_replay_holds_to_its_slots(db, file):
     assert most <= 3
 
 
+def test_replay_of_tasks_that_took_no_time(db, file):
+    """They count as any other: roots, in the middle and at the end."""
+    said = json.loads(replay(db, "--json", "--speed", "10", file(trace(
+        {"a": (0, []), "b": (1, ["a"]), "c": (0, ["b"]), "d": (2, ["c"]),
+         "e": (0, ["d", "a"]), "f": (0, [])}))))
+    assert said["tasks"] == 6 and said["edges"] == 5
+    assert said["bound"] == 0.3 and said["simulated_ratio"] == 1
+    assert db.rows("SELECT count(*)::int FROM muster.task_status"
+                   " WHERE state = 'succeeded'") == [(6,)]
+
+
 def test_replay_for_people(db, file):
     said = replay(db, "--slots", "2", "--speed", "50", file(DIAMOND))
     assert said.startswith("small: 4 tasks, 4 edges, 2 slots, 50 times fast")
