@@ -243,14 +243,16 @@ follow(struct ctl *ctl, const struct replay *replay,
 	return code;
 }
 
-/* From the start of the first task to the end of the last. */
+/* From the start of the first task to the end of the last. What a task ran is
+ * known in whole milliseconds, and that it slept as long as it was to. */
 static int
 measure(struct ctl *ctl, struct replay *replay)
 {
 	PGresult *result;
 	int code = query(ctl, replay, &result,
-	    "SELECT extract(epoch FROM max(finished_at)"
-	    " - min(finished_at - coalesce(ran_ms, 0) * interval '1 ms'))"
+	    "SELECT extract(epoch FROM max(finished_at) - min(finished_at"
+	    " - greatest(ran_ms / 1000.0, (payload->>'sleep')::float8)"
+	    " * interval '1 s'))"
 	    " FROM muster.task_status WHERE flow_id = $1");
 
 	if (code != 0)

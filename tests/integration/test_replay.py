@@ -72,6 +72,12 @@ def test_replay_holds_to_its_slots(db, file):
     assert most <= 3
 
 
+def test_makespan_counts_less_than_a_millisecond(db, file):
+    """What a task ran is known in whole milliseconds."""
+    said = json.loads(replay(db, "--json", file(trace({"a": (0.0201, [])}))))
+    assert said["makespan"] >= 0.0201 and said["ratio"] >= 1
+
+
 def test_replay_of_tasks_that_took_no_time(db, file):
     """They count as any other: roots, in the middle and at the end."""
     said = json.loads(replay(db, "--json", "--speed", "10", file(trace(
