@@ -12,8 +12,7 @@ RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-	-- Needs that are locked at once: some 50 ms.
-	v_most CONSTANT int := least(p_limit, 1000);
+	v_most CONSTANT int := least(p_limit, muster.needs_at_once());
 	v_piece muster.placing;
 	v_ids bigint[];
 	v_few bigint[]; -- of v_ids, those that come with needs

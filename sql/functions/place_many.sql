@@ -1,6 +1,20 @@
 -- Placing by pieces: where a task has so many needs that none of them could end for
 -- long if all were locked at once.
 
+-- How many needs are locked at once: some 50 ms.
+CREATE OR REPLACE FUNCTION muster.needs_at_once()
+RETURNS int LANGUAGE sql IMMUTABLE AS $$
+	SELECT 1000
+$$;
+
+CREATE OR REPLACE FUNCTION muster.has_many(p_id bigint)
+RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+	RETURN EXISTS (SELECT FROM muster.needs n WHERE n.task_id = p_id
+		AND cardinality(n.ids) > muster.needs_at_once());
+END
+$$;
+
 -- These tasks (ascending, locked), which have no edges yet, are blocked from now on,
 -- as if all of their needs were yet to come; place_piece() looks at them.
 CREATE OR REPLACE FUNCTION muster.place_begin(
@@ -78,5 +92,89 @@ BEGIN
 	IF v_met + v_unmet > 0 THEN
 		PERFORM muster.unblock(ARRAY[v_id], ARRAY[v_met], ARRAY[v_unmet]);
 	END IF;
+END
+$$;
+
+-- Retry of a task with so many needs: they are looked at, then its edges from earlier
+-- lives are taken away, a piece a call, and when it is open again it begins as a new
+-- task does. Otherwise such an edge might tell it of an end that a piece tells as
+-- well. request.cursor: how far that is, both ways one after the other; tally: in
+-- which life of the task, and how many needs are not met.
+
+-- The needs whose edges go next: they are to be locked.
+CREATE OR REPLACE FUNCTION muster.retry_slice(p_request muster.request)
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT n.ids[p_request.cursor - cardinality(n.ids) + 1 :
+			p_request.cursor - cardinality(n.ids)
+			+ muster.needs_at_once()]
+		FROM muster.needs n WHERE n.task_id = p_request.target
+			AND p_request.cursor >= cardinality(n.ids));
+END
+$$;
+
+-- One piece, with the task and retry_slice() locked; true: all of them are done. Where
+-- too few needs can be met the request is refused.
+CREATE OR REPLACE FUNCTION muster.retry_walked(p_request muster.request)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	v_id CONSTANT bigint := p_request.target;
+	v_life smallint;
+	v_state "char";
+	v_n int;
+	v_spare int;
+	v_ids bigint[];
+	v_conds text;
+	v_at int := p_request.cursor;
+	v_unmet int := coalesce((p_request.tally -> 'unmet')::int, 0);
+	v_more int;
+	v_need bigint;
+	v_outcome "char";
+BEGIN
+	SELECT t.life, t.state INTO v_life, v_state
+	FROM muster.task t WHERE t.id = v_id;
+	SELECT cardinality(n.ids), cardinality(n.ids)
+		- coalesce(n.least, cardinality(n.ids))
+	INTO v_n, v_spare FROM muster.needs n WHERE n.task_id = v_id;
+	IF v_at > 0 AND (p_request.tally -> 'life')::int <> v_life THEN
+		v_at := 0; -- it has come back and ended meanwhile
+		v_unmet := 0;
+	END IF;
+	IF v_at >= 2 * v_n THEN
+		RETURN true;
+	ELSIF v_at >= v_n THEN
+		v_ids := muster.retry_slice(p_request);
+		DELETE FROM muster.edge e WHERE e.ctid = ANY (ARRAY(
+			SELECT x.at FROM unnest(v_ids) u(need)
+			CROSS JOIN LATERAL (SELECT y.ctid AS at FROM muster.edge y
+				WHERE y.need = u.need AND y.task_id = v_id
+				OFFSET 0) x));
+		v_at := v_at + cardinality(v_ids);
+	ELSE
+		SELECT n.ids[v_at + 1 : v_at + muster.needs_at_once()],
+			substr(n.conds, v_at + 1, muster.needs_at_once())
+		INTO v_ids, v_conds FROM muster.needs n WHERE n.task_id = v_id;
+		SELECT count(*), min(u.need), (array_agg(u.state ORDER BY u.need))[1]
+		INTO v_more, v_need, v_outcome
+		FROM (SELECT n.need, t.state
+			FROM unnest(v_ids, string_to_array(v_conds, NULL))
+				n(need, cond)
+			LEFT JOIN LATERAL (SELECT x.id, x.state FROM muster.task x
+				WHERE x.id = n.need OFFSET 0) t ON true
+			WHERE CASE WHEN t.id IS NULL OR t.state IS NOT NULL
+				THEN NOT muster.edge_met(n.cond::"char",
+					coalesce(t.state, 'x')) END) u;
+		v_at := v_at + cardinality(v_ids);
+		v_unmet := v_unmet + v_more;
+		IF v_unmet > v_spare THEN
+			PERFORM muster.answer(p_request.id, 'refused',
+				muster.retry_refused(v_id, v_state, v_need, v_outcome));
+			RETURN false;
+		END IF;
+	END IF;
+	UPDATE muster.request SET cursor = v_at, tally = jsonb_build_object(
+		'life', v_life, 'unmet', v_unmet)
+	WHERE id = p_request.id;
+	RETURN false;
 END
 $$;

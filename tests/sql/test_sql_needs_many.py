@@ -83,7 +83,7 @@ def test_A2_others_are_admitted_between_pieces(db, scheduler):
     left = unplaced(db)
     piece(scheduler)
     assert db.state(other) == "arriving" and unplaced(db) == left
-    piece(scheduler)
+    assert scheduler.admit(PIECE) == PIECE  # there is more to do at once
     assert db.states([other, third]) == {"blocked": 2}
     assert sound(db) and unplaced(db) == 1
     piece(scheduler)
@@ -156,7 +156,7 @@ def test_A2_a_piece_tells_while_an_end_tells(db, worker, scheduler):
 def test_A2_an_end_frees_the_task_while_a_piece_is_open(
         db, worker, scheduler):
     """The first that is met is enough: what is told later finds nothing."""
-    needs, task = begun(db, scheduler, pieces=1, needs_mode="any")
+    needs, task = begun(db, scheduler, 12, pieces=1, needs_mode="any")
     one = running(db, worker, needs)
     one.finish(needs[3])
     one.session.begin()
@@ -346,12 +346,144 @@ def test_H4_why_of_a_half_placed_task(db, worker, scheduler):
     assert "it waits for 8 tasks" in db.why(task)[0].reason
 
 
+# Brought back.
+
+def small_pieces(db):
+    """Whatever the limit of a call is: retries have none."""
+    db.rows("CREATE OR REPLACE FUNCTION muster.needs_at_once() RETURNS int"
+            f" LANGUAGE sql IMMUTABLE AS 'SELECT {PIECE}'")
+
+
+def ended(db, worker, scheduler, count=8, outcome="f", **more):
+    """Needs, a task that has waited for them and failed, and their worker."""
+    small_pieces(db)
+    needs, task = begun(db, scheduler, count, **more)
+    scheduler.work()
+    one = running(db, worker, needs)
+    one.finish(*(needs[:1] if more.get("needs_mode") == "any" else needs))
+    scheduler.work()
+    assert one.claim({"b": 1}).ids == [task]
+    one.finish(task, outcome=outcome)
+    return needs, task, one
+
+
+def retry(db, scheduler, task, calls=None):
+    """The answer, or null after so many calls."""
+    number = db.one("SELECT muster.retry(%s)", task)
+    for _ in range(20 if calls is None else calls):
+        scheduler.carry_out()
+        assert sound(db)
+    return db.one("SELECT answer FROM muster.request_status(%s)", number)
+
+
+def test_A2_a_retry_locks_few_needs_at_once(db, worker, scheduler):
+    needs, task, one = ended(db, worker, scheduler)
+    db.one("SELECT muster.retry(%s)", task)
+    found = []
+    while db.state(task) == "failed":
+        scheduler.session.begin()
+        scheduler.carry_out()
+        found.append(held(db, needs))
+        scheduler.session.commit()
+        assert sound(db) and len(found) < 20
+    assert found == [0, 0, 0, 3, 3, 2, 0]
+    assert waits(db, task) == (8, 0)
+    while unplaced(db):
+        scheduler.session.begin()
+        scheduler.admit()
+        found.append(held(db, needs))
+        scheduler.session.commit()
+    assert found[7:] == [3, 3, 2]
+    assert one.claim({"b": 1}).ids == [task]
+
+
+@pytest.mark.parametrize("second", "sf")
+def test_A2_a_need_retried_while_its_dependent_is_brought_back(
+        db, worker, scheduler, second):
+    """At every point of the way the need comes back, and at every later one it
+    ends: its old edge tells nothing, whatever a piece tells."""
+    needs, task, one = ended(db, worker, scheduler, 12, needs_mode="any")
+    one.finish(*needs[1:], outcome="f")
+    scheduler.unlock()
+    points = [(back, end) for back in (0, 5, 9, 11) for end in (0, 5, 9, 11)
+              if back <= end]
+    for need, (back, end) in zip(needs[1:], points):
+        number = db.one("SELECT muster.retry(%s)", task)
+        for step in range(12):
+            if step == back:
+                assert "runs again" in retry(db, scheduler, need, 1)
+            if step == end:
+                one.claim({"a": 1})
+                one.finish(need, outcome=second)
+            scheduler.carry_out(), scheduler.admit()
+            assert sound(db), (back, end, step)
+            scheduler.unlock()
+            assert sound(db), (back, end, step)
+        scheduler.work()
+        assert db.one("SELECT done FROM muster.request_status(%s)", number)
+        assert one.claim({"b": 1}).ids == [task]
+        one.finish(task, outcome="f")
+
+
+def test_A2_edges_of_an_earlier_life_tell_nothing(db, worker, scheduler):
+    """Needs that were open when the task ran tell their first end by them,
+    unless they are gone."""
+    needs, task, one = ended(db, worker, scheduler, needs_mode="any")
+    db.rows("UPDATE muster.needs SET least = 3 WHERE task_id = %s", task)
+    assert "comes back" in retry(db, scheduler, task)
+    one.finish(needs[6])
+    assert waits(db, task) == (3, 5) and sound(db)
+    piece(scheduler, 2)
+    assert waits(db, task) == (2, 5) and sound(db)
+    piece(scheduler)
+    assert waits(db, task) == (1, 5) and sound(db)
+    one.finish(needs[1])
+    assert db.state(task) == "ready"
+
+
+def test_A2_a_retry_that_is_refused_changes_nothing(db, worker, scheduler):
+    """The task still comes back by itself when the need ends well."""
+    small_pieces(db)
+    needs, task = begun(db, scheduler)
+    scheduler.work()
+    one = running(db, worker, needs)
+    one.finish(needs[7], outcome="f")
+    scheduler.work()
+    assert db.state(task) == "skipped"
+    assert retry(db, scheduler, task) == (
+        f"task {task} stays skipped: it needs task {needs[7]}, which failed; "
+        "retry that first")
+    retry(db, scheduler, needs[7])
+    one.claim({"a": 1})
+    one.finish(*needs)
+    scheduler.work()
+    assert db.state(task) == "ready" and sound(db)
+
+
+def test_A2_a_task_that_comes_back_by_itself_during_its_retry(
+        db, worker, scheduler):
+    """And ends again: the request goes on with the life that it finds."""
+    needs, task, one = ended(db, worker, scheduler)
+    number = db.one("SELECT muster.retry(%s)", task)
+    for _ in range(4):
+        scheduler.carry_out()
+    other = db.session("musterd")
+    other.run("SELECT muster.reopen(ARRAY[%s])", task)
+    one.claim({"b": 1})
+    one.finish(task, outcome="f")
+    scheduler.work()
+    assert sound(db) and db.state(task) == "ready"
+    assert db.one("SELECT verdict FROM muster.request_status(%s)",
+                  number) == "done"
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_A2_random_ends_between_pieces(db, worker, scheduler, seed):
     """Any order of pieces, ends, retries and cancels: after each the counts
     are those of the edges, and at the end all is told."""
     chance = random.Random(seed)
-    for _ in range(6):
+    small_pieces(db)
+    for _ in range(3):
         count = chance.randint(4, 11)
         needs = db.enqueue_many("a", count)
         tasks = [db.enqueue("b", depends_on=needs, needs_mode=chance.choice(
@@ -360,7 +492,7 @@ def test_A2_random_ends_between_pieces(db, worker, scheduler, seed):
             for _ in range(2)]
         one = running(db, worker, needs)
         steps = chance.choices(["piece", "end", "retry", "unlock", "cancel",
-                                "again"], (6, 8, 3, 3, 1, 1), k=35)
+                                "again", "run"], (6, 8, 3, 3, 1, 3, 2), k=35)
         for step in steps:
             if step == "piece":
                 scheduler.admit(chance.randint(1, 4))
@@ -371,6 +503,10 @@ def test_A2_random_ends_between_pieces(db, worker, scheduler, seed):
                 one.claim({"a": 9})
             elif step == "unlock":
                 scheduler.unlock(chance.choice((1, 100)))
+                scheduler.carry_out()
+            elif step == "run":
+                one.finish(*one.claim({"b": 1}).ids,
+                           outcome=chance.choice("sf"))
             else:
                 db.one("SELECT muster.retry(%s)" if step != "cancel"
                        else "SELECT muster.cancel(%s)", chance.choice(
