@@ -12,7 +12,6 @@ RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-	v_most CONSTANT int := least(p_limit, muster.needs_at_once());
 	v_piece muster.placing;
 	v_ids bigint[];
 	v_few bigint[]; -- of v_ids, those that come with needs
@@ -36,13 +35,14 @@ BEGIN
 			WHERE a.replaces IS NULL
 				AND a.seq >= muster.list_mark('arriving')
 				AND a.seq < v_piece.seq) THEN
-		PERFORM muster.place_piece(v_piece, v_most);
+		PERFORM muster.place_piece(v_piece,
+			least(p_limit, muster.needs_at_once()));
 		RETURN p_limit;
 	END IF;
 	SELECT n.o_ids, n.o_few, n.o_many, n.o_more OR n.o_many IS NOT NULL
 		OR v_piece.seq IS NOT NULL
 	INTO v_ids, v_few, v_many, v_more
-	FROM muster.admit_next(p_limit, v_most) n;
+	FROM muster.admit_next(p_limit) n;
 	v_needs := ARRAY(SELECT unnest(n.ids) FROM muster.needs n
 		WHERE n.task_id = ANY (v_few));
 	PERFORM FROM (SELECT FROM muster.task t
@@ -95,22 +95,24 @@ BEGIN
 END
 $$;
 
--- The next up to p_limit arrivals (o_ids), of which o_few have needs, at most p_most
--- together: whoever ends one of these waits until they are placed; o_many have more
--- than that alone. o_more: there are more arrivals. Who only asks for its key has no
--- needs any more.
-CREATE OR REPLACE FUNCTION muster.admit_next(p_limit int, p_most int,
-	OUT o_ids bigint[], OUT o_few bigint[], OUT o_many bigint[],
-	OUT o_more boolean)
+-- The next up to p_limit arrivals (o_ids). o_few of them come with needs, as many
+-- together unless one alone has more: whoever ends one of these waits until they are
+-- placed. o_many have more than are locked at once. o_more: there are more arrivals.
+-- Who only asks for its key has no needs any more.
+CREATE OR REPLACE FUNCTION muster.admit_next(p_limit int, OUT o_ids bigint[],
+	OUT o_few bigint[], OUT o_many bigint[], OUT o_more boolean)
 LANGUAGE plpgsql AS $$
+DECLARE
+	v_most CONSTANT int := muster.needs_at_once();
 BEGIN
 	SELECT array_agg(n.task_id) FILTER (WHERE n.fits),
-		array_agg(n.task_id) FILTER (WHERE n.fits AND n.needs <= p_most),
-		array_agg(n.task_id) FILTER (WHERE n.fits AND n.needs > p_most),
+		array_agg(n.task_id) FILTER (WHERE n.fits AND n.needs <= v_most),
+		array_agg(n.task_id) FILTER (WHERE n.fits AND n.needs > v_most),
 		count(*) = p_limit OR NOT bool_and(n.fits)
 	INTO o_ids, o_few, o_many, o_more
-	FROM (SELECT a.task_id, a.needs, sum(CASE WHEN a.needs <= p_most
-				THEN a.needs ELSE 0 END) OVER w <= p_most AS fits
+	FROM (SELECT a.task_id, a.needs, row_number() OVER w = 1
+			OR sum(CASE WHEN a.needs <= v_most THEN a.needs ELSE 0 END)
+				OVER w <= least(p_limit, v_most) AS fits
 		FROM (SELECT y.task_id, y.seq, CASE WHEN NOT y.asks THEN (
 				SELECT cardinality(x.ids) FROM muster.needs x
 				WHERE x.task_id = y.task_id) END AS needs
