@@ -314,13 +314,6 @@ def test_A2_time_key_and_priority_of_a_half_placed_task(
     scheduler.carry_out()
     scheduler.admit()
     one.finish_all()
-    while unplaced(db):
-        piece(scheduler)
-    assert db.state(task) == "arriving"
-    scheduler.session.begin()
-    piece(scheduler)
-    assert held(db, needs) == 0
-    scheduler.session.commit()
     scheduler.work()
     assert db.state(first) in ("ready", "waiting") and sound(db)
     assert db.task(task).priority == 7
@@ -332,6 +325,19 @@ def test_A2_time_key_and_priority_of_a_half_placed_task(
     assert db.state(later) == "scheduled" and sound(db)
 
 
+def test_B5_who_asks_for_its_key_holds_no_need(db, worker, scheduler):
+    needs = db.enqueue_many("a", 2)
+    task = db.enqueue("b", depends_on=needs, lock_key="k")
+    scheduler.admit()
+    running(db, worker, needs).finish_all()
+    assert db.state(task) == "arriving"
+    scheduler.session.begin()
+    scheduler.admit()
+    assert held(db, needs) == 0
+    scheduler.session.commit()
+    assert db.state(task) == "ready"
+
+
 def test_H4_why_of_a_half_placed_task(db, worker, scheduler):
     _, task = begun(db, scheduler, pieces=1)
     assert "no musterd runs" in db.why(task)[0].reason
@@ -341,15 +347,16 @@ def test_H4_why_of_a_half_placed_task(db, worker, scheduler):
 
 # Brought back.
 
-def ended(db, worker, scheduler, count=8, outcome="f", **more):
-    """Needs, a task that has waited for them and failed, and their worker."""
+def ended(db, worker, scheduler, count=8, done=slice(None), **more):
+    """Needs, of which some are done, a task that has waited for these and
+    failed, and their worker."""
     needs, task = begun(db, scheduler, count, **more)
     scheduler.work()
     one = running(db, worker, needs)
-    one.finish(*(needs[:1] if more.get("needs_mode") == "any" else needs))
+    one.finish(*needs[done])
     scheduler.work()
     assert one.claim({"b": 1}).ids == [task]
-    one.finish(task, outcome=outcome)
+    one.finish(task, outcome="f")
     return needs, task, one
 
 
@@ -388,7 +395,8 @@ def test_A2_a_need_retried_while_its_dependent_is_brought_back(
         db, worker, scheduler, second):
     """At every point of the way the need comes back, and at every later one it
     ends: its old edge tells nothing, whatever a piece tells."""
-    needs, task, one = ended(db, worker, scheduler, 12, needs_mode="any")
+    needs, task, one = ended(db, worker, scheduler, 12, slice(1),
+                             needs_mode="any")
     one.finish(*needs[1:], outcome="f")
     scheduler.unlock()
     points = [(back, end) for back in (0, 5, 9, 11) for end in (0, 5, 9, 11)
@@ -414,17 +422,75 @@ def test_A2_a_need_retried_while_its_dependent_is_brought_back(
 def test_A2_edges_of_an_earlier_life_tell_nothing(db, worker, scheduler):
     """Needs that were open when the task ran tell their first end by them,
     unless they are gone."""
-    needs, task, one = ended(db, worker, scheduler, needs_mode="any")
-    db.rows("UPDATE muster.needs SET least = 3 WHERE task_id = %s", task)
+    needs, task, one = ended(db, worker, scheduler, done=slice(5, 8),
+                             needs_mode="at_least 3")
     assert "comes back" in retry(db, scheduler, task)
-    one.finish(needs[6])
+    one.finish(needs[1], needs[3])
     assert waits(db, task) == (3, 5) and sound(db)
-    piece(scheduler, 2)
-    assert waits(db, task) == (2, 5) and sound(db)
     piece(scheduler)
+    assert waits(db, task) == (2, 5) and sound(db)
+    one.finish(needs[2])
     assert waits(db, task) == (1, 5) and sound(db)
+    piece(scheduler)
+    assert db.state(task) == "ready" and sound(db)
+
+
+def test_A2_one_step_of_several_that_waited_together_is_brought_back(
+        db, worker, scheduler):
+    """The others' edges stay, and tell it nothing."""
+    names = [f"n{i}" for i in range(5)]
+    rows = db.tasks(db.flow({name: {"kind": "a"} for name in names} | {
+        last: {"kind": kind, "needs": names, "needs_mode": "any"}
+        for last, kind in (("x", "b"), ("y", "b"))}))
+    needs = sorted(rows[name].id for name in names)
+    one = running(db, worker, needs)
+    one.finish(needs[0])
+    scheduler.work()
+    task, other = sorted(one.claim({"b": 2}).ids)
+    one.finish(task, outcome="f")
+    assert "comes back" in retry(db, scheduler, task)
+    one.finish(needs[4])
+    assert waits(db, task) == (1, 4) and sound(db)
+    piece(scheduler)
+    assert db.state(task) == "ready" and sound(db)
+    one.finish(*needs[1:4], other)
+    scheduler.work()
+    assert sound(db) and unplaced(db) == 0
+
+
+def test_A2_a_need_ends_while_its_old_edge_is_taken_away(
+        db, worker, scheduler):
+    """The turn waits, and finds nobody to tell."""
+    needs, task, one = ended(db, worker, scheduler, done=slice(5, 8),
+                             needs_mode="at_least 3")
+    retry(db, scheduler, task, 3)
+    scheduler.session.begin()
+    scheduler.carry_out()
+    one.send_turn([(needs[1], "s")])
+    one.session.wait_blocked()
+    scheduler.session.commit()
+    one.answer()
+    while not unplaced(db):
+        scheduler.carry_out()
+    assert waits(db, task) == (3, 5) and sound(db)
+    piece(scheduler)
+    assert waits(db, task) == (2, 5) and sound(db)
+
+
+def test_A2_an_old_edge_stays_while_its_need_just_ends(
+        db, worker, scheduler):
+    """The request waits for nobody: it is met again."""
+    needs, task, one = ended(db, worker, scheduler, done=slice(5, 8),
+                             needs_mode="at_least 3")
+    retry(db, scheduler, task, 3)
+    one.session.begin()
     one.finish(needs[1])
-    assert db.state(task) == "ready"
+    assert scheduler.carry_out() == 0
+    one.session.commit()
+    while not unplaced(db):
+        assert scheduler.carry_out() == 1
+    piece(scheduler)
+    assert waits(db, task) == (2, 5) and sound(db)
 
 
 def test_A2_a_retry_that_is_refused_changes_nothing(db, worker, scheduler):
@@ -448,7 +514,8 @@ def test_A2_a_retry_that_is_refused_changes_nothing(db, worker, scheduler):
 def test_A2_a_task_that_comes_back_by_itself_during_its_retry(
         db, worker, scheduler):
     """And ends again: the request goes on with the life that it finds."""
-    needs, task, one = ended(db, worker, scheduler, needs_mode="any")
+    needs, task, one = ended(db, worker, scheduler, done=slice(1),
+                             needs_mode="any")
     number = db.one("SELECT muster.retry(%s)", task)
     for _ in range(4):
         scheduler.carry_out()
