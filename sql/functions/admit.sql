@@ -6,7 +6,7 @@
 -- piece of them, which is a call of its own. One at a time in the database.
 -- Locks: the arrivals' tasks and their needs together, in order, so that
 -- none of these ends meanwhile; flow for share; as lock_wait(); then it inserts. Or
--- as place_piece().
+-- as place_piece(), then as lock_wait().
 CREATE OR REPLACE FUNCTION muster.admit(p_limit int)
 RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -37,7 +37,7 @@ BEGIN
 				AND a.seq < v_piece.seq) THEN
 		PERFORM muster.place_piece(v_piece,
 			least(p_limit, muster.needs_at_once()));
-		RETURN p_limit;
+		RETURN p_limit + muster.lock_wait('{}');
 	END IF;
 	SELECT n.o_ids, n.o_few, n.o_many, n.o_more OR n.o_many IS NOT NULL
 		OR v_piece.seq IS NOT NULL

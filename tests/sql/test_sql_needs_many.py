@@ -75,6 +75,25 @@ def test_A2_others_are_admitted_between_pieces(db, scheduler):
     assert unplaced(db) == 0 and waits(db, task) == (9, 0)
 
 
+def test_B5_slots_are_given_back_between_pieces(db, worker, scheduler):
+    """What the end of a keyed task has left to admission."""
+    begun(db, scheduler)
+    db.enqueue("c", lock_key="k")
+    piece(scheduler, 2)
+    one = worker()
+    task, = one.claim({"c": 1}).ids
+    other = db.session("musterd")
+    other.begin()
+    other.run("SELECT FROM muster.lock_key FOR UPDATE")
+    one.finish(task)
+    other.rollback()
+    assert db.rows("SELECT id FROM muster.lock_freed")
+    assert unplaced(db)
+    piece(scheduler)
+    assert not db.rows("SELECT id FROM muster.lock_freed")
+    assert unplaced(db) and sound(db)
+
+
 @pytest.mark.parametrize("mode, ends, state", [
     ("all", "ssssssss", "ready"), ("all", "sssssssf", "skipped"),
     ("all", "fsssssss", "skipped"), ("any", "ffffffff", "skipped"),
