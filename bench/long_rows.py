@@ -138,6 +138,7 @@ def fan_in(bench, width=100000):
     bench.sql("ALTER SYSTEM SET deadlock_timeout = '100ms'")
     bench.sql("SELECT pg_reload_conf()")
     fan_in_alone(bench, width)
+    fan_in_enqueued(bench, width)
     fan_in_meddled(bench, width)
     bench.sql("ALTER SYSTEM RESET log_lock_waits")
     bench.sql("ALTER SYSTEM RESET deadlock_timeout")
@@ -166,6 +167,26 @@ def fan_in_alone(bench, width):
         latencies = latencies_meanwhile(bench, daemon, width)
         wait_flow(bench, daemon)
     bench.table.add(f"a task that waits for {width:,} no-ops",
+                    bench.rate(of_queue("wide")), "tasks/s")
+    bench.table.add("latency p99 of another queue meanwhile",
+                    percentile(latencies, 0.99), "ms")
+    bench.table.add("waits for a lock over 100 ms",
+                    lock_waits(bench) - before, at_most=0)
+
+
+def fan_in_enqueued(bench, width):
+    """The one that waits is no step of a flow: it is admitted while the others
+    run."""
+    bench.forget()
+    before = lock_waits(bench)
+    bench.fill(width, "wide")
+    bench.sql("SELECT muster.enqueue('noop', queue => 'wide', depends_on =>"
+              f" ARRAY(SELECT id FROM muster.task WHERE {of_queue('wide')}))")
+    queues = {"side": {"concurrency": 20},
+              "wide": {"concurrency": BATCH * bench.workers}}
+    with bench.daemon(queues, NOOP) as daemon:
+        latencies = latencies_meanwhile(bench, daemon, width + 1)
+    bench.table.add(f"a task enqueued to wait for {width:,} no-ops",
                     bench.rate(of_queue("wide")), "tasks/s")
     bench.table.add("latency p99 of another queue meanwhile",
                     percentile(latencies, 0.99), "ms")

@@ -1,18 +1,26 @@
 -- Admission: what clients could not settle themselves, because it touches
 -- standing tasks, flows or keys, finds its place right after their commit.
 
--- Admits up to p_limit arrivals; how many, or p_limit if there are more. One at a time in the database.
--- Locks: the arrivals' tasks and all their needs together, in order, so that
--- none of these ends meanwhile; flow for share; as lock_wait(); then it inserts.
+-- Admits up to p_limit arrivals; how many, or p_limit if there are more. Who has more
+-- needs than are locked at once begins to wait, and then stands in line here with each
+-- piece of them, which is a call of its own. One at a time in the database.
+-- Locks: the arrivals' tasks and their needs together, in order, so that
+-- none of these ends meanwhile; flow for share; as lock_wait(); then it inserts. Or
+-- as place_piece(), then as lock_wait().
 CREATE OR REPLACE FUNCTION muster.admit(p_limit int)
 RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
+	v_piece muster.placing;
 	v_ids bigint[];
+	v_few bigint[]; -- of v_ids, those that come with needs
+	v_many bigint[]; -- those with more of them
 	v_needs bigint[];
 	v_placed bigint[];
 	v_run_at timestamptz[];
+	v_begun bigint[];
+	v_begun_at timestamptz[];
 	v_unmet bigint[];
 	v_asking bigint[];
 	v_more boolean;
@@ -21,10 +29,22 @@ BEGIN
 	IF NOT pg_try_advisory_xact_lock(hashtext('muster admit')) THEN
 		RETURN 0;
 	END IF;
-	SELECT n.o_ids, n.o_more INTO v_ids, v_more
+	SELECT * INTO v_piece FROM muster.placing p
+	WHERE p.seq >= muster.list_mark('arriving') ORDER BY p.seq LIMIT 1;
+	IF FOUND AND NOT EXISTS (SELECT FROM muster.arriving a
+			WHERE a.replaces IS NULL
+				AND a.seq >= muster.list_mark('arriving')
+				AND a.seq < v_piece.seq) THEN
+		PERFORM muster.place_piece(v_piece,
+			least(p_limit, muster.needs_at_once()));
+		RETURN p_limit + muster.lock_wait('{}');
+	END IF;
+	SELECT n.o_ids, n.o_few, n.o_many, n.o_more OR n.o_many IS NOT NULL
+		OR v_piece.seq IS NOT NULL
+	INTO v_ids, v_few, v_many, v_more
 	FROM muster.admit_next(p_limit) n;
 	v_needs := ARRAY(SELECT unnest(n.ids) FROM muster.needs n
-		WHERE n.task_id = ANY (v_ids));
+		WHERE n.task_id = ANY (v_few));
 	PERFORM FROM (SELECT FROM muster.task t
 		WHERE t.id = ANY (v_ids || v_needs)
 		ORDER BY t.id FOR NO KEY UPDATE) l;
@@ -32,19 +52,31 @@ BEGIN
 	SELECT array_agg(a.task_id ORDER BY a.task_id) INTO v_ids
 	FROM muster.arriving a WHERE a.task_id = ANY (v_ids);
 	IF v_ids IS NULL THEN
-		RETURN muster.lock_wait('{}');
+		RETURN CASE WHEN v_more THEN p_limit ELSE 0 END
+			+ muster.lock_wait('{}');
 	END IF;
 	SELECT array_agg(a.task_id ORDER BY a.task_id) INTO v_placed
 	FROM muster.arriving a WHERE a.task_id = ANY (v_ids) AND NOT a.asks;
 	IF v_placed IS NOT NULL THEN
 		PERFORM muster.admit_flows(v_placed);
-		SELECT array_agg(a.task_id ORDER BY a.task_id),
+		SELECT array_agg(a.task_id ORDER BY a.task_id)
+				FILTER (WHERE NOT a.many),
 			array_agg(a.run_at ORDER BY a.task_id)
-		INTO v_placed, v_run_at
-		FROM muster.arriving a
-		WHERE a.task_id = ANY (v_placed) AND EXISTS (
-			SELECT FROM muster.task t
+				FILTER (WHERE NOT a.many),
+			array_agg(a.task_id ORDER BY a.task_id)
+				FILTER (WHERE a.many),
+			array_agg(a.run_at ORDER BY a.task_id)
+				FILTER (WHERE a.many)
+		INTO v_placed, v_run_at, v_begun, v_begun_at
+		FROM (SELECT x.task_id, x.run_at,
+				(x.task_id = ANY (v_many)) IS TRUE AS many
+			FROM muster.arriving x
+			WHERE x.task_id = ANY (v_placed)) a
+		WHERE EXISTS (SELECT FROM muster.task t
 			WHERE t.id = a.task_id AND t.state IS NULL);
+	END IF;
+	IF v_begun IS NOT NULL THEN
+		PERFORM muster.place_begin(v_begun, v_begun_at);
 	END IF;
 	IF v_placed IS NOT NULL THEN
 		v_unmet := muster.place(v_placed, v_run_at);
@@ -63,21 +95,27 @@ BEGIN
 END
 $$;
 
--- The next up to p_limit arrivals, with as many needs together unless one alone has
--- more: whoever ends one of these waits until they are placed. o_more: there are
--- more arrivals.
-CREATE OR REPLACE FUNCTION muster.admit_next(
-	p_limit int, OUT o_ids bigint[], OUT o_more boolean)
+-- The next up to p_limit arrivals (o_ids). o_few of them come with needs, as many
+-- together unless one alone has more: whoever ends one of these waits until they are
+-- placed. o_many have more than are locked at once. o_more: there are more arrivals.
+-- Who only asks for its key has no needs any more.
+CREATE OR REPLACE FUNCTION muster.admit_next(p_limit int, OUT o_ids bigint[],
+	OUT o_few bigint[], OUT o_many bigint[], OUT o_more boolean)
 LANGUAGE plpgsql AS $$
+DECLARE
+	v_most CONSTANT int := muster.needs_at_once();
 BEGIN
 	SELECT array_agg(n.task_id) FILTER (WHERE n.fits),
+		array_agg(n.task_id) FILTER (WHERE n.fits AND n.needs <= v_most),
+		array_agg(n.task_id) FILTER (WHERE n.fits AND n.needs > v_most),
 		count(*) = p_limit OR NOT bool_and(n.fits)
-	INTO o_ids, o_more
-	FROM (SELECT a.task_id, row_number() OVER w = 1
-			OR sum(coalesce(a.needs, 0)) OVER w <= p_limit AS fits
-		FROM (SELECT y.task_id, y.seq, (SELECT cardinality(x.ids)
-				FROM muster.needs x WHERE x.task_id = y.task_id)
-				AS needs
+	INTO o_ids, o_few, o_many, o_more
+	FROM (SELECT a.task_id, a.needs, row_number() OVER w = 1
+			OR sum(CASE WHEN a.needs <= v_most THEN a.needs ELSE 0 END)
+				OVER w <= least(p_limit, v_most) AS fits
+		FROM (SELECT y.task_id, y.seq, CASE WHEN NOT y.asks THEN (
+				SELECT cardinality(x.ids) FROM muster.needs x
+				WHERE x.task_id = y.task_id) END AS needs
 			FROM muster.arriving y
 			WHERE y.replaces IS NULL
 				AND y.seq >= muster.list_mark('arriving')

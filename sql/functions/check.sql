@@ -38,9 +38,16 @@ BEGIN
 		LEFT JOIN place p ON p.task_id = t.id
 			AND coalesce(p.ticket, t.ticket) = t.ticket
 		GROUP BY t.id
+	), begun AS ( -- with how many needs that are not looked at yet
+		SELECT p.task_id, p.placed, n.n, n.n - p.placed AS left
+		FROM muster.placing p
+		JOIN muster.blocked b ON b.task_id = p.task_id
+		JOIN muster.task t ON t.id = p.task_id AND t.life = p.life
+		CROSS JOIN LATERAL (SELECT cardinality(x.ids) AS n
+			FROM muster.needs x WHERE x.task_id = p.task_id OFFSET 0) n
 	), told AS ( -- what each edge of a waiting task has brought so far
 		SELECT b.task_id, b.need, b.spare, n.least,
-			u.n,
+			u.n, coalesce(a.left, 0) AS left,
 			CASE WHEN r.task_id IS NOT NULL THEN
 					CASE WHEN e.life < t.life THEN r.was END
 				WHEN t.state IS NOT NULL THEN t.state
@@ -54,18 +61,20 @@ BEGIN
 		CROSS JOIN LATERAL ( -- cardinality() would unpack it for each row
 			SELECT x.id, count(*) OVER () AS n FROM unnest(n.ids) x(id)
 			OFFSET 0) u
+		LEFT JOIN begun a ON a.task_id = b.task_id
 		JOIN muster.edge e ON e.need = u.id AND e.task_id = b.task_id
 		JOIN muster.task t ON t.id = u.id
 		LEFT JOIN LATERAL (SELECT m.task_id, m.was FROM muster.remainder m
 			WHERE m.task_id = u.id AND m.cursor < b.task_id LIMIT 1)
 			r ON true
 	), waits AS (
-		SELECT w.task_id, w.need, w.spare, w.least, w.n,
-			count(*) FILTER (WHERE w.outcome IS NULL) AS pending,
+		SELECT w.task_id, w.need, w.spare, w.least, w.n, w.left
+			+ count(*) FILTER (WHERE w.outcome IS NULL) AS pending,
 			count(*) FILTER (WHERE w.outcome IS NOT NULL
 				AND muster.edge_met(w.cond, w.outcome)) AS met,
-			w.n - count(*) AS before -- had ended at its admission
-		FROM told w GROUP BY w.task_id, w.need, w.spare, w.least, w.n
+			w.n - w.left - count(*) AS before -- had ended at its admission
+		FROM told w
+		GROUP BY w.task_id, w.need, w.spare, w.least, w.n, w.left
 	), counted AS (
 		SELECT f.id, f.total, f.succeeded, f.failed, f.cancelled, f.skipped
 		FROM muster.flow f WHERE NOT f.purging
@@ -125,6 +134,18 @@ BEGIN
 	SELECT 2, b.task_id, 'blocked without an edge'
 	FROM muster.blocked b WHERE NOT EXISTS (
 		SELECT FROM waits w WHERE w.task_id = b.task_id)
+		AND NOT EXISTS (SELECT FROM begun a WHERE a.task_id = b.task_id)
+	UNION ALL
+	SELECT 2, a.task_id, format('%s of its %s needs are looked at, it stands '
+		'in line for more %s times', max(a.placed), max(a.n), count(*))
+	FROM begun a GROUP BY a.task_id
+	HAVING count(*) > 1 OR max(a.placed) >= max(a.n)
+	UNION ALL -- without an edge, and not all of them are looked at
+	SELECT 2, a.task_id, format('blocked with need %s spare %s, and %s of its '
+		'needs are not looked at', b.need, b.spare, a.left)
+	FROM begun a JOIN muster.blocked b ON b.task_id = a.task_id
+	WHERE b.need + b.spare <> a.left AND NOT EXISTS (
+		SELECT FROM waits w WHERE w.task_id = a.task_id)
 	UNION ALL
 	SELECT 2, b.task_id, format('a set of %s from %s on, mixed: %s', b.n,
 		b.first, b.mixed)

@@ -142,10 +142,13 @@ BEGIN
 			FROM muster.remainder x
 			WHERE x.id >= muster.list_mark('remainder')
 			ORDER BY x.id LIMIT 1)),
-		muster.mark_list('arriving', p_safe, (SELECT x.seq
+		muster.mark_list('arriving', p_safe, least((SELECT x.seq
 			FROM muster.arriving x
 			WHERE x.seq >= muster.list_mark('arriving')
-			ORDER BY x.seq LIMIT 1)),
+			ORDER BY x.seq LIMIT 1), (SELECT x.seq
+			FROM muster.placing x
+			WHERE x.seq >= muster.list_mark('arriving')
+			ORDER BY x.seq LIMIT 1))),
 		muster.mark_list('request', p_safe, (SELECT x.id
 			FROM muster.request x
 			WHERE x.done_at IS NULL

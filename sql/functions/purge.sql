@@ -49,18 +49,24 @@ END
 $$;
 
 -- Until when these tasks, as far as they have ended, are to be kept (null: for
--- ever), and whether something open needs them.
+-- ever), and whether something open needs them, or is about to look at them.
 CREATE OR REPLACE FUNCTION muster.purge_due(
 	p_ids bigint[], p_queues text[], p_keep_ms bigint[])
 RETURNS TABLE (id bigint, until timestamptz, needed boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+	v_placing CONSTANT bigint[] := ARRAY(SELECT unnest(n.ids[p.placed + 1 :])
+		FROM muster.placing p
+		CROSS JOIN LATERAL (SELECT x.ids FROM muster.needs x
+			WHERE x.task_id = p.task_id OFFSET 0) n);
 BEGIN
 	RETURN QUERY
 	SELECT t.id, t.finished_at + interval '1 ms' * p_keep_ms[coalesce(
 			array_position(p_queues, r.queue),
 			array_position(p_queues, ''))],
 		EXISTS (SELECT FROM muster.remainder m WHERE m.task_id = t.id)
+		OR (t.id IN (SELECT unnest(v_placing))) IS TRUE
 		OR (t.has_dependents AND EXISTS (
 			SELECT FROM muster.edge e
 			CROSS JOIN LATERAL (SELECT FROM muster.task d

@@ -11,10 +11,12 @@ DECLARE
 	v_key text;
 	v_holder bigint;
 	v_need bigint;
+	v_many CONSTANT boolean := muster.has_many(v_id);
 BEGIN
 	v_all := ARRAY(SELECT DISTINCT u.id FROM unnest(v_id
-		|| (SELECT n.ids FROM muster.needs n WHERE n.task_id = v_id))
-		u(id));
+		|| CASE WHEN v_many THEN muster.retry_slice(p_request)
+		ELSE (SELECT n.ids FROM muster.needs n WHERE n.task_id = v_id)
+		END) u(id));
 	SELECT count(*), max(l.state::text) FILTER (WHERE l.id = v_id)
 	INTO v_got, v_state
 	FROM (SELECT t.id, t.state FROM muster.task t WHERE t.id = ANY (v_all)
@@ -36,6 +38,8 @@ BEGIN
 				v_id));
 	ELSIF EXISTS (SELECT FROM muster.remainder r WHERE r.task_id = v_id) THEN
 		RETURN 0; -- its dependents are still being told of its end
+	ELSIF v_many AND NOT muster.retry_walked(p_request) THEN
+		RETURN 1;
 	END IF;
 	SELECT t.unique_key INTO v_key FROM muster.task t
 	WHERE t.id = v_id AND t.unique_key IS NOT NULL;
@@ -50,7 +54,12 @@ BEGIN
 				v_holder));
 		END IF;
 	END IF;
-	IF muster.reopen(ARRAY[v_id]) IS NOT NULL THEN
+	IF v_many THEN
+		PERFORM muster.new_life(ARRAY[v_id]);
+		PERFORM muster.place_begin(ARRAY[v_id], NULL);
+		RETURN muster.answer(p_request.id, 'done', format('task %s comes back '
+			'when its needs, which are looked at again, are met', v_id));
+	ELSIF muster.reopen(ARRAY[v_id]) IS NOT NULL THEN
 		RETURN muster.answer(p_request.id, 'refused',
 			muster.retry_refusal(v_id, v_state));
 	END IF;
@@ -69,13 +78,19 @@ $$;
 CREATE OR REPLACE FUNCTION muster.retry_refusal(p_id bigint, p_state "char")
 RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN (SELECT format('task %s stays %s: it needs task %s, which %s; '
-			'retry that first', p_id, muster.state_name(p_state), n.need,
-			coalesce(muster.state_name(n.outcome), 'does not exist'))
+	RETURN (SELECT muster.retry_refused(p_id, p_state, n.need, n.outcome)
 		FROM muster.place_needs(ARRAY[p_id], NULL, NULL) n
 		WHERE n.outcome IS NOT NULL
 			AND NOT muster.edge_met(n.cond, n.outcome) LIMIT 1);
 END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.retry_refused(
+	p_id bigint, p_state "char", p_need bigint, p_outcome "char")
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT format('task %s stays %s: it needs task %s, which %s; '
+		'retry that first', p_id, muster.state_name(p_state), p_need,
+		coalesce(muster.state_name(p_outcome), 'does not exist'))
 $$;
 
 -- Opens ended tasks (ascending, locked with their needs) again, in a new life

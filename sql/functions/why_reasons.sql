@@ -27,6 +27,9 @@ RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	v_what text := CASE
 		WHEN p_state = 'arriving' THEN 'to admit it'
+		WHEN p_state = 'blocked' AND EXISTS (SELECT FROM muster.placing p
+				WHERE p.task_id = p_task.id AND p.life = p_task.life)
+			THEN 'to look at all that it needs'
 		WHEN p_state = 'scheduled' AND EXISTS (
 				SELECT FROM muster.scheduled s
 				WHERE s.task_id = p_task.id

@@ -633,6 +633,35 @@ def test_A1_an_admission_takes_as_many_needs_as_tasks(db, scheduler):
     assert scheduler.admit() == 0
 
 
+def test_A2_an_admission_holds_no_more_than_a_thousand_needs(db, scheduler):
+    """Whatever it may take, and however many one task has."""
+    def held(ids):
+        other = db.session("musterd")
+        other.begin()
+        free = other.run("SELECT id FROM muster.task WHERE id = ANY (%s)"
+                         " FOR UPDATE SKIP LOCKED", ids)
+        other.close()
+        return len(ids) - len(free)
+    needs = db.enqueue_many("a", 2300)
+    task = db.enqueue("b", depends_on=needs)
+    found = []
+    for _ in range(4):
+        scheduler.session.begin()
+        assert scheduler.admit(5000) >= 5000
+        found.append(held(needs))
+        scheduler.session.commit()
+        assert db.invariants() == []
+    assert found == [0, 1000, 1000, 300] and scheduler.admit() == 0
+    assert db.rows("SELECT need FROM muster.blocked WHERE task_id = %s",
+                   task) == [(2300,)]
+    assert db.rows("SELECT count(*) FROM muster.edge") == [(2300,)]
+    few = [db.enqueue("b", depends_on=needs[:300]) for _ in range(4)]
+    scheduler.session.begin()
+    scheduler.admit(5000)
+    assert held(few) == 3
+    scheduler.session.commit()
+
+
 def test_G2_a_retry_that_waits_keeps_back_nobody(db, scheduler):
     """What it waits for was asked for after it, and one thing is done a
     call."""

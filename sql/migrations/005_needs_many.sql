@@ -1,0 +1,16 @@
+-- A task that waits for very many is placed a piece of its needs at a time.
+-- compatible_from: 1
+
+-- Tasks of whose needs the first `placed` are looked at: the others count in the row
+-- of blocked as yet to come. It stands in line with those that arrive. Of another life
+-- than the task's, or of one that is not blocked any more, it is stale.
+CREATE TABLE muster.placing (
+	seq bigint PRIMARY KEY DEFAULT nextval('muster.arriving_seq'),
+	task_id bigint NOT NULL,
+	life smallint NOT NULL,
+	placed int NOT NULL DEFAULT 0
+) WITH (vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0,
+	autovacuum_vacuum_threshold = 2000, autovacuum_analyze_scale_factor = 0,
+	autovacuum_analyze_threshold = 20000);
+
+DROP FUNCTION IF EXISTS muster.admit_next(int);
