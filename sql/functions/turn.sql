@@ -101,18 +101,23 @@ BEGIN
 			v_lease[i] := nextval('muster.lease_id');
 		END LOOP;
 		RETURN QUERY
-		SELECT 'c', v_lease[(u.o + u.first - 2) / v_width + 1],
-			t.id, v_hit.l_route[u.line], NULL::int, NULL::int,
-			v_urgency[u.line], t.flow_id,
-			t.attempts + 1, t.snoozes,
+		SELECT 'c', u.lease, t.id, u.route, NULL::int, NULL::int,
+			u.urgency, t.flow_id, t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
 			t.rescues::int, CASE WHEN u.n > 0 THEN u.task END,
 			nullif(u.n, 0)
 		FROM (SELECT h.*, generate_series(0, h.last - h.first + 1) AS n
-			FROM unnest(v_hit.o_task, v_hit.o_ticket, v_hit.o_line,
-				v_from, v_to) WITH ORDINALITY
-				h(task, ticket, line, first, last, o)) u
+			FROM (SELECT y.task, y.ticket, y.first, y.last,
+					v_lease[(y.o + y.first - 2) / v_width
+						+ 1] AS lease,
+					v_hit.l_route[y.line] AS route,
+					v_urgency[y.line] AS urgency
+				FROM unnest(v_hit.o_task, v_hit.o_ticket,
+					v_hit.o_line, v_from, v_to)
+					WITH ORDINALITY y(task, ticket, line,
+						first, last, o)
+				OFFSET 0) h) u
 		CROSS JOIN LATERAL (SELECT * FROM muster.task x
 			WHERE x.id = CASE WHEN u.n = 0 THEN u.task
 				ELSE v_follower[u.first + u.n - 1] END
