@@ -4,160 +4,194 @@
 -- run at a time at most. A chain is in one lease, so that whoever takes a task out of
 -- it sees who is left to keep the slot.
 
--- What claim() took (ascending; o_line[i] says of which of p_route), and its followers
--- beside it: up to p_chain[l] for each that has a key and came from p_route[l], p_max in
--- all, p_max_bytes of payload. o_head[i]: whom o_task[i] follows, at the place o_nth[i]
--- (0 where it follows nobody: an array with nulls is walked for each of its elements);
--- o_part[i]: in which lease, of up to 200 tasks, it goes.
+-- The followers of what claim() took (p_task, ascending; p_line[i] says of which of
+-- p_route): up to p_chain[l] for each that has a key and came from p_route[l], p_max in
+-- all, p_max_bytes of payload. After p_task[i] come o_task[o_first[i]] to
+-- o_task[o_last[i]]; o_task is null if there are none. They and p_task[i] go into
+-- the lease of the number (i + o_first[i] - 2) / o_width + 1, of up to 200 tasks.
+-- Of a key all that was claimed of one route is followed in turn; of one whose limit
+-- was lowered none comes.
 -- Locks: as chain_take(). Called by turn.
 CREATE OR REPLACE FUNCTION muster.claim_chains(
-	INOUT o_task bigint[], INOUT o_ticket smallint[], INOUT o_line int[],
-	p_route int[], p_chain int[], p_max int, p_max_bytes bigint,
-	OUT o_head bigint[], OUT o_nth int[], OUT o_part int[])
-LANGUAGE plpgsql AS $$
-DECLARE
-	v_more record;
-BEGIN
-	SELECT * INTO v_more FROM muster.chain_take(o_task, o_ticket, o_line,
-		p_route, p_chain, p_max, p_max_bytes);
-	-- A chain is as one beside those that stand alone, and begins in the lease
-	-- into which even the longest would fit.
-	SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l), array_agg(u.h),
-		array_agg(u.n), array_agg(u.part)
-	INTO o_task, o_ticket, o_line, o_head, o_nth, o_part
-	FROM (SELECT x.t, x.k, x.l, CASE WHEN x.n > 0 THEN x.h ELSE 0 END AS h,
-			x.n, ((row_number() OVER (ORDER BY x.h, x.n) - 1 - x.n)
-			/ (200 - v_more.o_longest))::int + 1 AS part
-		FROM (SELECT t, k, l, t AS h, 0 AS n
-			FROM unnest(o_task, o_ticket, o_line) y(t, k, l)
-			UNION ALL
-			SELECT * FROM unnest(v_more.o_task, v_more.o_ticket,
-				v_more.o_line, v_more.o_head, v_more.o_nth)) x
-		ORDER BY x.t) u;
-END
-$$;
-
--- Takes the followers out of the lines of their keys: of each what stands at its
--- head, up to the first of another route, so nobody is passed by. Those of several
--- that were claimed of one key follow them in turn. Of a key whose limit was lowered
--- none comes. o_longest: the most in a chain.
--- Locks: waiting (what others hold is stepped over), and for floors as lock_return().
-CREATE OR REPLACE FUNCTION muster.chain_take(p_task bigint[],
-	p_ticket smallint[], p_line int[], p_route int[], p_chain int[],
-	p_max int, p_max_bytes bigint,
-	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_line int[],
-	OUT o_head bigint[], OUT o_nth int[], OUT o_longest int)
+	p_task bigint[], p_ticket smallint[], p_line int[], p_route int[],
+	p_chain int[], p_max int, p_max_bytes bigint,
+	OUT o_task bigint[], OUT o_first int[], OUT o_last int[],
+	OUT o_width int)
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_closed bigint[] := ARRAY(SELECT c.lock_id FROM muster.lock_closed c);
 	v_heads record;
 	v_key record; -- each (key, route) of them; its heads begin at `first`
-	v_got record; -- of each key in the order of its line, key after key
+	v_got record;
+	v_share int;
+	v_more int[];
+	v_left int := p_max;
+	v_bytes bigint := p_max_bytes;
+	v_at int[]; -- of each follower, where its head is in p_task
+	v_mixed boolean;
 BEGIN
-	o_longest := 0;
 	-- One that is stale has no slot.
-	SELECT array_agg(h.id) AS task, array_agg(h.lock_id) AS lock,
+	SELECT array_agg(h.p) AS p, array_agg(h.lock_id) AS lock,
 		array_agg(h.line) AS line
 	INTO v_heads
-	FROM (SELECT t.id, t.lock_id, p_line[t.p] AS line
-		FROM (SELECT width_bucket(x.id, (SELECT p_task || '{}')) AS p, x.id,
+	FROM (SELECT t.p, t.lock_id, p_line[t.p] AS line
+		FROM (SELECT width_bucket(x.id, (SELECT p_task || '{}')) AS p,
 				x.lock_id, x.ticket, x.state
 			FROM muster.task x WHERE x.id = ANY (p_task) OFFSET 0) t
 		WHERE t.lock_id IS NOT NULL AND t.ticket = p_ticket[t.p]
 			AND t.state IS NULL AND p_chain[p_line[t.p]] > 0
 			AND t.lock_id <> ALL (v_closed)
-		ORDER BY t.lock_id, p_route[p_line[t.p]], t.id) h;
+		ORDER BY t.lock_id, p_route[p_line[t.p]], t.p) h;
 	SELECT array_agg(k.lock) AS lock, array_agg(k.route) AS route,
-		array_agg(k.line) AS line, array_agg(k.first) AS first,
-		array_agg(k.heads) AS heads
+		array_agg(k.at) AS at, array_agg(k.first) AS first,
+		array_agg(k.heads) AS heads, sum(k.heads)::int AS open,
+		array_agg(least(p_chain[k.line], 100) * k.heads) AS more
 	INTO v_key
 	FROM (SELECT u.lock, p_route[u.line] AS route, min(u.line) AS line,
-			min(u.o)::int AS first, count(*)::int AS heads
-		FROM unnest(v_heads.lock, v_heads.line) WITH ORDINALITY
-			u(lock, line, o)
+			min(u.p) AS at, min(u.o)::int AS first,
+			count(*)::int AS heads
+		FROM unnest(v_heads.lock, v_heads.line, v_heads.p)
+			WITH ORDINALITY u(lock, line, p, o)
 		GROUP BY 1, 2 ORDER BY 4) k;
-	SELECT array_agg(y.place) AS place, array_agg(y.task_id) AS task,
-		array_agg(y.ticket) AS ticket, array_agg(k.o::int) AS key,
-		array_agg(y.size) AS size, array_agg(y.route_id) AS route,
-		bool_and(y.route_id = k.route) AND count(*) <= p_max
-			AND sum(y.size) <= p_max_bytes AS fits,
-		array_agg(k.lock) FILTER (WHERE y.line > f.line
-			OR hashint8(y.seq) & 511 = 0) AS far
-	INTO v_got
-	FROM unnest(v_key.lock, v_key.route, v_key.line, v_key.heads)
-		WITH ORDINALITY k(lock, route, line, heads, o)
-	LEFT JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
-		WHERE x.lock_id = k.lock ORDER BY x.gen DESC LIMIT 1) f ON true
-	CROSS JOIN LATERAL (SELECT x.ctid AS place, x.* FROM muster.waiting x
-		WHERE x.lock_id = k.lock AND (x.line, x.seq)
-			>= (coalesce(f.line, -20000), coalesce(f.seq, 0))
-		ORDER BY x.line, x.seq
-		LIMIT least(p_chain[k.line], 100) * k.heads
-		FOR UPDATE SKIP LOCKED) y;
-	IF NOT v_got.fits THEN
-		SELECT c.* INTO v_got.place, v_got.task, v_got.ticket, v_got.key
-		FROM muster.chain_fitting(v_got.place, v_got.task, v_got.ticket,
-			v_got.key, v_got.size, v_got.route, v_key.route, p_max,
+	v_mixed := v_key.open > cardinality(v_key.at);
+	v_more := v_key.more;
+	-- As many of each line; what short ones leave over goes to the others.
+	WHILE v_left > 0 AND v_key.open > 0 LOOP
+		v_share := least((v_left - 1) / v_key.open + 1, 100);
+		SELECT * INTO v_got FROM muster.chain_take(v_key.lock,
+			v_key.route, v_key.at, v_key.heads, v_more, v_share,
+			v_left, v_bytes);
+		EXIT WHEN v_got.o_task IS NULL;
+		v_mixed := v_mixed OR o_task IS NOT NULL;
+		o_task := o_task || v_got.o_task;
+		v_at := v_at || v_got.o_at;
+		v_left := p_max - cardinality(o_task);
+		v_bytes := v_got.o_bytes;
+		SELECT array_agg(m.more), sum(m.heads) FILTER (WHERE m.more > 0)
+		INTO v_more, v_key.open
+		FROM (SELECT k.heads, CASE WHEN width_bucket(k.at, v_got.o_at)
+					- width_bucket(k.at - 1, v_got.o_at)
+					= v_share * k.heads
+				THEN k.more - v_share * k.heads ELSE 0 END AS more
+			FROM unnest(v_key.at, v_key.heads, v_more)
+				k(at, heads, more)) m;
+	END LOOP;
+	IF v_mixed THEN
+		SELECT array_agg(u.task), array_agg(u.at)
+		INTO o_task, v_at
+		FROM (SELECT x.task, v_heads.p[v_key.first[x.k] + (row_number()
+					OVER (PARTITION BY x.k ORDER BY x.o) - 1)
+					% v_key.heads[x.k]] AS at
+			FROM (SELECT y.*, width_bucket(y.at, v_key.at) AS k
+				FROM unnest(o_task, v_at) WITH ORDINALITY
+					y(task, at, o)) x
+			ORDER BY 2, x.o) u;
+	END IF;
+	SELECT array_agg(u.first), array_agg(u.last),
+		200 - max(u.last - u.first + 1)
+	INTO o_first, o_last, o_width
+	FROM (SELECT width_bucket(i - 1, v_at) + 1 AS first,
+			width_bucket(i, v_at) AS last
+		FROM generate_series(1, cardinality(p_task)) i
+		WHERE o_task IS NOT NULL) u;
+END
+$$;
+
+-- Takes followers out of the lines of keys, for p_route[i] those at the head of that
+-- of p_lock[i], up to the first of another route, so nobody is passed by: for each of
+-- p_heads[i] heads p_share, p_more[i] in all, p_max of all keys, p_max_bytes of
+-- payload. In the order of the lines, line after line; o_at: p_at of each (ascending).
+-- o_bytes: what of p_max_bytes is left.
+-- Locks: waiting (what others hold is stepped over), and for floors as lock_return().
+CREATE OR REPLACE FUNCTION muster.chain_take(
+	p_lock bigint[], p_route int[], p_at int[], p_heads int[], p_more int[],
+	p_share int, p_max int, p_max_bytes bigint,
+	OUT o_task bigint[], OUT o_at int[], OUT o_bytes bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_place tid[];
+	v_same boolean;
+	v_far bigint[];
+BEGIN
+	SELECT array_agg(y.place), array_agg(y.task_id), array_agg(y.at),
+		p_max_bytes - sum(y.size), bool_and(y.same),
+		array_agg(y.lock_id) FILTER (WHERE y.far)
+	INTO v_place, o_task, o_at, o_bytes, v_same, v_far
+	FROM (SELECT w.place, w.task_id, k.at, w.size, w.lock_id,
+			w.route_id = k.route AS same,
+			w.line > f.line OR hashint8(w.seq) & 511 = 0 AS far
+		FROM unnest(p_lock, p_route, p_at, p_heads, p_more)
+			k(lock, route, at, heads, more)
+		LEFT JOIN LATERAL (SELECT x.line, x.seq FROM muster.lock_floor x
+			WHERE x.lock_id = k.lock ORDER BY x.gen DESC LIMIT 1) f
+			ON true
+		CROSS JOIN LATERAL (SELECT x.ctid AS place, x.*
+			FROM muster.waiting x
+			WHERE x.lock_id = k.lock AND (x.line, x.seq)
+				>= (coalesce(f.line, -20000), coalesce(f.seq, 0))
+			ORDER BY x.line, x.seq
+			LIMIT least(k.more, p_share * k.heads)
+			FOR UPDATE SKIP LOCKED) w
+		WHERE k.more > 0
+		LIMIT p_max) y;
+	IF NOT v_same OR o_bytes < 0 THEN
+		SELECT c.* INTO v_place, o_at, o_bytes, o_task
+		FROM muster.chain_fitting(v_place, o_at, p_at, p_route,
 			p_max_bytes) c;
 	END IF;
-	IF v_got.task IS NOT NULL THEN
-		DELETE FROM muster.waiting w WHERE w.ctid = ANY (v_got.place);
-		o_task := v_got.task;
-		o_ticket := v_got.ticket;
-		SELECT array_agg(v_key.line[u.key]),
-			array_agg(v_heads.task[v_key.first[u.key]
-				+ u.n % v_key.heads[u.key]]),
-			array_agg(u.n / v_key.heads[u.key] + 1),
-			max(u.n / v_key.heads[u.key] + 1)
-		INTO o_line, o_head, o_nth, o_longest
-		FROM (SELECT x.key, x.o::int - 1
-				- width_bucket(x.key - 1, v_got.key) AS n
-			FROM unnest(v_got.key) WITH ORDINALITY x(key, o)) u;
-	END IF;
-	IF v_got.far IS NOT NULL THEN
-		PERFORM muster.lock_return(NULL, NULL, v_got.far);
+	DELETE FROM muster.waiting w WHERE w.ctid = ANY (v_place);
+	IF v_far IS NOT NULL THEN
+		PERFORM muster.lock_return(NULL, NULL, v_far);
 	END IF;
 END
 $$;
 
--- Of what stands at the heads of some lines as much as p_max and p_max_bytes allow, of
--- each line about as many, and none from the first of another route on. The rest
--- stays where it is.
+-- Of what stands at the heads of some lines, locked by the caller, as much as
+-- p_max_bytes allow, of each line about as many, and none from the first of another
+-- route on. The rest stays where it is.
 CREATE OR REPLACE FUNCTION muster.chain_fitting(
-	INOUT p_place tid[], INOUT p_task bigint[], INOUT p_ticket smallint[],
-	INOUT p_key int[], p_size int[], p_route int[], p_key_route int[],
-	p_max int, p_max_bytes bigint)
+	INOUT p_place tid[], INOUT p_at int[], p_key_at int[], p_key_route int[],
+	INOUT p_max_bytes bigint, OUT o_task bigint[])
 LANGUAGE plpgsql AS $$
 BEGIN
-	SELECT array_agg(u.place ORDER BY u.o), array_agg(u.task ORDER BY u.o),
-		array_agg(u.ticket ORDER BY u.o), array_agg(u.key ORDER BY u.o)
-	INTO p_place, p_task, p_ticket, p_key
-	FROM (SELECT s.*, row_number() OVER w AS many, sum(s.size) OVER w AS bytes
-		FROM (SELECT x.*, row_number() OVER v AS n,
-				bool_and(x.route = p_key_route[x.key]) OVER v AS same
-			FROM unnest(p_place, p_task, p_ticket, p_key, p_size,
-				p_route) WITH ORDINALITY
-				x(place, task, ticket, key, size, route, o)
-			WINDOW v AS (PARTITION BY x.key ORDER BY x.o)) s
-		WHERE s.same
-		WINDOW w AS (ORDER BY s.n, s.key)) u
-	WHERE u.many <= p_max AND u.bytes <= p_max_bytes;
+	SELECT array_agg(u.place ORDER BY u.o), array_agg(u.task_id ORDER BY u.o),
+		array_agg(u.at ORDER BY u.o), p_max_bytes - sum(u.size)
+	INTO p_place, o_task, p_at, p_max_bytes
+	FROM (SELECT s.*, sum(s.size) OVER (ORDER BY s.n, s.at) AS bytes
+		FROM (SELECT x.*, w.task_id, w.size, row_number() OVER v AS n,
+				bool_and(w.route_id = p_key_route[
+					width_bucket(x.at, p_key_at)]) OVER v
+					AS same
+			FROM unnest(p_place, p_at) WITH ORDINALITY x(place, at, o)
+			CROSS JOIN LATERAL (SELECT y.task_id, y.route_id, y.size
+				FROM muster.waiting y
+				WHERE y.ctid = x.place OFFSET 0) w
+			WINDOW v AS (PARTITION BY x.at ORDER BY x.o)) s
+		WHERE s.same) u
+	WHERE u.bytes <= p_max_bytes;
 END
 $$;
 
--- Leases as claim_chains() parts them; without those that p_live, if not null, lacks.
+-- Leases as claim_chains() parts them; without those of p_task that p_live, if not
+-- null, lacks.
 CREATE OR REPLACE FUNCTION muster.chain_lease(p_worker bigint,
-	p_lease bigint[], p_task bigint[], p_nth int[], p_part int[],
-	p_live bigint[])
+	p_lease bigint[], p_task bigint[], p_follower bigint[],
+	p_first int[], p_last int[], p_width int, p_live bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO muster.lease (id, worker_id, taken_at, task_ids, followers)
-	SELECT p_lease[u.part], p_worker, now(), array_agg(u.task ORDER BY u.o),
-		array_agg(u.task ORDER BY u.nth, u.o)
-			FILTER (WHERE u.nth > 0)
-	FROM unnest(p_task, p_part, p_nth) WITH ORDINALITY u(task, part, nth, o)
-	WHERE p_live IS NULL OR (u.task IN (SELECT unnest(p_live))) IS TRUE
-	GROUP BY u.part;
+	SELECT l.id, p_worker, now(), ARRAY(SELECT x FROM unnest(l.heads
+			|| l.followers) x ORDER BY 1), nullif(l.followers, '{}')
+	FROM (SELECT p_lease[u.part] AS id, p_follower[min(u.first):max(u.last)]
+				AS followers, array_agg(u.task)
+				FILTER (WHERE p_live IS NULL
+				OR (u.task IN (SELECT unnest(p_live))) IS TRUE)
+				AS heads
+		FROM (SELECT y.*, (y.o + y.first - 2) / p_width + 1 AS part
+			FROM unnest(p_task, p_first, p_last) WITH ORDINALITY
+				y(task, first, last, o)) u
+		GROUP BY u.part) l
+	WHERE l.heads || l.followers <> '{}';
 END
 $$;
 

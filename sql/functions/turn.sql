@@ -24,7 +24,10 @@ DECLARE
 	v_fenced_task bigint[];
 	v_cancel bigint[];
 	v_hit record;
-	v_all record;
+	v_follower bigint[]; -- as claim_chains() tells
+	v_from int[];
+	v_to int[];
+	v_width int;
 	v_lease bigint[];
 	v_count int;
 	v_first bigint;
@@ -84,36 +87,51 @@ BEGIN
 				WITH ORDINALITY u(k, l, o) ORDER BY u.o);
 	END IF;
 	IF p_chain IS NOT NULL AND v_hit.o_keyed > 0 THEN
-		SELECT * INTO v_all FROM muster.claim_chains(v_hit.o_task,
+		SELECT c.* INTO v_follower, v_from, v_to, v_width
+		FROM muster.claim_chains(v_hit.o_task,
 			v_hit.o_ticket, v_hit.o_line, v_hit.l_route,
 			ARRAY(SELECT p_chain[array_position(p_route, u.r)]
 				FROM unnest(v_hit.l_route) u(r)),
-			v_hit.o_left, v_hit.o_bytes);
-		FOR i IN 1 .. (SELECT max(u) FROM unnest(v_all.o_part) u) LOOP
+			v_hit.o_left, v_hit.o_bytes) c;
+	END IF;
+	IF v_follower IS NOT NULL THEN
+		v_count := cardinality(v_hit.o_task);
+		FOR i IN 1 .. (v_count + v_from[v_count] - 2)
+				/ v_width + 1 LOOP
 			v_lease[i] := nextval('muster.lease_id');
 		END LOOP;
 		RETURN QUERY
-		SELECT 'c', v_lease[v_all.o_part[t.p]], t.id,
-			v_hit.l_route[v_all.o_line[t.p]], NULL::int, NULL::int,
-			v_urgency[v_all.o_line[t.p]], t.flow_id,
-			t.attempts + 1, t.snoozes,
+		SELECT 'c', u.lease, t.id, u.route, NULL::int, NULL::int,
+			u.urgency, t.flow_id, t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
-			t.rescues::int, nullif(v_all.o_head[t.p], 0),
-			nullif(v_all.o_nth[t.p], 0)
-		FROM (SELECT width_bucket(x.id, v_all.o_task) AS p, x.*
-			FROM muster.task x
-			WHERE x.id = ANY (v_all.o_task)
-			OFFSET 0) t
-		WHERE t.ticket = v_all.o_ticket[t.p] AND t.state IS NULL;
+			t.rescues::int, CASE WHEN u.n > 0 THEN u.task END,
+			nullif(u.n, 0)
+		FROM (SELECT h.*, generate_series(0, h.last - h.first + 1) AS n
+			FROM (SELECT y.task, y.ticket, y.first, y.last,
+					v_lease[(y.o + y.first - 2) / v_width
+						+ 1] AS lease,
+					v_hit.l_route[y.line] AS route,
+					v_urgency[y.line] AS urgency
+				FROM unnest(v_hit.o_task, v_hit.o_ticket,
+					v_hit.o_line, v_from, v_to)
+					WITH ORDINALITY y(task, ticket, line,
+						first, last, o)
+				OFFSET 0) h) u
+		CROSS JOIN LATERAL (SELECT * FROM muster.task x
+			WHERE x.id = CASE WHEN u.n = 0 THEN u.task
+				ELSE v_follower[u.first + u.n - 1] END
+				AND (u.n > 0 OR x.ticket = u.ticket)
+				AND x.state IS NULL OFFSET 0) t;
 		GET DIAGNOSTICS v_count = ROW_COUNT;
-		PERFORM muster.chain_lease(p_worker, v_lease, v_all.o_task,
-			v_all.o_nth, v_all.o_part,
-			CASE WHEN v_count < cardinality(v_all.o_task) THEN
+		PERFORM muster.chain_lease(p_worker, v_lease, v_hit.o_task,
+			v_follower, v_from, v_to, v_width,
+			CASE WHEN v_count < cardinality(v_hit.o_task)
+					+ cardinality(v_follower) THEN
 				ARRAY(SELECT t.id FROM muster.task t
-				WHERE t.id = ANY (v_all.o_task) AND t.state IS NULL
-				AND t.ticket = v_all.o_ticket[
-					width_bucket(t.id, v_all.o_task)]) END);
+				WHERE t.id = ANY (v_hit.o_task) AND t.state IS NULL
+				AND t.ticket = v_hit.o_ticket[
+					width_bucket(t.id, v_hit.o_task)]) END);
 		RETURN;
 	END IF;
 	FOR i IN 1 .. (cardinality(v_hit.o_task) + 199) / 200 LOOP

@@ -143,6 +143,34 @@ def test_A3_several_slots_have_a_chain_each(db, worker, scheduler):
     assert not db.invariants()
 
 
+def test_A3_what_short_lines_leave_goes_to_longer_ones(db, worker, scheduler):
+    hot = keyed(db, scheduler, 12, key="hot", lock_limit=2)
+    short = [keyed(db, scheduler, 1, key=f"short {i}")[0] for i in range(3)]
+    one = worker()
+    assert chains(one.claim({"a": 5}, chain=9, limit=12)) == {
+        hot[0]: hot[2:9:2], hot[1]: hot[3:9:2],
+        **{id: [] for id in short}}, "in the order of the line"
+    assert not db.invariants()
+    one.finish_all()
+    assert chains(one.claim(chain=9)) == {hot[9]: [hot[11]], hot[10]: []}
+    one.finish_all()
+    assert slots(db, "hot") == 0 and not db.invariants()
+
+
+def test_A3_G2_a_chain_beside_what_was_moved(db, worker, scheduler):
+    """What a moved task leaves behind is neither told nor leased."""
+    moved = db.enqueue("a")
+    first, second = keyed(db, scheduler, 2)
+    db.rows("SELECT muster.reprioritise(ARRAY[%s], '{-5}')", moved)
+    scheduler.work()
+    one = worker()
+    assert chains(one.claim({"a": 2}, chain=3)) == {first: [second]}
+    assert db.one("SELECT task_ids FROM muster.lease") == [first, second]
+    assert not db.invariants()
+    one.finish_all()
+    assert one.claim().ids == [moved]
+
+
 def test_A3_a_slot_stays_in_a_lease_while_somebody_follows(
         db, worker, scheduler):
     """Whoever leaves, in whatever way: a follower takes over the slot, and who

@@ -1,4 +1,5 @@
--- A task that waits for very many is placed a piece of its needs at a time.
+-- A task that waits for very many is placed a piece of its needs at a time. Chains are
+-- claimed and leased in the order in which they run.
 -- compatible_from: 1
 
 -- Tasks of whose needs the first `placed` are looked at: the others count in the row
@@ -14,3 +15,12 @@ CREATE TABLE muster.placing (
 	autovacuum_analyze_threshold = 20000);
 
 DROP FUNCTION IF EXISTS muster.admit_next(int);
+
+DROP FUNCTION IF EXISTS muster.claim_chains(bigint[], smallint[], int[], int[],
+	int[], int, bigint);
+DROP FUNCTION IF EXISTS muster.chain_take(bigint[], smallint[], int[], int[],
+	int[], int, bigint);
+DROP FUNCTION IF EXISTS muster.chain_fitting(tid[], bigint[], smallint[], int[],
+	int[], int[], int[], int, bigint);
+DROP FUNCTION IF EXISTS muster.chain_lease(bigint, bigint[], bigint[], int[],
+	int[], bigint[]);
