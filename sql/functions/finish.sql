@@ -30,6 +30,9 @@ DECLARE
 	v_follow bigint[];
 	v_chained bigint[]; -- leases with followers
 	v_bare bigint[]; -- those that have no slot to hand on
+	v_failed CONSTANT boolean := p_outcome ~ '[^s]';
+	v_alone CONSTANT boolean := NOT v_failed -- the ids tell all
+		AND p_ran_ms = '{}' AND p_result = '{}';
 BEGIN
 	-- A worker tells its tasks in the order of their leases, and within a
 	-- lease they ascend: a part of the array for each lease, which has all
@@ -73,7 +76,9 @@ BEGIN
 			EXCEPT
 			SELECT * FROM unnest(v_have_lease, v_have_task)) f;
 	END IF;
-	IF v_mixed OR NOT v_exact OR p_outcome ~ '[^s]' THEN
+	IF v_mixed AND v_exact AND v_alone THEN
+		v_ids := ARRAY(SELECT unnest(p_task) ORDER BY 1);
+	ELSIF v_mixed OR NOT v_exact OR v_failed THEN
 		SELECT array_agg(u.task), array_agg(u.c), array_agg(u.ran_ms),
 			array_agg(u.delay_ms), array_agg(u.result),
 			array_agg(u.error)
@@ -92,7 +97,7 @@ BEGIN
 		v_bare := v_bare || muster.finish_chains(
 			muster.without(v_chained, v_over), v_ids);
 	END IF;
-	IF p_outcome ~ '[^s]' THEN
+	IF v_failed THEN
 		PERFORM muster.finish_tasks(p_worker, v_ids, v_out, v_ran_ms,
 			v_delay_ms, v_result, v_error, v_bare);
 	ELSE

@@ -156,28 +156,31 @@ DECLARE
 	v_counts int[];
 	v_later bigint[];
 	v_later_counts int[];
-	v_far bigint[];
 BEGIN
 	SELECT array_agg(l.id) INTO v_mine
 	FROM (SELECT k.id FROM muster.lock_key k
 		WHERE k.id = ANY (p_locks || p_far)
 		ORDER BY k.id FOR UPDATE SKIP LOCKED) l;
+	IF p_far IS NOT NULL AND v_mine IS NOT NULL THEN
+		PERFORM muster.lock_raise(CASE WHEN p_locks IS NULL THEN v_mine
+			ELSE ARRAY(SELECT unnest(p_far)
+				INTERSECT SELECT unnest(v_mine)) END);
+	END IF;
+	IF p_locks IS NULL THEN
+		RETURN;
+	END IF;
 	-- What was admitted since the first look is seen now.
 	v_lined := muster.lock_lined(v_mine);
-	v_far := ARRAY(SELECT unnest(p_far) INTERSECT SELECT unnest(v_mine));
-	WITH u AS (
-		SELECT x.id, x.n, (x.id IN (SELECT unnest(v_mine))) IS TRUE AS mine,
-			(x.id IN (SELECT unnest(v_lined))) IS TRUE AS lined
-		FROM unnest(p_locks, p_counts) x(id, n)
-	)
 	SELECT array_agg(u.id) FILTER (WHERE NOT u.mine),
 		array_agg(u.n) FILTER (WHERE NOT u.mine),
 		array_agg(u.id) FILTER (WHERE u.mine AND NOT u.lined),
 		array_agg(-u.n) FILTER (WHERE u.mine AND NOT u.lined),
-		array_agg(u.id ORDER BY u.id) FILTER (WHERE u.mine AND u.lined),
-		array_agg(u.n ORDER BY u.id) FILTER (WHERE u.mine AND u.lined)
+		array_agg(u.id) FILTER (WHERE u.mine AND u.lined),
+		array_agg(u.n) FILTER (WHERE u.mine AND u.lined)
 	INTO v_later, v_later_counts, v_locks, v_counts, p_locks, p_counts
-	FROM u;
+	FROM (SELECT x.id, x.n, (x.id IN (SELECT unnest(v_mine))) IS TRUE AS mine,
+			(x.id IN (SELECT unnest(v_lined))) IS TRUE AS lined
+		FROM unnest(p_locks, p_counts) x(id, n) OFFSET 0) u;
 	IF p_locks IS NOT NULL THEN
 		-- For whom nobody comes up now, somebody else is just popping, and
 		-- may not come to his end.
@@ -196,9 +199,6 @@ BEGIN
 		INSERT INTO muster.lock_freed (lock_id, n)
 		SELECT * FROM unnest(v_later, v_later_counts);
 		PERFORM muster.announce_work();
-	END IF;
-	IF v_far <> '{}' THEN
-		PERFORM muster.lock_raise(v_far);
 	END IF;
 END
 $$;

@@ -116,3 +116,16 @@ def test_B2_an_outcome_that_is_not_known_is_refused_and_loses_nothing(
     assert db.states() == {"running": 3}
     one.turn([(first, "s"), (second, "c"), (third, "f")])
     assert db.states() == {"succeeded": 1, "cancelled": 1, "failed": 1}
+
+
+def test_B2_leases_that_reach_across_each_other(db, worker):
+    """What succeeds and tells nothing else is told by lease: its ids need not
+    ascend from one lease to the next."""
+    tasks = [db.enqueue(kind) for kind in "abba"]
+    one = worker()
+    outer, inner = (one.claim(want={kind: 2}).ids for kind in "ab")
+    assert (outer, inner) == ([tasks[0], tasks[3]], tasks[1:3])
+    assert not one.finish(*outer, *inner).fenced
+    assert db.states() == {"succeeded": 4}
+    assert db.one("SELECT ids FROM muster.finished") == tasks
+    assert not db.invariants()

@@ -426,6 +426,26 @@ def test_A3_a_long_line_is_entered_where_somebody_stands(
     scheduler.work()
 
 
+def test_A3_a_slot_comes_back_while_the_floor_of_another_key_moves(
+        db, worker, scheduler):
+    """Both by one turn: one key has no heir, of the other a line is done."""
+    first, _, last = keyed(db, scheduler, 3)
+    other = db.enqueue("a", lock_key="other")
+    scheduler.work()
+    db.rows("INSERT INTO muster.lock_floor VALUES (muster.lock_number('k'), "
+            "nextval('muster.lock_gen'), -100, 0)")
+    one = worker()
+    assert set(one.claim().ids) == {first, other}
+    one.session.run("SELECT setseed(0.5)")
+    one.finish_all()
+    assert db.one("SELECT f.seq = w.seq AND f.line = w.line "
+                  "FROM muster.lock_floor f, muster.waiting w "
+                  "WHERE w.task_id = %s", last)
+    assert db.one("SELECT held FROM muster.lock_held WHERE lock_id = "
+                  "muster.lock_number('other') ORDER BY gen DESC LIMIT 1") == 0
+    assert not db.invariants()
+
+
 def test_A3_a_kind_that_is_paused_holds_up_no_key(db, worker, scheduler):
     keyed(db, scheduler, 1)
     other = db.enqueue("b", lock_key="k")
