@@ -125,6 +125,8 @@ BEGIN
 	SELECT 2, b.task_id, 'blocked without an edge'
 	FROM muster.blocked b WHERE NOT EXISTS (
 		SELECT FROM waits w WHERE w.task_id = b.task_id)
+		AND NOT EXISTS ( -- a set that is to be skipped
+			SELECT FROM muster.remainder r WHERE r.task_id = b.task_id)
 	UNION ALL
 	SELECT 2, b.task_id, format('a set of %s from %s on, mixed: %s', b.n,
 		b.first, b.mixed)
