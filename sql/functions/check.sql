@@ -135,6 +135,8 @@ BEGIN
 	FROM muster.blocked b WHERE NOT EXISTS (
 		SELECT FROM waits w WHERE w.task_id = b.task_id)
 		AND NOT EXISTS (SELECT FROM begun a WHERE a.task_id = b.task_id)
+		AND NOT EXISTS ( -- a set that is to be skipped
+			SELECT FROM muster.remainder r WHERE r.task_id = b.task_id)
 	UNION ALL
 	SELECT 2, a.task_id, format('%s of its %s needs are looked at, it stands '
 		'in line for more %s times', max(a.placed), max(a.n), count(*))

@@ -153,8 +153,8 @@ $$;
 
 -- Brings back what failed, was cancelled or skipped in a container's flow, a piece
 -- at a time in the order of the ids, unless it is stopped again: what had ended when
--- that was asked for, not what has meanwhile run again. Of a map no more at a time than may be
--- open.
+-- that was asked for, not what has meanwhile run again, as do_retry_flow() does it.
+-- Of a map no more at a time than may be open.
 CREATE OR REPLACE FUNCTION muster.container_reopen(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
@@ -167,6 +167,9 @@ DECLARE
 	v_again int := 0;
 	v_last bigint;
 BEGIN
+	IF NOT muster.walk_hold(p_request.id) THEN
+		RETURN 0;
+	END IF;
 	SELECT * INTO v_plan FROM muster.container_plan p WHERE p.task_id = (
 		SELECT f.parent_task FROM muster.flow f WHERE f.id = v_flow);
 	IF v_plan.max_running IS NOT NULL THEN
@@ -180,8 +183,9 @@ BEGIN
 			WHERE t.flow_id = v_flow AND t.id > p_request.cursor
 			ORDER BY t.id LIMIT 5000);
 		v_ids := ARRAY(SELECT t.id FROM muster.task t
-			WHERE t.id = ANY (v_seen) AND t.state IN ('f', 'c', 'k')
-				AND t.finished_at < p_request.at
+			WHERE t.id = ANY (v_seen) AND (t.state = 'k'
+				OR t.state IN ('f', 'c')
+				AND t.finished_at < p_request.at)
 			ORDER BY t.id LIMIT v_most);
 		v_last := CASE WHEN cardinality(v_ids) = v_most
 				THEN v_ids[v_most]

@@ -149,7 +149,8 @@ $$;
 -- A flow: what failed, what was skipped for that and, if the flow was stopped,
 -- what that cancelled. In the order of the ids, in which each task comes after
 -- its needs, about p_limit tasks at a time from request.cursor on. What has run
--- again since it began (request.at) is passed over.
+-- again since it began (request.at) is passed over. What was skipped has not run,
+-- whenever that was: revive() leaves it to this walk.
 CREATE OR REPLACE FUNCTION muster.do_retry_flow(
 	p_request muster.request, p_limit int)
 RETURNS int LANGUAGE plpgsql AS $$
@@ -162,7 +163,9 @@ DECLARE
 	v_ids bigint[];
 	v_again int := 0;
 BEGIN
-	IF v_cancelled IS NULL THEN
+	IF NOT muster.walk_hold(p_request.id) THEN
+		RETURN 0;
+	ELSIF v_cancelled IS NULL THEN
 		v_since := clock_timestamp();
 		IF EXISTS (SELECT FROM muster.request r WHERE r.done_at IS NULL
 				AND r.target = v_flow
@@ -180,8 +183,8 @@ BEGIN
 			', and then it was stopped again');
 	END IF;
 	SELECT max(t.id), array_agg(t.id ORDER BY t.id) FILTER (
-			WHERE (t.state IN ('f', 'k') OR t.state = 'c' AND v_cancelled)
-			AND t.finished_at < v_since)
+			WHERE t.state = 'k' OR t.finished_at < v_since
+			AND (t.state = 'f' OR t.state = 'c' AND v_cancelled))
 	INTO v_last, v_ids
 	FROM (SELECT x.id, x.state, x.finished_at FROM muster.task x
 		WHERE x.flow_id = v_flow AND x.id > p_request.cursor
@@ -201,6 +204,17 @@ BEGIN
 	UPDATE muster.flow f SET stopped = false
 	WHERE f.id = v_flow AND f.stopped AND p_request.cancelled_too IS NULL;
 	RETURN p_limit;
+END
+$$;
+
+-- Holds a request that walks through a flow to bring tasks back, so that revive()
+-- waits until it is seen how far the walk has come; not if revive() holds it.
+CREATE OR REPLACE FUNCTION muster.walk_hold(p_request bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM FROM muster.request r WHERE r.id = p_request
+	FOR UPDATE SKIP LOCKED;
+	RETURN FOUND;
 END
 $$;
 

@@ -117,8 +117,10 @@ $$;
 -- as have fewer than p_limit edges together, or a part of the first.
 -- It wants rows of blocked that have counted the first end, so in unblock() it
 -- may come crosswise with those who bring all that such a row still needs. So it
--- waits for nobody for long: it undoes what it did, and is called again.
--- Locks: remainder, then the skipped with their needs, then blocked.
+-- waits for nobody for long: it undoes what it did, and is called again. It holds
+-- what it tells of before it reads the edges: nobody places a dependent meanwhile,
+-- which would count that end otherwise than the difference does.
+-- Locks: remainder, task, then as revive(), then blocked.
 CREATE OR REPLACE FUNCTION muster.unlock_again(p_limit int)
 RETURNS int LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
 DECLARE
@@ -143,6 +145,8 @@ BEGIN
 	IF v_rest IS NULL THEN
 		RETURN 0;
 	END IF;
+	PERFORM FROM (SELECT FROM muster.task t WHERE t.id = ANY (v_need)
+		ORDER BY t.id FOR NO KEY UPDATE) l;
 	WITH e AS MATERIALIZED (
 		SELECT n.o, d.task_id, muster.edge_met(d.cond, v_now[n.o]) AS now,
 			d.life < t.life AS told, d.life < t.life
@@ -197,14 +201,23 @@ END
 $$;
 
 -- Those of p_ids, tasks and sets, that were skipped, and of whose needs enough can
--- be met again, are open again, and given.
+-- be met again, are open again, and given. Where a retry walks through their flow,
+-- one of whose needs it has yet to meet is left to it: that need may come back, too,
+-- and then its last end is not what counts. The walk cannot go on meanwhile.
+-- Locks: request, then the tasks with their needs.
 CREATE OR REPLACE FUNCTION muster.revive(p_ids bigint[], p_done bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_ids bigint[] := p_ids || muster.set_members(p_ids);
+	v_walks CONSTANT text[] := '{retry_flow,reopen}';
 BEGIN
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_ids) AND t.state = 'k' ORDER BY t.id);
+	PERFORM FROM muster.request r WHERE r.done_at IS NULL
+		AND r.verb = ANY (v_walks) AND r.target = ANY (ARRAY(
+			SELECT t.flow_id FROM muster.task t
+			WHERE t.id = ANY (v_ids)))
+	ORDER BY r.id FOR SHARE;
 	PERFORM FROM (SELECT FROM muster.task t
 		WHERE t.id = ANY (v_ids || ARRAY(SELECT unnest(n.ids)
 			FROM muster.needs n WHERE n.task_id = ANY (v_ids)))
@@ -212,7 +225,13 @@ BEGIN
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_ids) AND t.state = 'k'
 		AND NOT EXISTS (SELECT FROM muster.remainder r
-			WHERE r.task_id = t.id) ORDER BY t.id);
+			WHERE r.task_id = t.id)
+		AND NOT EXISTS (SELECT FROM muster.request r
+			WHERE r.done_at IS NULL AND r.verb = ANY (v_walks)
+			AND r.target = t.flow_id
+			AND r.cursor < (SELECT max(u.need) FROM muster.needs n
+				CROSS JOIN LATERAL unnest(n.ids) u(need)
+				WHERE n.task_id = t.id)) ORDER BY t.id);
 	v_ids := muster.unique_reopen(v_ids);
 	IF v_ids <> '{}' THEN
 		RETURN muster.without(v_ids, muster.reopen(v_ids, p_done));

@@ -804,3 +804,55 @@ def test_A2_what_fails_anew_during_a_retry_is_not_brought_back_again(
     run_all(one, scheduler)
     assert db.state(tasks["y"]) == "failed"
     assert db.flow_status(flow).state == "failed"
+
+
+def test_A2_G2_retry_in_pieces_brings_a_task_back_after_all_of_its_needs(
+        db, worker, scheduler):
+    """One of them succeeds before the retry has come to the other, whose failure
+    of old is what the task would run on."""
+    flow = db.flow([
+        {"name": "x", "kind": "a"}, {"name": "y", "kind": "a"},
+        {"name": "last", "kind": "b", "needs": [
+            "x", {"task": "y", "when": "failed"}]}])
+    tasks = {name: row.id for name, row in db.tasks(flow).items()}
+    assert tasks["x"] < tasks["y"] < tasks["last"]
+    one = worker()
+    run_all(one, scheduler, tasks.values())
+    assert db.states() == {"failed": 2, "skipped": 1}
+    db.one("SELECT muster.retry_flow(%s)", flow)
+    scheduler.carry_out(1)
+    assert one.claim().ids == [tasks["x"]]
+    one.finish(tasks["x"])
+    scheduler.unlock()
+    assert not one.claim().ids
+    run_all(one, scheduler)
+    assert {name: row.state for name, row in db.tasks(flow).items()} == {
+        "x": "succeeded", "y": "succeeded", "last": "skipped"}
+
+
+def test_A2_G2_retry_in_pieces_brings_back_what_was_skipped_since_it_began(
+        db, worker, scheduler):
+    """The flow still runs: its last need but one fails before, and the first, which
+    runs again, succeeds before the retry has come there."""
+    flow = db.flow([
+        *({"name": name, "kind": name} for name in "abc"),
+        {"name": "last", "kind": "b", "needs": ["a", "b", "c"],
+         "needs_mode": {"at_least": 2}}])
+    tasks = {name: row.id for name, row in db.tasks(flow).items()}
+    one = worker()
+    one.claim()
+    one.finish(tasks["a"], outcome="f")
+    scheduler.work()
+    db.one("SELECT muster.retry_flow(%s)", flow)
+    scheduler.carry_out(1)
+    one.claim()
+    one.finish(tasks["a"])
+    one.finish(tasks["c"], outcome="f")
+    while scheduler.unlock():
+        pass
+    assert db.state(tasks["last"]) == "skipped"
+    settle(db, scheduler)
+    assert db.state(tasks["last"]) == "blocked"
+    one.finish(tasks["b"])
+    settle(db, scheduler)
+    assert db.state(tasks["last"]) == "ready"

@@ -770,6 +770,101 @@ def test_G2_revival_against_a_finish_of_another_need(db, worker, scheduler):
     assert db.state(task) == "ready"
 
 
+def half_retried(db, worker, scheduler):
+    """A retry of a flow has met the first of two needs, which has succeeded and has
+    yet to tell of it, but not the other, nor `last`, skipped, that waits for both;
+    what comes next has nothing to do with these."""
+    tasks = {name: row.id for name, row in db.tasks(db.flow([
+        *({"name": name, "kind": "a"} for name in ("x", "beside", "y")),
+        {"name": "behind", "kind": "b", "needs": ["beside"]},
+        {"name": "last", "kind": "b", "needs": ["x", "y"]}])).items()}
+    one = worker()
+    one.claim()
+    one.finish_all("f")
+    scheduler.work()
+    assert db.states() == {"failed": 3, "skipped": 2}
+    db.one("SELECT muster.retry_flow(flow_id) FROM muster.task WHERE id = %s",
+           tasks["x"])
+    scheduler.carry_out(1)
+    assert one.claim().ids == [tasks["x"]]
+    one.finish_all()
+    return one, tasks["last"]
+
+
+@pytest.mark.parametrize("end", "sf")
+def test_A2_G2_second_end_of_a_need_while_a_retry_walks_past_its_dependent(
+        db, worker, scheduler, end):
+    """It is told after the dependent has come back, as it now counts it."""
+    one, last = half_retried(db, worker, scheduler)
+    scheduler.session.begin()
+    scheduler.carry_out()
+    other = db.session("musterd")
+    other.send("SELECT muster.unlock(10)")
+    other.wait_blocked()
+    scheduler.session.commit()
+    other.answer()
+    scheduler.work()
+    assert db.invariants() == []
+    one.claim()
+    one.finish_all(end)
+    scheduler.work()
+    assert db.state(last) == ("ready" if end == "s" else "skipped")
+
+
+def test_A2_G2_retry_of_a_flow_steps_back_from_a_second_end_that_is_told(
+        db, worker, scheduler):
+    """Which leaves the dependent, whose other need is yet to come back, to it."""
+    one, last = half_retried(db, worker, scheduler)
+    scheduler.session.begin()
+    assert scheduler.unlock()
+    other = db.session("musterd")
+    other.send("SELECT muster.carry_out(1)")
+    assert other.answer()[0][0] == 0
+    scheduler.session.commit()
+    assert db.state(last) == "skipped"
+    scheduler.work()
+    assert db.states() == {"succeeded": 1, "ready": 2, "blocked": 2}
+    assert db.invariants() == []
+    one.claim()
+    one.finish_all()
+    scheduler.work()
+    assert db.state(last) == "ready"
+
+
+def test_A2_G2_skip_and_second_end_while_a_retry_has_just_passed(
+        db, worker, scheduler):
+    """The retry has met the dependent when that was open, so it is the need's end
+    that brings it back."""
+    tasks = {name: row.id for name, row in db.tasks(db.flow([
+        *({"name": name, "kind": name} for name in "abc"),
+        {"name": "last", "kind": "b", "needs": ["a", "b", "c"],
+         "needs_mode": {"at_least": 2}}])).items()}
+    one = worker()
+    one.claim()
+    one.finish(tasks["a"], outcome="f")
+    scheduler.work()
+    db.one("SELECT muster.retry_flow(flow_id) FROM muster.task WHERE id = %s",
+           tasks["a"])
+    scheduler.carry_out(1)
+    one.claim()
+    one.finish(tasks["a"])
+    one.finish(tasks["c"], outcome="f")
+    other = db.session("musterd")
+    scheduler.session.begin()
+    scheduler.carry_out()
+    assert other.one("SELECT muster.unlock(10)") == 1
+    assert db.state(tasks["last"]) == "skipped"
+    other.send("SELECT muster.unlock(10)")
+    other.wait_blocked()
+    scheduler.session.commit()
+    other.answer()
+    scheduler.work()
+    assert db.invariants() == []
+    assert db.state(tasks["last"]) == "blocked"
+    one.finish(tasks["b"])
+    assert db.state(tasks["last"]) == "ready"
+
+
 def test_G2_retry_against_a_claim_of_its_stale_row(db, worker, scheduler):
     task = db.enqueue("a")
     db.one("SELECT muster.cancel(%s)", task)

@@ -280,6 +280,19 @@ def test_G3_a_need_that_is_deleted_is_cancelled_for_the_set(
     assert edges(db, *needs) == 1
 
 
+def test_G3_a_set_whose_need_is_deleted_before_it_is_skipped(
+        db, worker, scheduler):
+    """Its row stands without an edge until then."""
+    needs, members = fan(db, when="succeeded")
+    asked(db, scheduler, "delete(%s)", needs[0])
+    scheduler.unlock()
+    asked(db, scheduler, "delete(%s)", needs[0])
+    assert db.one("SELECT count(*) FROM muster.edge") == 0
+    assert [row[1] for row in blocked(db)] == [3]
+    scheduler.work()
+    assert db.states(members) == {"skipped": 3}
+
+
 def test_D2_purge_leaves_no_edge_to_a_set(db, worker, scheduler):
     needs, members = fan(db, ("n", "o"), 5)
     one = worker()
