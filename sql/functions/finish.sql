@@ -211,7 +211,7 @@ BEGIN
 		PERFORM muster.settle_final(p_ids, p_bare => p_bare);
 	ELSIF v_flows IS NOT NULL OR v_needs IS NOT NULL THEN
 		PERFORM muster.settle_known(v_flows, '{}',
-			v_needs, muster.all_succeeded(v_needs), NULL, v_locks, NULL,
+			v_needs, NULL, NULL, v_locks, NULL,
 			CASE WHEN v_flows IS NULL THEN p_ids END);
 	ELSE
 		IF v_locks IS NOT NULL THEN
@@ -219,14 +219,6 @@ BEGIN
 		END IF;
 		INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
 	END IF;
-END
-$$;
-
--- A state for each of p_ids; null for none.
-CREATE OR REPLACE FUNCTION muster.all_succeeded(p_ids bigint[])
-RETURNS "char"[] LANGUAGE plpgsql IMMUTABLE STRICT AS $$
-BEGIN
-	RETURN array_fill('s'::"char", ARRAY[cardinality(p_ids)]);
 END
 $$;
 

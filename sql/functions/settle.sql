@@ -128,6 +128,7 @@ RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_first CONSTANT bigint := p_needs[1];
 	v_last bigint := p_needs[cardinality(p_needs)];
+	v_all CONSTANT boolean := p_states IS NULL; -- succeeded
 	v_edges int;
 	v_walked int := p_limit;
 	v_need bigint;
@@ -147,7 +148,9 @@ BEGIN
 			FROM (
 				SELECT CASE WHEN p_needs[d.o] = d.need
 						THEN d.task_id END AS dep,
-					muster.edge_met(d.cond, p_states[d.o]) AS met
+					v_all AND d.cond <> 'f' OR NOT v_all
+						AND muster.edge_met(d.cond,
+						p_states[d.o]) AS met
 				FROM (SELECT x.need, x.task_id, x.cond, width_bucket(
 						x.need, (SELECT p_needs || '{}')) AS o
 					FROM muster.edge x
@@ -162,7 +165,8 @@ BEGIN
 		FROM (SELECT e.task_id, count(*)::int AS n,
 				count(*) FILTER (WHERE e.met)::int AS met
 			FROM (
-				SELECT d.task_id, muster.edge_met(d.cond, n.state) AS met
+				SELECT d.task_id, muster.edge_met(d.cond,
+					coalesce(n.state, 's')) AS met
 				FROM unnest(p_needs, p_states, p_cursors)
 					n(id, state, cursor)
 				CROSS JOIN LATERAL (SELECT x.need, x.task_id, x.cond
