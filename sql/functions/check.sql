@@ -206,6 +206,11 @@ BEGIN
 				WHERE t.set_id = e.task_id)
 		OR NOT EXISTS (SELECT FROM muster.task t WHERE t.id = e.need)
 	UNION ALL
+	SELECT 6, t.id, format('frees %s alone, and has an edge to %s, %L', t.sole,
+		e.task_id, e.cond)
+	FROM muster.task t JOIN muster.edge e ON e.need = t.id
+	WHERE t.sole <> e.task_id OR t.sole IS NOT NULL AND e.cond = 'f'
+	UNION ALL
 	SELECT * FROM muster.check_schedules()
 	UNION ALL
 	SELECT 8, NULL, b.wrong FROM muster.check_borrowed() b;

@@ -73,6 +73,7 @@ DECLARE
 	v_spread bigint; -- 0: the tasks are in the order of seq
 	v_sets boolean := false;
 	v_uneven boolean := false;
+	v_alike boolean; -- all of one line, none moved
 	v_moved boolean;
 BEGIN
 	o_keyed := 0;
@@ -178,8 +179,10 @@ BEGIN
 			v_members := v_each;
 			o_line := array_fill(i, ARRAY[cardinality(v_task)]);
 			v_uneven := v_spread > 0;
+			v_alike := 0 = ALL (v_ticket);
 		ELSE
 			v_uneven := true;
+			v_alike := false;
 			o_task := o_task || v_task;
 			o_ticket := o_ticket || v_ticket;
 			v_members := v_members || v_each;
@@ -187,7 +190,13 @@ BEGIN
 				|| array_fill(i, ARRAY[cardinality(v_task)]);
 		END IF;
 	END LOOP;
-	IF v_sets THEN
+	IF v_sets AND v_alike THEN
+		o_task := ARRAY(SELECT u.t + generate_series(0, u.n - 1)
+			FROM (SELECT * FROM unnest(o_task, v_members) x(t, n)
+				ORDER BY x.t) u);
+		o_ticket := array_fill(0::smallint, ARRAY[cardinality(o_task)]);
+		o_line := array_fill(o_line[1], ARRAY[cardinality(o_task)]);
+	ELSIF v_sets THEN
 		SELECT array_agg(m.t), array_agg(m.k), array_agg(m.l),
 			max(m.k) > 0
 		INTO o_task, o_ticket, o_line, v_moved

@@ -126,10 +126,10 @@ DECLARE
 	v_last CONSTANT bigint := p_ids[cardinality(p_ids)];
 	v_whole CONSTANT boolean := v_last - v_first = cardinality(p_ids) - 1;
 	v_bare CONSTANT boolean := p_ran_ms IS NULL AND p_result IS NULL;
-	v_more boolean;
 	v_flows bigint[];
 	v_locks bigint[];
 	v_needs bigint[];
+	v_soles bigint[]; -- 0: of that task there is more to tell
 BEGIN
 	IF v_whole THEN
 		WITH t AS (
@@ -145,15 +145,17 @@ BEGIN
 				CASE WHEN x.lock_id IS NOT NULL
 					AND (x.id IN (SELECT unnest(p_bare)))
 						IS NOT TRUE THEN x.lock_id END AS lock_id,
-				CASE WHEN x.has_dependents THEN x.id END AS need,
+				CASE WHEN x.has_dependents AND x.sole IS NULL
+					THEN x.id END AS need,
 				CASE WHEN x.unique_key IS NOT NULL
-					OR x.settled IS NOT NULL THEN true END AS more
+					OR x.settled IS NOT NULL THEN 0 ELSE x.sole END
+					AS sole
 		)
-		SELECT bool_or(t.more),
-			array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+		SELECT array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
 			array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
-			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL)
-		INTO v_more, v_flows, v_locks, v_needs FROM t;
+			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL),
+			array_agg(t.sole) FILTER (WHERE t.sole IS NOT NULL)
+		INTO v_flows, v_locks, v_needs, v_soles FROM t;
 	ELSIF v_last - v_first < 4 * cardinality(p_ids) THEN
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -172,15 +174,17 @@ BEGIN
 				CASE WHEN x.lock_id IS NOT NULL
 					AND (x.id IN (SELECT unnest(p_bare)))
 						IS NOT TRUE THEN x.lock_id END AS lock_id,
-				CASE WHEN x.has_dependents THEN x.id END AS need,
+				CASE WHEN x.has_dependents AND x.sole IS NULL
+					THEN x.id END AS need,
 				CASE WHEN x.unique_key IS NOT NULL
-					OR x.settled IS NOT NULL THEN true END AS more
+					OR x.settled IS NOT NULL THEN 0 ELSE x.sole END
+					AS sole
 		)
-		SELECT bool_or(t.more),
-			array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+		SELECT array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
 			array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
-			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL)
-		INTO v_more, v_flows, v_locks, v_needs FROM t;
+			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL),
+			array_agg(t.sole) FILTER (WHERE t.sole IS NOT NULL)
+		INTO v_flows, v_locks, v_needs, v_soles FROM t;
 	ELSE
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -197,41 +201,35 @@ BEGIN
 				CASE WHEN x.lock_id IS NOT NULL
 					AND (x.id IN (SELECT unnest(p_bare)))
 						IS NOT TRUE THEN x.lock_id END AS lock_id,
-				CASE WHEN x.has_dependents THEN x.id END AS need,
+				CASE WHEN x.has_dependents AND x.sole IS NULL
+					THEN x.id END AS need,
 				CASE WHEN x.unique_key IS NOT NULL
-					OR x.settled IS NOT NULL THEN true END AS more
+					OR x.settled IS NOT NULL THEN 0 ELSE x.sole END
+					AS sole
 		)
-		SELECT bool_or(t.more),
-			array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+		SELECT array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
 			array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
-			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL)
-		INTO v_more, v_flows, v_locks, v_needs FROM t;
+			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL),
+			array_agg(t.sole) FILTER (WHERE t.sole IS NOT NULL)
+		INTO v_flows, v_locks, v_needs, v_soles FROM t;
 	END IF;
 	IF EXISTS (SELECT FROM muster.cancelling c
 			WHERE c.worker_id = p_worker) THEN
 		DELETE FROM muster.cancelling c WHERE c.worker_id = p_worker
 			AND c.task_id = ANY (p_ids);
 	END IF;
-	IF v_more OR cardinality(v_flows) < cardinality(p_ids) THEN
+	IF 0 = ANY (v_soles) OR cardinality(v_flows) < cardinality(p_ids) THEN
 		PERFORM muster.settle_final(p_ids, p_bare => p_bare);
 	ELSIF v_flows IS NOT NULL OR v_needs IS NOT NULL THEN
 		PERFORM muster.settle_known(v_flows, '{}',
-			v_needs, muster.all_succeeded(v_needs), NULL, v_locks, NULL,
-			CASE WHEN v_flows IS NULL THEN p_ids END);
+			v_needs, NULL, NULL, v_locks, NULL,
+			CASE WHEN v_flows IS NULL THEN p_ids END, v_soles);
 	ELSE
 		IF v_locks IS NOT NULL THEN
 			PERFORM muster.lock_free(v_locks);
 		END IF;
 		INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
 	END IF;
-END
-$$;
-
--- A state for each of p_ids; null for none.
-CREATE OR REPLACE FUNCTION muster.all_succeeded(p_ids bigint[])
-RETURNS "char"[] LANGUAGE plpgsql IMMUTABLE STRICT AS $$
-BEGIN
-	RETURN array_fill('s'::"char", ARRAY[cardinality(p_ids)]);
 END
 $$;
 

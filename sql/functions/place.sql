@@ -97,8 +97,9 @@ BEGIN
 		SELECT * FROM unnest(v_need, v_dep, v_life, v_cond) u(n, d, l, c)
 		WHERE (u.d IN (SELECT unnest(v_unmet))) IS FALSE
 		ON CONFLICT (need, task_id) DO UPDATE SET life = excluded.life;
-		UPDATE muster.task t SET has_dependents = true
-		WHERE t.id = ANY (v_need) AND NOT t.has_dependents;
+		UPDATE muster.task t SET has_dependents = true, sole = NULL
+		WHERE t.id = ANY (v_need)
+			AND (NOT t.has_dependents OR t.sole IS NOT NULL);
 	END IF;
 	INSERT INTO muster.blocked
 	SELECT t.id, p_run_at[width_bucket(t.id, p_ids)],

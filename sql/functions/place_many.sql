@@ -86,8 +86,9 @@ BEGIN
 		INSERT INTO muster.edge (need, task_id, life, cond)
 		SELECT u.n, v_id, u.l, u.c
 		FROM unnest(v_need, v_life, v_cond) u(n, l, c);
-		UPDATE muster.task t SET has_dependents = true
-		WHERE t.id = ANY (v_need) AND NOT t.has_dependents;
+		UPDATE muster.task t SET has_dependents = true, sole = NULL
+		WHERE t.id = ANY (v_need)
+			AND (NOT t.has_dependents OR t.sole IS NOT NULL);
 	END IF;
 	IF v_met + v_unmet > 0 THEN
 		PERFORM muster.unblock(ARRAY[v_id], ARRAY[v_met], ARRAY[v_unmet]);

@@ -68,18 +68,20 @@ $$;
 -- settle_final() for who knows the rows; what there is none of is null. p_flows:
 -- the flows of those that are in one, p_states: how these ended ('{}': all
 -- succeeded). p_needs: those
--- that others depend on and that end for the first time, p_told: how; p_later:
+-- that others depend on and that end for the first time, p_told: how (null: all
+-- succeeded); p_soles: of others that succeeded, task.sole; p_later:
 -- those of which unlock() is to tell. p_locks: the keys of which a slot becomes
 -- free; p_unique: those with a unique key; p_plain: those in no flow.
 -- Locks: blocked, as unblock(); then as lock_free(); then it inserts.
 CREATE OR REPLACE FUNCTION muster.settle_known(p_flows bigint[],
 	p_states "char"[], p_needs bigint[], p_told "char"[], p_later bigint[],
-	p_locks bigint[], p_unique bigint[], p_plain bigint[])
+	p_locks bigint[], p_unique bigint[], p_plain bigint[],
+	p_soles bigint[] DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	IF p_needs IS NOT NULL THEN
+	IF p_needs IS NOT NULL OR p_soles IS NOT NULL THEN
 		PERFORM muster.settle_edges(p_needs, p_told, NULL,
-			greatest(2000, 10 * cardinality(p_needs)));
+			greatest(2000, 10 * cardinality(p_needs)), p_soles);
 	END IF;
 	IF p_later IS NOT NULL THEN
 		INSERT INTO muster.remainder (task_id, flow_id, outcome, was)
@@ -114,21 +116,24 @@ BEGIN
 END
 $$;
 
--- Works off the edges of p_needs (ascending), which ended as p_states says, from
--- p_cursors on (NULL: all); at most p_limit, the rest becomes remainders. Gives
--- how many.
+-- Works off the edges of p_needs (ascending), which ended as p_states says (null:
+-- all succeeded), from p_cursors on (null: all); at most p_limit, the rest becomes
+-- remainders. Gives how many. p_soles: what others that succeeded free, each its
+-- one dependent.
 -- No joins: plans made while a table was empty must stay good plans, so rows
 -- are found by = ANY (array) or LATERAL, and what belongs to a row by binary
 -- search in arrays that are in order (width_bucket). There an array stands as
 -- (SELECT array || '{}'): a variable of this language would be copied for each
 -- row.
 CREATE OR REPLACE FUNCTION muster.settle_edges(
-	p_needs bigint[], p_states "char"[], p_cursors bigint[], p_limit int)
+	p_needs bigint[], p_states "char"[], p_cursors bigint[], p_limit int,
+	p_soles bigint[] DEFAULT NULL)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_first CONSTANT bigint := p_needs[1];
 	v_last bigint := p_needs[cardinality(p_needs)];
-	v_edges int;
+	v_all CONSTANT boolean := p_states IS NULL; -- succeeded
+	v_edges int := 0;
 	v_walked int := p_limit;
 	v_need bigint;
 	v_dep bigint[];
@@ -147,7 +152,9 @@ BEGIN
 			FROM (
 				SELECT CASE WHEN p_needs[d.o] = d.need
 						THEN d.task_id END AS dep,
-					muster.edge_met(d.cond, p_states[d.o]) AS met
+					v_all AND d.cond <> 'f' OR NOT v_all
+						AND muster.edge_met(d.cond,
+						p_states[d.o]) AS met
 				FROM (SELECT x.need, x.task_id, x.cond, width_bucket(
 						x.need, (SELECT p_needs || '{}')) AS o
 					FROM muster.edge x
@@ -155,14 +162,15 @@ BEGIN
 					ORDER BY x.need, x.task_id LIMIT p_limit) d
 			) e GROUP BY e.dep ORDER BY e.dep) g;
 	END IF;
-	IF v_walked = p_limit THEN
+	IF v_walked = p_limit AND p_needs IS NOT NULL THEN
 		SELECT coalesce(sum(g.n), 0), array_agg(g.task_id), array_agg(g.met),
 			array_agg(g.n - g.met)
 		INTO v_edges, v_dep, v_met, v_unmet
 		FROM (SELECT e.task_id, count(*)::int AS n,
 				count(*) FILTER (WHERE e.met)::int AS met
 			FROM (
-				SELECT d.task_id, muster.edge_met(d.cond, n.state) AS met
+				SELECT d.task_id, muster.edge_met(d.cond,
+					coalesce(n.state, 's')) AS met
 				FROM unnest(p_needs, p_states, p_cursors)
 					n(id, state, cursor)
 				CROSS JOIN LATERAL (SELECT x.need, x.task_id, x.cond
@@ -189,7 +197,17 @@ BEGIN
 		WHERE t.id = ANY (p_needs) AND t.id >= v_need;
 		PERFORM muster.announce_work();
 	END IF;
-	IF v_edges > 0 THEN
+	IF p_soles IS NOT NULL THEN
+		SELECT array_agg(g.dep), array_agg(g.met), array_agg(g.unmet)
+		INTO v_dep, v_met, v_unmet
+		FROM (SELECT e.dep, sum(e.met)::int AS met,
+				sum(e.unmet)::int AS unmet
+			FROM (SELECT * FROM unnest(v_dep, v_met, v_unmet)
+					u(dep, met, unmet)
+				UNION ALL SELECT unnest(p_soles), 1, 0) e
+			GROUP BY e.dep ORDER BY e.dep) g;
+	END IF;
+	IF v_dep IS NOT NULL THEN
 		PERFORM muster.unblock(v_dep, v_met, v_unmet);
 	END IF;
 	RETURN v_edges;

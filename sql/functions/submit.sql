@@ -606,6 +606,8 @@ DECLARE
 	v_route int[];
 	v_needs int[] := array_fill(0, ARRAY[cardinality(p_name)]);
 	v_feeds boolean[] := array_fill(false, ARRAY[cardinality(p_name)]);
+	v_edges int[] := array_fill(0, ARRAY[cardinality(p_name)]);
+	v_sole bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(p_name)]);
 	v_lock bigint[] := ARRAY(SELECT muster.lock_number(
 			muster.flow_lock(u.s -> 'lock'))
 		FROM unnest(p_step) WITH ORDINALITY u(s, o) ORDER BY u.o);
@@ -631,6 +633,11 @@ BEGIN
 	FOR i IN 1 .. coalesce(cardinality(p_dep), 0) LOOP
 		v_needs[p_dep[i]] := v_needs[p_dep[i]] + 1;
 		v_feeds[p_need[i]] := true;
+		CONTINUE WHEN p_n[p_dep[i]] = 0;
+		v_edges[p_need[i]] := v_edges[p_need[i]] + 1;
+		v_sole[p_need[i]] := CASE
+			WHEN v_edges[p_need[i]] = 1 AND p_cond[i] <> 'f'
+			THEN coalesce(p_set[p_dep[i]], p_id[p_dep[i]]) END;
 	END LOOP;
 	v_least := muster.flow_least(p_name, p_step, v_needs);
 	INSERT INTO muster.flow (id, created_at, total, fail_fast, name)
@@ -639,17 +646,17 @@ BEGIN
 	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
 		size, max_attempts, rank, lane, has_needs, has_dependents,
 		fail_fast, name, payload, lock_id, lock_limit, lock_key, unique_key,
-		set_id)
+		set_id, sole)
 	SELECT u.id, p_flow, clock_timestamp(),
 		muster.flow_ms(u.s ->> 'timeout')::bigint, u.route,
 		octet_length(p.payload), (u.s ->> 'max_attempts')::int,
 		-coalesce((u.s ->> 'priority')::int, 0), u.lane, u.needs > 0,
 		u.feeds, v_fast, u.name, p.payload, u.lock,
 		muster.flow_lock_limit(u.s -> 'lock'),
-		muster.flow_lock(u.s -> 'lock'), u.s ->> 'unique_key', u.set
+		muster.flow_lock(u.s -> 'lock'), u.s ->> 'unique_key', u.set, u.sole
 	FROM unnest(p_id, p_set, p_name, p_step, v_route, p_lane, v_needs,
-			v_feeds, v_lock)
-		u(id, set, name, s, route, lane, needs, feeds, lock)
+			v_feeds, v_lock, v_sole)
+		u(id, set, name, s, route, lane, needs, feeds, lock, sole)
 	CROSS JOIN LATERAL (SELECT coalesce(u.s -> 'payload', '{}')::text
 		AS payload OFFSET 0) p;
 	IF p_dep IS NOT NULL THEN

@@ -34,6 +34,8 @@ DECLARE
 	v_last bigint;
 	v_whole boolean;
 	v_urgency bigint[]; -- of each line; null if there is nothing to tell
+	v_route int; -- where all are of one line
+	v_seq bigint;
 BEGIN
 	PERFORM muster.check_isolation(),
 		pg_advisory_xact_lock_shared(hashtext('muster turn'));
@@ -134,6 +136,10 @@ BEGIN
 					width_bucket(t.id, v_hit.o_task)]) END);
 		RETURN;
 	END IF;
+	IF v_hit.o_line[1] = ALL (v_hit.o_line) THEN
+		v_route := v_hit.l_route[v_hit.o_line[1]];
+		v_seq := v_urgency[v_hit.o_line[1]];
+	END IF;
 	FOR i IN 1 .. (cardinality(v_hit.o_task) + 199) / 200 LOOP
 		v_lease[i] := nextval('muster.lease_id');
 	END LOOP;
@@ -145,8 +151,11 @@ BEGIN
 	IF v_last - v_first < 4 * cardinality(v_hit.o_task) THEN
 		RETURN QUERY
 		SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
-			v_hit.l_route[v_hit.o_line[t.p]], NULL::int, NULL::int,
-			v_urgency[v_hit.o_line[t.p]], t.flow_id,
+			CASE WHEN v_route IS NULL THEN
+				v_hit.l_route[v_hit.o_line[t.p]] ELSE v_route END,
+			NULL::int, NULL::int, CASE WHEN v_route IS NULL THEN
+				v_urgency[v_hit.o_line[t.p]] ELSE v_seq END,
+			t.flow_id,
 			t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
@@ -161,8 +170,11 @@ BEGIN
 	ELSE
 		RETURN QUERY
 		SELECT 'c', v_lease[(t.p - 1) / 200 + 1], t.id,
-			v_hit.l_route[v_hit.o_line[t.p]], NULL::int, NULL::int,
-			v_urgency[v_hit.o_line[t.p]], t.flow_id,
+			CASE WHEN v_route IS NULL THEN
+				v_hit.l_route[v_hit.o_line[t.p]] ELSE v_route END,
+			NULL::int, NULL::int, CASE WHEN v_route IS NULL THEN
+				v_urgency[v_hit.o_line[t.p]] ELSE v_seq END,
+			t.flow_id,
 			t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,

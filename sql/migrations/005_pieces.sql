@@ -1,5 +1,6 @@
--- A task that waits for very many is placed a piece of its needs at a time. Chains are
--- claimed and leased in the order in which they run.
+-- A task that waits for very many is placed a piece of its needs at a time. A success
+-- that frees one step knows it without its edges. Chains are claimed and leased in the
+-- order in which they run.
 -- compatible_from: 1
 
 -- Tasks of whose needs the first `placed` are looked at: the others count in the row
@@ -15,6 +16,15 @@ CREATE TABLE muster.placing (
 	autovacuum_analyze_threshold = 20000);
 
 DROP FUNCTION IF EXISTS muster.admit_next(int);
+
+-- What its only edge leads to, a task or a set, if success meets that; null: the
+-- edges tell.
+ALTER TABLE muster.task ADD COLUMN sole bigint;
+
+DROP FUNCTION IF EXISTS muster.all_succeeded(bigint[]);
+DROP FUNCTION IF EXISTS muster.settle_edges(bigint[], "char"[], bigint[], int);
+DROP FUNCTION IF EXISTS muster.settle_known(bigint[], "char"[], bigint[], "char"[],
+	bigint[], bigint[], bigint[], bigint[]);
 
 DROP FUNCTION IF EXISTS muster.claim_chains(bigint[], smallint[], int[], int[],
 	int[], int, bigint);

@@ -11,6 +11,10 @@ def ended(one, task, outcome):
     one.finish(task, outcome=outcome, error=None if outcome == "s" else "no")
 
 
+def sole(db, task):
+    return db.one("SELECT sole FROM muster.task WHERE id = %s", task)
+
+
 @pytest.mark.parametrize("when, outcome, state", [
     ("succeeded", "s", "ready"), ("succeeded", "f", "skipped"),
     ("finished", "s", "ready"), ("finished", "f", "ready"),
@@ -144,6 +148,44 @@ def test_A2_dependents_in_the_same_transaction_in_any_order(
     for expected in (first, second, third):
         assert one.claim().ids == [expected]
         one.finish_all()
+
+
+def test_A2_a_step_with_one_dependent_gets_another(db, worker, scheduler):
+    """What a step alone frees stands in its own row, until there is more."""
+    flow = db.flow({"need": {"kind": "a"}, "other": {"kind": "a"},
+                    "one": {"kind": "b", "needs": ["need"]},
+                    "two": {"kind": "b", "needs": ["other"]}})
+    tasks = db.tasks(flow)
+    assert sole(db, tasks["need"].id) == tasks["one"].id
+    assert sole(db, tasks["one"].id) is None
+    late = db.enqueue("c", depends_on=[tasks["need"].id])
+    scheduler.work()
+    assert sole(db, tasks["need"].id) is None
+    assert sole(db, tasks["other"].id) == tasks["two"].id
+    one = worker()
+    one.claim({"a": 2})
+    one.finish_all()
+    assert {db.state(task) for task in (
+        tasks["one"].id, tasks["two"].id, late)} == {"ready"}
+
+
+@pytest.mark.parametrize("outcome, states", [
+    ("s", ["ready", "skipped"]), ("f", ["skipped", "ready"])])
+def test_A2_one_dependent_that_waits_for_a_failure(
+        db, worker, scheduler, outcome, states):
+    flow = db.flow({
+        "up": {"kind": "a"}, "down": {"kind": "a"},
+        "works": {"kind": "b", "needs": ["up"]},
+        "mends": {"kind": "b", "needs": [
+            {"task": "down", "when": "failed"}]}})
+    tasks = db.tasks(flow)
+    assert sole(db, tasks["up"].id) == tasks["works"].id
+    assert sole(db, tasks["down"].id) is None
+    one = worker()
+    one.claim({"a": 2})
+    one.finish_all(outcome=outcome)
+    scheduler.work()
+    assert [db.state(tasks[name].id) for name in ("works", "mends")] == states
 
 
 def test_A2_skips_run_down_a_chain(db, worker, scheduler):

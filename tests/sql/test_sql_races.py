@@ -71,6 +71,23 @@ def test_A2_finish_while_the_admission_is_under_way(db, worker, scheduler):
     assert db.state(task) == "ready"
 
 
+def test_A2_finish_of_a_step_that_just_gets_a_second_dependent(
+        db, worker, scheduler):
+    tasks = db.tasks(db.flow({"need": {"kind": "a"},
+                              "one": {"kind": "b", "needs": ["need"]}}))
+    need = tasks["need"].id
+    one = worker()
+    one.claim({"a": 1})
+    late = db.enqueue("b", depends_on=[need])
+    scheduler.session.begin()
+    scheduler.admit()
+    one.send_turn([(need, "s")])
+    one.session.wait_blocked()
+    scheduler.session.commit()
+    one.answer()
+    assert db.state(tasks["one"].id) == db.state(late) == "ready"
+
+
 def test_enqueue_in_descending_order_stalls_nobody(db, worker, scheduler):
     """Two enqueues in one transaction, each naming a running task, the later
     first: once a deadlock whose victim was the turn."""
