@@ -246,36 +246,6 @@ START_TEST(medium_tasks_are_claimed_as_far_as_the_horizon)
 }
 END_TEST
 
-/* A rate would have a few of them end within the horizon of 14 ms. */
-START_TEST(tasks_that_started_together_are_followed_by_as_many)
-{
-	static const struct {
-		int64_t runs_us, age_us;
-		int ahead;
-	} cases[] = {
-	    {40000, 10000, 5},	/* not due yet */
-	    {40000, 27000, 16}, /* all at once */
-	    {40000, 81000, 2},	/* overdue: they run for longer */
-	    {10000, 1000, 22},	/* more than once */
-	    {60000, 59000, 3},	/* too long to know */
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct share share = {.limit = 16};
-		struct mono now =
-		    run(&share, 40, cases[i].runs_us, (struct mono){.us = 1});
-
-		for (int n = 0; n < 16; n++) {
-			share_claimed(&share);
-			share_started(&share, now);
-		}
-		now.us += cases[i].age_us;
-		ck_assert_int_eq(
-		    share_ahead(&share, &share, 0, 2000, now), cases[i].ahead);
-	}
-}
-END_TEST
-
 START_TEST(slots_are_supplied_while_what_waits_lasts_longer_than_a_turn)
 {
 	struct share share = {.limit = 8};
@@ -514,8 +484,6 @@ main(void)
 	tcase_add_test(tests, nothing_is_claimed_ahead_before_it_was_measured);
 	tcase_add_test(tests, quick_tasks_are_claimed_by_hundreds);
 	tcase_add_test(tests, medium_tasks_are_claimed_as_far_as_the_horizon);
-	tcase_add_test(
-	    tests, tasks_that_started_together_are_followed_by_as_many);
 	tcase_add_test(tests,
 	    slots_are_supplied_while_what_waits_lasts_longer_than_a_turn);
 	tcase_add_test(tests, no_slot_waits_for_a_turn_and_turns_are_few);
