@@ -325,8 +325,11 @@ claim_learn(const struct claim *claim, const struct route_list *routes,
 	for (int i = 0; i < routes->count; i++) {
 		struct route *route = routes->items[i];
 
-		if (route->want == 0)
+		if (route->want == 0) {
+			/* What this turn has unlocked is not told to us. */
+			route->drained = false;
 			continue;
+		}
 		route->bound->got += route->got;
 		route->shares.queue->all.got += route->got;
 		all += route->got + route->followed;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/scoreboard.h"
-#include "daemon/worker/pace.h"
 
 /* A new run time counts one part in so many: one that is longer than thought
  * is believed sooner, or a kind that is quick as a rule and slow at times would
@@ -19,9 +18,6 @@ enum {
 	LEARN_USUAL = 16,
 	LEARN_CLAIMED = 1000,
 };
-
-/* What waits for a slot is enough while it lasts for so many turns. */
-static const double TURNS_SUPPLIED = 1.5;
 
 int
 share_part(int total, int workers, int slot)
@@ -215,60 +211,6 @@ share_token_room(const struct share *share)
 	return share->tokens > waiting ? share->tokens - waiting : 0;
 }
 
-int
-share_company_ms(const struct share *share)
-{
-	bool quick =
-	    share->usual_us > 0 && share->usual_us <= PACE_QUICK_MS * 1000;
-
-	return quick ? PACE_SUPPLIED_QUICK_MS : PACE_SUPPLIED_MS;
-}
-
-int64_t
-share_horizon_us(const struct share *share, int64_t turn_us)
-{
-	return 2 * turn_us + (int64_t)share_company_ms(share) * 1000;
-}
-
-bool
-share_is_brief(const struct share *share, int64_t turn_us)
-{
-	return share->mean_us != 0 &&
-	       share->mean_us <=
-		   (double)(2 * turn_us + (int64_t)PACE_SUPPLIED_MS * 1000);
-}
-
-/* Of brief ones the usual time: outliers are for share_is_brief to see. */
-static double
-length_us(const struct share *share, int64_t turn_us)
-{
-	if (share->usual_us > 0 && share_is_brief(share, turn_us))
-		return share->usual_us;
-	return share->mean_us;
-}
-
-int
-share_chain(const struct share *share, int64_t turn_us)
-{
-	double each_us = length_us(share, turn_us);
-
-	if (each_us == 0)
-		return 0;
-	if (each_us * SHARE_CHAIN_MAX < SHARE_CHAIN_US)
-		return SHARE_CHAIN_MAX;
-	return (int)(SHARE_CHAIN_US / each_us);
-}
-
-bool
-share_is_supplied(const struct share *share, int64_t turn_us)
-{
-	int waiting = share->claimed - share->running + share->following;
-
-	return share->running >= share->limit &&
-	       waiting * share->usual_us >=
-		   TURNS_SUPPLIED * (double)turn_us * share->running;
-}
-
 bool
 share_can_start(const struct share *share)
 {
@@ -351,65 +293,6 @@ share_free(const struct share *share)
 	if (slots > tokens)
 		slots = tokens;
 	return slots > 0 ? slots : 0;
-}
-
-/* How many of those that run now end in a us: as measured, unless they have
- * already been at it for clearly longer. */
-static double
-ends_per_us(int running, int64_t began_sum, double mean_us, struct mono now)
-{
-	double age;
-
-	if (running == 0 || mean_us == 0)
-		return 0;
-	age = (double)(now.us - began_sum / running);
-	return running / (age > 2 * mean_us ? age : mean_us);
-}
-
-int
-share_ahead(const struct share *share, const struct share *kind, int promised,
-    int64_t turn_us, struct mono now)
-{
-	static const struct share none;
-	const struct share *longer =
-	    share->longer != NULL ? share->longer : &none;
-	int free_slots = share->limit - share->running - promised;
-	double mean_us = length_us(kind, turn_us), each_us = 0, ahead;
-
-	if (mean_us == 0 || share->limit <= 0)
-		return 0;
-	if (free_slots > 0)
-		each_us += free_slots / mean_us;
-	each_us += ends_per_us(share->running - longer->running,
-	    share->began_sum - longer->began_sum, mean_us, now);
-	each_us += ends_per_us(
-	    longer->running, longer->began_sum, longer->mean_us, now);
-	ahead = (double)share_horizon_us(kind, turn_us) * each_us;
-	return ahead > SHARE_AHEAD_MAX ? SHARE_AHEAD_MAX : (int)ahead;
-}
-
-int
-share_slot_room(const struct share *share, const struct share *kind,
-    int promised, int64_t turn_us, struct mono now)
-{
-	int room = share->limit - share->claimed;
-	int ahead = share_ahead(share, kind, promised, turn_us, now);
-
-	if (share->limit <= 0)
-		return 0;
-	if (ahead > share->following)
-		room += ahead - share->following;
-	return room < 0 ? 0 : room;
-}
-
-int
-share_room(const struct share *share, const struct share *kind, int promised,
-    int64_t turn_us, struct mono now)
-{
-	int room = share_slot_room(share, kind, promised, turn_us, now);
-	int tokens = share_token_room(share);
-
-	return room < tokens ? room : tokens;
 }
 
 bool

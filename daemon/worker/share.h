@@ -169,7 +169,8 @@ int share_free(const struct share *share);
 
 /* How many tasks will leave it within the horizon of `turn_us`, if those that
  * will come run as long as those of `kind` (itself, for any that it has), and
- * others take `promised` of its slots for long. */
+ * others take `promised` of its slots for long. Of tasks that take some tens of
+ * milliseconds all that run, once they have run for nearly as long as usual. */
 int share_ahead(const struct share *share, const struct share *kind,
     int promised, int64_t turn_us, struct mono now);
 

@@ -40,7 +40,8 @@ $$;
 -- the routes after it, up to the next such, get p_want[i] together; -2 does the
 -- same, and ends at the next -1 or -2. Ascending by task; o_line
 -- says from which line. f_*: the new floors. o_keyed: how many have a concurrency
--- key; o_left, o_bytes: what of p_max and p_max_bytes is left.
+-- key; o_left, o_bytes: what of p_max and p_max_bytes is left; o_want: what of p_want,
+-- 0 where there may be more, whatever it was that no more could be taken for.
 -- Locks: ready (what others hold is stepped over). Called by turn.
 CREATE OR REPLACE FUNCTION muster.claim(p_route int[], p_want int[],
 	p_max int, p_max_bytes bigint, p_floor_route int[],
@@ -48,14 +49,14 @@ CREATE OR REPLACE FUNCTION muster.claim(p_route int[], p_want int[],
 	OUT l_route int[], OUT l_rank int[], OUT l_lane int[],
 	OUT o_task bigint[], OUT o_ticket smallint[], OUT o_line int[],
 	OUT f_line int[], OUT f_seq bigint[],
-	OUT o_keyed bigint, OUT o_left int, OUT o_bytes bigint)
+	OUT o_keyed bigint, OUT o_left int, OUT o_bytes bigint,
+	OUT o_want int[])
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_top bigint;
 	v_paused boolean;
 	v_start bigint[];
 	v_told bigint[];
-	v_want int[] := p_want;
 	v_n int;
 	v_keyed bigint;
 	v_got int;
@@ -76,13 +77,14 @@ DECLARE
 	v_alike boolean; -- all of one line, none moved
 	v_moved boolean;
 BEGIN
+	o_want := p_want;
 	o_keyed := 0;
 	o_left := p_max;
 	o_bytes := p_max_bytes;
 	SELECT s.last_value, EXISTS (SELECT FROM muster.paused)
 	INTO v_top, v_paused FROM muster.ready_seq s;
 	IF v_paused THEN
-		v_want := muster.claim_unpaused(p_route, p_want);
+		o_want := muster.claim_unpaused(p_route, p_want);
 	END IF;
 	SELECT array_agg(l.r), array_agg(l.k), array_agg(l.l),
 		array_agg(coalesce(l.seq, (SELECT m.mark FROM muster.lane_mark m
@@ -116,18 +118,21 @@ BEGIN
 			CONTINUE;
 		END IF;
 		v_at := array_position(p_route, l_route[i]);
-		v_n := least(v_want[v_at], o_left);
+		v_n := least(o_want[v_at], o_left);
 		v_bounds := '{}';
 		IF v_grouped THEN
 			FOR g IN REVERSE v_at .. 1 LOOP
 				CONTINUE WHEN p_route[g] > 0
 					OR p_route[g] = -2 AND v_bounds <> '{}';
 				v_bounds := v_bounds || g;
-				v_n := least(v_n, v_want[g]);
+				v_n := least(v_n, o_want[g]);
 				EXIT WHEN p_route[g] = -1;
 			END LOOP;
 		END IF;
-		CONTINUE WHEN v_n <= 0 OR o_bytes <= 0;
+		IF v_n <= 0 OR o_bytes <= 0 THEN
+			o_want[v_at] := 0;
+			CONTINUE;
+		END IF;
 		IF l_lane[i] < 8 THEN
 			SELECT h.* INTO v_ctid, v_task, v_ticket, v_each, v_sum,
 				v_got, v_floor, v_keyed
@@ -166,9 +171,10 @@ BEGIN
 		CONTINUE WHEN v_got = 0;
 		o_keyed := o_keyed + v_keyed;
 		o_bytes := o_bytes - v_sum;
-		v_want[v_at] := v_want[v_at] - v_got;
+		o_want[v_at] := CASE WHEN v_got < v_n AND o_bytes > 0
+			THEN o_want[v_at] - v_got ELSE 0 END;
 		FOREACH v_bound IN ARRAY v_bounds LOOP
-			v_want[v_bound] := v_want[v_bound] - v_got;
+			o_want[v_bound] := o_want[v_bound] - v_got;
 		END LOOP;
 		o_left := o_left - v_got;
 		DELETE FROM muster.ready r WHERE r.ctid = ANY (v_ctid);

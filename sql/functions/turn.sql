@@ -36,6 +36,8 @@ DECLARE
 	v_urgency bigint[]; -- of each line; null if there is nothing to tell
 	v_route int; -- where all are of one line
 	v_seq bigint;
+	v_left int[];
+	v_later text;
 BEGIN
 	PERFORM muster.check_isolation(),
 		pg_advisory_xact_lock_shared(hashtext('muster turn'));
@@ -46,6 +48,7 @@ BEGIN
 		RETURN NEXT;
 		RETURN;
 	END IF;
+	v_later := set_config('muster.turn_routes', '{}', true);
 	IF cardinality(p_task) > 0 THEN
 		SELECT f.fenced_lease, f.fenced_task
 		INTO v_fenced_lease, v_fenced_task
@@ -64,13 +67,19 @@ BEGIN
 			WHERE c.worker_id = p_worker LOOP
 		RETURN NEXT;
 	END LOOP;
-	IF p_max <= 0 OR cardinality(p_route) = 0
-			OR v_fenced_task IS NOT NULL THEN
+	IF p_max > 0 AND cardinality(p_route) > 0 AND v_fenced_task IS NULL THEN
+		SELECT * INTO v_hit FROM muster.claim(p_route, p_want, p_max,
+			p_max_bytes, p_floor_route, p_floor_rank, p_floor_lane,
+			p_floor_seq);
+		v_left := v_hit.o_want;
+	END IF;
+	IF current_setting('muster.turn_routes') <> '{}' THEN
+		PERFORM muster.announce_turn(p_worker, p_route, v_left);
+	END IF;
+	v_later := set_config('muster.turn_routes', '', true);
+	IF v_left IS NULL THEN
 		RETURN;
 	END IF;
-	SELECT * INTO v_hit FROM muster.claim(p_route, p_want, p_max,
-		p_max_bytes, p_floor_route, p_floor_rank, p_floor_lane,
-		p_floor_seq);
 	what := 'l';
 	task := NULL;
 	FOR i IN 1 .. coalesce(cardinality(v_hit.f_line), 0) LOOP

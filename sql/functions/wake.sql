@@ -152,14 +152,34 @@ BEGIN
 END
 $do$;
 
--- The daemon: p_counts[i] tasks of p_routes[i] became ready, one if null.
+-- The daemon: p_counts[i] tasks of p_routes[i] became ready, one if null. A turn
+-- tells it at its end (announce_turn).
 CREATE OR REPLACE FUNCTION muster.announce(
 	p_routes int[], p_counts int[] DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_kept text := coalesce(current_setting('muster.turn_routes', true), '');
 BEGIN
 	IF p_routes IS NULL OR NOT EXISTS (SELECT FROM muster.sleepers) THEN
 		RETURN;
+	ELSIF v_kept = '' THEN
+		PERFORM muster.announce_to(NULL, p_routes, p_counts);
+		RETURN;
 	END IF;
+	v_kept := set_config('muster.turn_routes',
+		(v_kept::int[] || p_routes)::text, true);
+	v_kept := set_config('muster.turn_counts',
+		(nullif(current_setting('muster.turn_counts', true), '')::int[]
+			|| coalesce(p_counts,
+				array_fill(1, ARRAY[cardinality(p_routes)])))::text, true);
+END
+$$;
+
+-- The same, at once, for whoever sleeps but p_but.
+CREATE OR REPLACE FUNCTION muster.announce_to(
+	p_but bigint, p_routes int[], p_counts int[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
 	PERFORM pg_notify('muster', muster.wake_word(q.queue, sum(q.n)::bigint))
 	FROM (
 		SELECT c.n, (SELECT r.queue FROM muster.route r
@@ -169,8 +189,29 @@ BEGIN
 			GROUP BY 1) c
 	) q
 	WHERE EXISTS (SELECT FROM muster.sleepers s
-		WHERE q.queue = ANY (s.queues))
+		WHERE q.queue = ANY (s.queues) AND s.id IS DISTINCT FROM p_but)
 	GROUP BY q.queue;
+END
+$$;
+
+-- Tells what became ready in this turn since it set muster.turn_routes to '{}', but
+-- for what it has claimed itself, as is certain of a route of which it wanted more
+-- than there was: p_left[i] of p_route[i]; null: it claimed nothing. Not p_worker,
+-- which looks by itself at each route that it has, or gets, room for.
+CREATE OR REPLACE FUNCTION muster.announce_turn(
+	p_worker bigint, p_route int[], p_left int[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_routes int[] := current_setting('muster.turn_routes');
+	v_counts int[] := current_setting('muster.turn_counts');
+	v_set text := set_config('muster.turn_counts', '', true);
+BEGIN
+	SELECT array_agg(k.r), array_agg(k.n) INTO v_routes, v_counts
+	FROM unnest(v_routes, v_counts) k(r, n)
+	WHERE (p_left[array_position(p_route, k.r)] > 0) IS NOT TRUE;
+	IF v_routes IS NOT NULL THEN
+		PERFORM muster.announce_to(p_worker, v_routes, v_counts);
+	END IF;
 END
 $$;
 

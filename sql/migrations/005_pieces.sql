@@ -1,6 +1,6 @@
 -- A task that waits for very many is placed a piece of its needs at a time. A success
 -- that frees one step knows it without its edges. Chains are claimed and leased in the
--- order in which they run.
+-- order in which they run, and a claim tells what it would have taken more.
 -- compatible_from: 1
 
 -- Tasks of whose needs the first `placed` are looked at: the others count in the row
@@ -33,4 +33,7 @@ DROP FUNCTION IF EXISTS muster.chain_take(bigint[], smallint[], int[], int[],
 DROP FUNCTION IF EXISTS muster.chain_fitting(tid[], bigint[], smallint[], int[],
 	int[], int[], int[], int, bigint);
 DROP FUNCTION IF EXISTS muster.chain_lease(bigint, bigint[], bigint[], int[],
+	int[], bigint[]);
+
+DROP FUNCTION IF EXISTS muster.claim(int[], int[], int, bigint, int[], int[],
 	int[], bigint[]);

@@ -184,6 +184,75 @@ def test_daemon_wakes_sleepers_too(db, listener, worker, scheduler):
     assert listener.heard() == ["ready default 1"]
 
 
+def chain_of(db, *kinds):
+    """Tasks of these kinds, each of which waits for the one before it."""
+    tasks = [db.enqueue(kinds[0])]
+    for kind in kinds[1:]:
+        tasks.append(db.enqueue(kind, depends_on=[tasks[-1]]))
+    return tasks
+
+
+def test_B1_a_turn_tells_nobody_of_what_it_claims_itself(db, listener, worker,
+                                                        scheduler):
+    tasks = chain_of(db, "a", "b", "b", "c")
+    scheduler.work()
+    one = worker()
+    one.claim()
+    sleep_on(db, "default")
+    answer = one.turn([(tasks[0], "s")], want=2)
+    assert answer.ids == [tasks[1]]
+    answer = one.turn([(tasks[1], "s")], want={"b": 2})
+    assert answer.ids == [tasks[2]]
+    assert listener.heard() == []
+    one.turn([(tasks[2], "s")], want={"b": 2})  # has no room for it
+    assert listener.heard() == ["ready default 1"]
+
+
+@pytest.mark.parametrize("wants, told", [
+    ({"want": {"b": 3}}, 3), ({"want": 5, "limit": 2}, 3),
+    ({"want": 5, "max_bytes": 1}, 5),  # of two it says so twice
+    ({"want": {"a": 5}}, 3), ({"want": 0}, 3)])
+def test_B1_what_a_turn_may_leave_ready_is_told(db, listener, worker,
+                                                scheduler, wants, told):
+    need = db.enqueue("a")
+    for _ in range(3):
+        db.enqueue("b", {"n": 1}, depends_on=[need])
+    scheduler.work()
+    one = worker()
+    one.claim()
+    sleep_on(db, "default")
+    one.turn([(need, "s")], **wants)
+    assert listener.heard() == [f"ready default {told}"]
+
+
+def test_B1_a_turn_does_not_wake_its_own_worker(db, listener, worker,
+                                                scheduler):
+    """It looks by itself once it has room."""
+    tasks = chain_of(db, "a", "b")
+    scheduler.work()
+    one = worker()
+    one.claim()
+    sleep_on(db, "default", number=one.id)
+    one.turn([(tasks[0], "s")])
+    assert listener.heard() == []
+    db.enqueue("a")
+    assert listener.heard() == ["ready default 1"]
+
+
+def test_B1_after_a_turn_the_same_transaction_tells_at_once(
+        db, listener, worker, scheduler):
+    tasks = chain_of(db, "a", "b")
+    one = worker()
+    one.claim()
+    sleep_on(db, "default")
+    scheduler.work()
+    one.session.begin()
+    one.claim()
+    one.session.run("SELECT muster.worker_leave(%s)", one.id)
+    one.session.commit()
+    assert tasks and listener.heard() == ["ready default 1"]
+
+
 def test_remainders_and_stopped_flows_are_work(db, listener, worker,
                                                scheduler):
     flow = db.flow({"a": {"kind": "a"}, "b": {"kind": "b", "needs": ["a"]}},

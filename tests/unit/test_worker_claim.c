@@ -241,6 +241,27 @@ START_TEST(a_route_is_not_empty_because_others_took_its_room)
 }
 END_TEST
 
+/* What a turn unlocks wakes the others, not the worker itself. */
+START_TEST(a_route_that_had_no_room_is_looked_at_once_it_has_some)
+{
+	struct share *kind = share_list_get(&kinds, "x");
+	struct route *route = route_find(&routes, 1);
+	int limit = kind->limit;
+
+	route->drained = true;
+	kind->limit = 0;
+	plan(0, 1);
+	ck_assert_int_eq(route->want, 0);
+	claim_learn(&claim, &routes, 0, false);
+	kind->limit = limit;
+	for (int i = 0; i < routes.count; i++)
+		if (routes.items[i] != route)
+			routes.items[i]->drained = true;
+	plan(0, 1);
+	ck_assert_int_gt(claim.eager, 0);
+}
+END_TEST
+
 START_TEST(a_route_that_had_none_is_passed_over_by_a_full_turn)
 {
 	struct route *none = route_find(&routes, 1),
@@ -432,6 +453,8 @@ main(void)
 	    brief_tasks_do_not_count_on_slots_that_longer_ones_will_have);
 	tcase_add_test(
 	    tests, a_route_is_not_empty_because_others_took_its_room);
+	tcase_add_test(
+	    tests, a_route_that_had_no_room_is_looked_at_once_it_has_some);
 	tcase_add_test(
 	    tests, a_route_that_had_none_is_passed_over_by_a_full_turn);
 	tcase_add_test(tests, nothing_is_nothing);
