@@ -123,6 +123,8 @@ def test_D1_nothing_is_told_of_a_fenced_finish(db, daemon, events, folder):
     wait_event(events, "task.started", task=str(task))
     worker = host.worker_ids()[0]
     db.rows("SELECT muster.pause('default')")
+    wait_until(lambda: db.one("SELECT count(*) FROM muster.paused"), 10,
+               "nothing starts anew")
     db.rows("SELECT muster.rescue(%s, 'a test', NULL, NULL)", worker)
     open(gate, "w", encoding="utf-8").close()
     host.log.wait_for("fenced", limit=20)
