@@ -82,7 +82,8 @@ def test_A3_quick_tasks_of_a_key_cost_no_turn_each(db, daemon):
     assert not db.invariants()
 
 
-def test_A3_what_follows_a_slow_task_goes_back_to_its_line(db, daemon, pool):
+def test_A3_what_follows_a_slow_task_goes_back_to_its_line(
+        db, daemon, pool, patience):
     """A more urgent one comes before them."""
     host = daemon(workers=1, queues={"default": {"concurrency": 1}},
                   handlers={"work": pool.handler()})
@@ -92,9 +93,10 @@ def test_A3_what_follows_a_slow_task_goes_back_to_its_line(db, daemon, pool):
 
     db.enqueue_many("work", naps(*[0] * 200))
     db.wait_done()
-    slow, *after = db.enqueue_many("work", naps(4, *[0] * 5),
+    slow, *after = db.enqueue_many("work", naps(2 + 2 * patience, *[0] * 5),
                                    lock_keys=["one"] * 6)
-    wait_until(lambda: host.total("released") == 5, 2, "they are given back")
+    wait_until(lambda: host.total("released") == 5, 1 + 2 * patience,
+               "they are given back")
     urgent = db.enqueue("work", naps(0)[0], lock_key="one", priority=5)
     assert db.state(slow) == "running"
     db.wait_done()

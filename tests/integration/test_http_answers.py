@@ -276,10 +276,10 @@ def test_H2_http_each_attempt_has_a_trace(db, daemon, web):
     found = [re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-01", parent)
              for parent in parents]
     assert all(found) and found[0][1] != found[1][1]
-    assert host.log.find("status 500", level="notice", task=task,
-                         trace_id=found[0][1])
-    assert host.log.find("answered with status 200", level="debug", task=task,
-                         trace_id=found[1][1])
+    host.log.wait_for("status 500", level="notice", task=task,
+                      trace_id=found[0][1])
+    host.log.wait_for("answered with status 200", level="debug", task=task,
+                      trace_id=found[1][1])
 
 
 def test_A3_http_connections_are_reused(db, daemon, web):

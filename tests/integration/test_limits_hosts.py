@@ -110,7 +110,7 @@ def test_A3_killed_worker_returns_its_slots(db, daemon):
     def handlers():
         return len(look() & look())  # so these ran at the same time
     db.enqueue_many("work", 20)
-    wait_until(lambda: handlers() == 2, 10)
+    wait_until(lambda: db.states().get("running") == 2, 10, "both slots taken")
     victim = next(iter(lent(db)))
     for each in made:
         each.log.allow("worker")
