@@ -150,6 +150,8 @@ BEGIN
 			CROSS JOIN LATERAL (SELECT y.ctid AS at FROM muster.edge y
 				WHERE y.need = u.need AND y.task_id = v_id
 				OFFSET 0) x));
+		UPDATE muster.task t SET sole = NULL
+		WHERE t.id = ANY (v_ids) AND t.sole IS NOT NULL;
 		v_at := v_at + cardinality(v_ids);
 	ELSE
 		SELECT n.ids[v_at + 1 : v_at + muster.needs_at_once()],

@@ -454,6 +454,25 @@ def test_A2_edges_of_an_earlier_life_tell_nothing(db, worker, scheduler):
     assert db.state(task) == "ready" and sound(db)
 
 
+def test_A2_a_need_that_freed_its_step_alone_leaves_that_to_the_piece(
+        db, worker, scheduler):
+    """Its row names the step: no more than an old edge may that tell it."""
+    names = [f"n{i}" for i in range(5)]
+    rows = db.tasks(db.flow({name: {"kind": "a"} for name in names} | {
+        "x": {"kind": "b", "needs": names, "needs_mode": {"at_least": 3}}}))
+    needs, task = sorted(rows[name].id for name in names), rows["x"].id
+    one = running(db, worker, needs)
+    one.finish(*needs[:3])
+    scheduler.work()
+    assert one.claim({"b": 1}).ids == [task]
+    one.finish(task, outcome="f")
+    assert "comes back" in retry(db, scheduler, task)
+    one.finish(needs[3])
+    assert waits(db, task) == (3, 2) and sound(db)
+    piece(scheduler)
+    assert db.state(task) == "ready" and sound(db)
+
+
 def test_A2_one_step_of_several_that_waited_together_is_brought_back(
         db, worker, scheduler):
     """The others' edges stay, and tell it nothing."""
