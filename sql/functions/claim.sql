@@ -1,39 +1,5 @@
 -- Claiming: the second half of a turn. Only the heads of the lines are read.
 
--- Of several lines the ones that have something, in the order in which they
--- are served: the urgent first, within a rank the longest remaining path of a
--- flow, then the oldest. So that nothing starves, one turn in 16 serves the
--- oldest head whatever its rank, and one in 4 what is in no flow before what
--- is. l_start becomes where that head stands. Behind them, with null, those empty
--- ones of which p_top is worth telling as a floor.
-CREATE OR REPLACE FUNCTION muster.claim_order(p_top bigint,
-	INOUT l_route int[], INOUT l_rank int[], INOUT l_lane int[],
-	INOUT l_start bigint[], INOUT l_told bigint[])
-LANGUAGE plpgsql AS $$
-DECLARE
-	v_oldest boolean := random() < 1.0 / 16;
-	v_flowless boolean := random() < 0.25;
-BEGIN
-	SELECT array_agg(h.r), array_agg(h.k), array_agg(h.l),
-		array_agg(h.head), array_agg(h.t)
-	INTO l_route, l_rank, l_lane, l_start, l_told
-	FROM (
-		SELECT u.*, a.seq AS head
-		FROM unnest(l_route, l_rank, l_lane, l_start, l_told)
-			u(r, k, l, b, t)
-		LEFT JOIN LATERAL (SELECT x.seq FROM muster.ready x
-			WHERE x.route_id = u.r AND x.rank = u.k AND x.lane = u.l
-			AND x.seq >= u.b ORDER BY x.seq LIMIT 1) a ON true
-		WHERE a.seq IS NOT NULL OR p_top > coalesce(u.t + 100, -1)
-		ORDER BY a.seq IS NULL,
-			CASE WHEN v_oldest THEN 0 ELSE u.k END,
-			CASE WHEN v_oldest THEN 0
-				WHEN v_flowless AND u.l = 8 THEN -1 ELSE u.l END,
-			a.seq
-	) h;
-END
-$$;
-
 -- Takes up to p_want[i] tasks of p_route[i] from the heads of the lines, p_max in
 -- all, p_max_bytes of payload (the first always fits). Of a task that was moved and
 -- is met twice, the later standing. Where p_route[i] is -1,
@@ -53,9 +19,12 @@ CREATE OR REPLACE FUNCTION muster.claim(p_route int[], p_want int[],
 	OUT o_want int[])
 LANGUAGE plpgsql AS $$
 DECLARE
+	v_oldest CONSTANT boolean := random() < 1.0 / 16;
+	v_flowless CONSTANT boolean := random() < 0.25;
 	v_top bigint;
 	v_paused boolean;
-	v_start bigint[];
+	v_head record;
+	v_start bigint[]; -- where its head stands
 	v_told bigint[];
 	v_n int;
 	v_keyed bigint;
@@ -86,31 +55,47 @@ BEGIN
 	IF v_paused THEN
 		o_want := muster.claim_unpaused(p_route, p_want);
 	END IF;
-	SELECT array_agg(l.r), array_agg(l.k), array_agg(l.l),
-		array_agg(coalesce(l.seq, (SELECT m.mark FROM muster.lane_mark m
-			WHERE m.route_id = l.r AND m.rank = l.k AND m.lane = l.l
-			ORDER BY m.mark DESC LIMIT 1), 0)),
-		array_agg(l.seq)
+	-- Of the lines the ones that have something, in the order in which they are
+	-- served: the urgent first, within a rank the longest remaining path of a
+	-- flow, then the oldest. So that nothing starves, one turn in 16 serves the
+	-- oldest head whatever its rank, and one in 4 what is in no flow before what
+	-- is. Behind them, with null for the head, those empty ones of which v_top
+	-- is worth telling as a floor.
+	SELECT array_agg(h.r), array_agg(h.k), array_agg(h.l),
+		array_agg(h.head), array_agg(h.told)
 	INTO l_route, l_rank, l_lane, v_start, v_told
 	FROM (
-		SELECT u.r, u.k, u.l, max(u.seq) AS seq
+		SELECT l.*, a.seq AS head
 		FROM (
-			SELECT x.route_id AS r, x.rank AS k, x.lane AS l,
-				NULL::bigint AS seq
-			FROM muster.lanes x WHERE x.route_id = ANY (p_route)
-			UNION ALL
-			SELECT f.r, f.k, f.l, f.seq FROM unnest(p_floor_route,
-				p_floor_rank, p_floor_lane, p_floor_seq)
-				f(r, k, l, seq)
-			WHERE f.r = ANY (p_route)
-		) u
-		GROUP BY u.r, u.k, u.l
-	) l;
-	IF cardinality(l_route) > 1 THEN
-		SELECT o.* INTO l_route, l_rank, l_lane, v_start, v_told
-		FROM muster.claim_order(v_top, l_route, l_rank, l_lane,
-			v_start, v_told) o;
-	END IF;
+			SELECT u.r, u.k, u.l, max(u.seq) AS told
+			FROM (
+				SELECT x.route_id AS r, x.rank AS k, x.lane AS l,
+					NULL::bigint AS seq
+				FROM muster.lanes x
+				WHERE x.route_id = ANY (p_route)
+				UNION ALL
+				SELECT f.r, f.k, f.l, f.seq
+				FROM unnest(p_floor_route, p_floor_rank,
+					p_floor_lane, p_floor_seq) f(r, k, l, seq)
+				WHERE f.r = ANY (p_route)
+			) u
+			GROUP BY u.r, u.k, u.l
+		) l
+		LEFT JOIN LATERAL (SELECT x.seq FROM muster.ready x
+			WHERE x.route_id = l.r AND x.rank = l.k AND x.lane = l.l
+			AND x.seq >= coalesce(l.told,
+				(SELECT m.mark FROM muster.lane_mark m
+				WHERE m.route_id = l.r AND m.rank = l.k
+					AND m.lane = l.l
+				ORDER BY m.mark DESC LIMIT 1), 0)
+			ORDER BY x.seq LIMIT 1) a ON true
+		WHERE a.seq IS NOT NULL OR v_top > coalesce(l.told + 100, -1)
+		ORDER BY a.seq IS NULL,
+			CASE WHEN v_oldest THEN 0 ELSE l.k END,
+			CASE WHEN v_oldest THEN 0
+				WHEN v_flowless AND l.l = 8 THEN -1 ELSE l.l END,
+			a.seq
+	) h;
 	FOR i IN 1 .. coalesce(cardinality(l_route), 0) LOOP
 		IF v_start[i] IS NULL THEN
 			f_line := f_line || i;
@@ -134,10 +119,16 @@ BEGIN
 			CONTINUE;
 		END IF;
 		IF l_lane[i] < 8 THEN
-			SELECT h.* INTO v_ctid, v_task, v_ticket, v_each, v_sum,
-				v_got, v_floor, v_keyed
-			FROM muster.claim_sets(l_route[i], l_rank[i], l_lane[i],
-				v_start[i], v_n) h;
+			v_head := muster.claim_sets(l_route[i], l_rank[i],
+				l_lane[i], v_start[i], v_n);
+			v_ctid := v_head.o_ctid;
+			v_task := v_head.o_task;
+			v_ticket := v_head.o_ticket;
+			v_each := v_head.o_each;
+			v_sum := v_head.o_sum;
+			v_got := v_head.o_got;
+			v_floor := v_head.o_last;
+			v_keyed := v_head.o_keyed;
 			v_spread := 1;
 		ELSE
 			SELECT array_agg(h.ctid), array_agg(h.task_id),
@@ -209,6 +200,8 @@ BEGIN
 		FROM (SELECT u.t + generate_series(0, u.n - 1) AS t, u.k, u.l
 			FROM (SELECT * FROM unnest(o_task, o_ticket, o_line,
 				v_members) x(t, k, l, n) ORDER BY x.t) u) m;
+	ELSIF cardinality(o_task) = 1 THEN
+		v_moved := o_ticket[1] > 0;
 	ELSIF v_uneven THEN
 		SELECT array_agg(u.t), array_agg(u.k), array_agg(u.l),
 			max(u.k) > 0
@@ -242,7 +235,6 @@ BEGIN
 	LOOP
 		v_rows := muster.claim_rows(p_route, p_rank, p_lane, v_from,
 			p_want - o_got);
-		EXIT WHEN v_rows = 0;
 		SELECT array_agg(h.ctid) AS ctid, array_agg(h.task_id) AS task,
 			array_agg(h.ticket) AS ticket, array_agg(h.n) AS each,
 			sum(h.size) AS sum, sum(h.n) AS got, max(h.seq) AS last,
@@ -272,11 +264,12 @@ $$;
 
 -- How many rows from p_start on make up p_want tasks, as it seems without locks:
 -- LIMIT counts rows, and who locks many more than it takes hides them from others.
+-- Where all are fewer, one row more than there are: who gets less has had all.
 CREATE OR REPLACE FUNCTION muster.claim_rows(
 	p_route int, p_rank int, p_lane int, p_start bigint, p_want int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-	v_guess bigint := (p_want + 15) / 16;
+	v_guess bigint := greatest(16, (p_want + 15) / 16);
 	v_rows bigint;
 	v_sum bigint;
 BEGIN
@@ -287,7 +280,9 @@ BEGIN
 			WHERE r.route_id = p_route AND r.rank = p_rank
 			AND r.lane = p_lane AND r.seq >= p_start
 			ORDER BY r.seq LIMIT v_guess) h;
-		IF v_sum < p_want + 16 AND (v_sum >= p_want OR v_rows < v_guess) THEN
+		IF v_sum < p_want AND v_rows < v_guess THEN
+			RETURN v_rows + 1;
+		ELSIF v_sum BETWEEN p_want AND p_want + 15 THEN
 			RETURN v_rows;
 		END IF;
 		v_guess := (v_rows * p_want + v_sum - 1) / v_sum;

@@ -30,6 +30,7 @@ DECLARE
 	v_follow bigint[];
 	v_chained bigint[]; -- leases with followers
 	v_bare bigint[]; -- those that have no slot to hand on
+	v_done text; -- as in turn()
 	v_failed CONSTANT boolean := p_outcome ~ '[^s]';
 	v_alone CONSTANT boolean := NOT v_failed -- the ids tell all
 		AND p_ran_ms = '{}' AND p_result = '{}';
@@ -98,10 +99,10 @@ BEGIN
 			muster.without(v_chained, v_over), v_ids);
 	END IF;
 	IF v_failed THEN
-		PERFORM muster.finish_tasks(p_worker, v_ids, v_out, v_ran_ms,
+		v_done := muster.finish_tasks(p_worker, v_ids, v_out, v_ran_ms,
 			v_delay_ms, v_result, v_error, v_bare);
 	ELSE
-		PERFORM muster.finish_successes(p_worker, v_ids,
+		v_done := muster.finish_successes(p_worker, v_ids,
 			CASE WHEN p_ran_ms <> '{}' THEN v_ran_ms END,
 			CASE WHEN p_result <> '{}' THEN v_result END, v_bare);
 	END IF;
@@ -129,6 +130,7 @@ DECLARE
 	v_flows bigint[];
 	v_locks bigint[];
 	v_needs bigint[];
+	v_done text; -- as in turn()
 	v_soles bigint[]; -- 0: of that task there is more to tell
 BEGIN
 	IF v_whole THEN
@@ -221,7 +223,7 @@ BEGIN
 	IF 0 = ANY (v_soles) OR cardinality(v_flows) < cardinality(p_ids) THEN
 		PERFORM muster.settle_final(p_ids, p_bare => p_bare);
 	ELSIF v_flows IS NOT NULL OR v_needs IS NOT NULL THEN
-		PERFORM muster.settle_known(v_flows, '{}',
+		v_done := muster.settle_known(v_flows, '{}',
 			v_needs, NULL, NULL, v_locks, NULL,
 			CASE WHEN v_flows IS NULL THEN p_ids END, v_soles);
 	ELSE

@@ -78,9 +78,11 @@ CREATE OR REPLACE FUNCTION muster.settle_known(p_flows bigint[],
 	p_locks bigint[], p_unique bigint[], p_plain bigint[],
 	p_soles bigint[] DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	v_done text; -- as in turn()
 BEGIN
 	IF p_needs IS NOT NULL OR p_soles IS NOT NULL THEN
-		PERFORM muster.settle_edges(p_needs, p_told, NULL,
+		v_done := muster.settle_edges(p_needs, p_told, NULL,
 			greatest(2000, 10 * cardinality(p_needs)), p_soles);
 	END IF;
 	IF p_later IS NOT NULL THEN
@@ -92,7 +94,7 @@ BEGIN
 	IF p_flows IS NOT NULL THEN
 		INSERT INTO muster.flow_ends (n, flows, states)
 		VALUES (cardinality(p_flows), p_flows, p_states);
-		PERFORM muster.announce_work();
+		v_done := muster.announce_work();
 	END IF;
 	IF p_locks IS NOT NULL THEN
 		PERFORM muster.lock_free(p_locks);
@@ -139,6 +141,7 @@ DECLARE
 	v_dep bigint[];
 	v_met int[];
 	v_unmet int[];
+	v_done text; -- as in turn()
 BEGIN
 	IF p_cursors IS NULL AND v_last - v_first < 4 * cardinality(p_needs) THEN
 		SELECT coalesce(sum(g.n), 0),
@@ -197,7 +200,11 @@ BEGIN
 		WHERE t.id = ANY (p_needs) AND t.id >= v_need;
 		PERFORM muster.announce_work();
 	END IF;
-	IF p_soles IS NOT NULL THEN
+	IF v_dep IS NULL AND cardinality(p_soles) = 1 THEN
+		v_dep := p_soles;
+		v_met := '{1}';
+		v_unmet := '{0}';
+	ELSIF p_soles IS NOT NULL THEN
 		SELECT array_agg(g.dep), array_agg(g.met), array_agg(g.unmet)
 		INTO v_dep, v_met, v_unmet
 		FROM (SELECT e.dep, sum(e.met)::int AS met,
@@ -208,7 +215,7 @@ BEGIN
 			GROUP BY e.dep ORDER BY e.dep) g;
 	END IF;
 	IF v_dep IS NOT NULL THEN
-		PERFORM muster.unblock(v_dep, v_met, v_unmet);
+		v_done := muster.unblock(v_dep, v_met, v_unmet);
 	END IF;
 	RETURN v_edges;
 END
@@ -233,6 +240,7 @@ DECLARE
 	v_dep bigint[];
 	v_met int[];
 	v_unmet int[];
+	v_done text; -- as in turn()
 BEGIN
 	IF v_last - v_first < 4 * cardinality(p_dep) THEN
 		WITH gone AS (
@@ -279,7 +287,7 @@ BEGIN
 			array_agg(g.n)
 		INTO v_gone, v_routes, v_counts FROM gone g;
 	END IF;
-	PERFORM muster.announce(v_routes, v_counts);
+	v_done := muster.announce(v_routes, v_counts);
 	IF v_gone IS NULL THEN
 		PERFORM muster.unblock_rest(p_dep, p_met, p_unmet);
 	ELSIF cardinality(v_gone) < cardinality(p_dep) THEN
