@@ -25,6 +25,9 @@ const struct pg_statement statement_payload = {
 const struct pg_statement statement_inputs = {
     "inputs", "SELECT task, inputs FROM muster.inputs_of($1, $2)", 2};
 
+const struct pg_statement statement_warm_up = {
+    "warm_up", "SELECT muster.warm_up($1)", 1};
+
 const struct pg_statement statement_beat = {
     "beat", "SELECT muster.beat($1)", 1};
 

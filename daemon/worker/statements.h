@@ -12,6 +12,7 @@ extern const struct pg_statement statement_leases;  /* lease, task */
 extern const struct pg_statement statement_states;  /* task, state */
 extern const struct pg_statement statement_payload; /* task, payload */
 extern const struct pg_statement statement_inputs;  /* task, inputs */
+extern const struct pg_statement statement_warm_up;
 extern const struct pg_statement statement_beat;
 extern const struct pg_statement statement_borrow; /* enum borrow_column */
 extern const struct pg_statement statement_kind_ran;

@@ -86,7 +86,7 @@ turn_lost(struct worker *worker)
 	struct turn *turn = &worker->turn;
 
 	turn->state = TURN_RESTING;
-	turn->tiny = false;
+	turn->tiny = turn->warm = false;
 	pace_go(&turn->pace);
 	event_del(turn->timer);
 	floors_forget(&turn->floors);

@@ -36,6 +36,7 @@ struct turn {
 	bool looking;	     /* that one is under way */
 	bool unanswered;     /* the last one may have claimed unknown tasks */
 	bool tiny;	     /* it waits, since tiny ones are too many */
+	bool warm;	     /* the session has planned what turns do */
 	struct mono sent_at;
 	int64_t us; /* how long one takes, smoothed */
 	struct batch batch;

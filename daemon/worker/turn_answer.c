@@ -1,6 +1,7 @@
 #include "daemon/worker/turn_answer.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -282,6 +283,31 @@ rest(struct worker *worker, enum sleeper_found found)
 }
 
 static void
+on_warm(PGresult *result, void *argument)
+{
+	(void)argument;
+	if (result != NULL && PQresultStatus(result) != PGRES_TUPLES_OK)
+		log_warning("the session was not warmed up: %s",
+		    pg_message(result));
+}
+
+/* The first time that there is nothing to do: turns in which the server has to
+ * plan their statements would take it many times as long. */
+static void
+warm_up(struct worker *worker)
+{
+	struct turn *turn = &worker->turn;
+	char id[24];
+	const char *values[] = {id};
+
+	if (turn->warm)
+		return;
+	turn->warm = true;
+	snprintf(id, sizeof(id), "%" PRId64, worker->member.id);
+	member_send(worker, &statement_warm_up, values, on_warm);
+}
+
+static void
 answered(struct worker *worker, const PGresult *result)
 {
 	struct turn *turn = &worker->turn;
@@ -313,6 +339,8 @@ answered(struct worker *worker, const PGresult *result)
 		run_give_back(worker);
 	else
 		rest(worker, sleeper_sees(worker, &found));
+	if (told == 0 && found.claimed == 0)
+		warm_up(worker);
 	turn_kick(worker);
 }
 
