@@ -228,36 +228,29 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	v_from bigint := p_start;
 	v_rows int;
-	v_hit record;
+	v_hit int;
 BEGIN
-	o_got := 0;
-	o_keyed := 0;
 	LOOP
 		v_rows := muster.claim_rows(p_route, p_rank, p_lane, v_from,
-			p_want - o_got);
-		SELECT array_agg(h.ctid) AS ctid, array_agg(h.task_id) AS task,
-			array_agg(h.ticket) AS ticket, array_agg(h.n) AS each,
-			sum(h.size) AS sum, sum(h.n) AS got, max(h.seq) AS last,
-			count(*) AS rows, count(h.lock_id) AS keyed
-		INTO v_hit
+			p_want - coalesce(o_got, 0));
+		SELECT o_ctid || array_agg(h.ctid), o_task || array_agg(h.task_id),
+			o_ticket || array_agg(h.ticket), o_each || array_agg(h.n),
+			coalesce(o_sum, 0) + coalesce(sum(h.size), 0),
+			coalesce(o_got, 0) + coalesce(sum(h.n), 0),
+			coalesce(max(h.seq), o_last),
+			coalesce(o_keyed, 0) + count(h.lock_id),
+			coalesce(cardinality(array_agg(h.ctid)), 0)
+		INTO o_ctid, o_task, o_ticket, o_each, o_sum, o_got, o_last,
+			o_keyed, v_hit
 		FROM (SELECT r.ctid, r.task_id, r.ticket, r.seq, r.size, r.n,
 				r.lock_id
 			FROM muster.ready r
 			WHERE r.route_id = p_route AND r.rank = p_rank
 			AND r.lane = p_lane AND r.seq >= v_from
 			ORDER BY r.seq LIMIT v_rows FOR UPDATE SKIP LOCKED) h;
-		EXIT WHEN v_hit.rows = 0;
-		o_ctid := o_ctid || v_hit.ctid;
-		o_task := o_task || v_hit.task;
-		o_ticket := o_ticket || v_hit.ticket;
-		o_each := o_each || v_hit.each;
-		o_sum := coalesce(o_sum, 0) + v_hit.sum;
-		o_got := o_got + v_hit.got;
-		o_keyed := o_keyed + v_hit.keyed;
-		o_last := v_hit.last;
 		-- Others may hold what was counted, so there may be more.
-		EXIT WHEN o_got >= p_want OR v_hit.rows < v_rows;
-		v_from := v_hit.last + 1;
+		EXIT WHEN o_got >= p_want OR v_hit < v_rows;
+		v_from := o_last + 1;
 	END LOOP;
 END
 $$;

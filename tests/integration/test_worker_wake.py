@@ -27,6 +27,22 @@ def test_E1_idle_worker_is_registered_and_woken(
     assert statistics.median(took) < 0.1 * patience, took
 
 
+def test_E1_an_idle_worker_warms_its_session_up_once(db, daemon):
+    """What it does for the first time is not the first task's to pay for."""
+    db.rows(f'ALTER DATABASE "{db.name}" SET track_functions = pl')
+    daemon(workers=2, poll_interval="100ms")
+
+    def warmed():
+        return db.one("SELECT coalesce(sum(calls), 0)"
+                      " FROM pg_stat_user_functions"
+                      " WHERE funcname = 'warm_up'")
+    wait_until(lambda: warmed() == 2, 10, "both have")
+    db.enqueue_many("noop", 10)
+    db.wait_done()
+    time.sleep(1.5)  # sessions tell what they counted once a second
+    assert warmed() == 2
+
+
 def test_busy_worker_takes_itself_off_the_list_and_comes_back(db, daemon):
     """While turn follows turn nobody has to notify; when the work ends the
     worker is back on the list."""

@@ -1,6 +1,7 @@
 """What a worker's session does before there is anything to do."""
 
 from sql.daemon import Worker
+from support.wait import wait_until
 
 PLANS = ("SELECT count(*) FROM pg_backend_memory_contexts"
          " WHERE name = 'CachedPlan'")
@@ -26,7 +27,7 @@ def run_flow(db, one):
 
 
 def test_E1_a_session_that_was_warmed_up_has_planned_what_turns_do(db):
-    cold, warm = (Worker(db, user=db.server.superuser) for _ in range(2))
+    cold, warm = (Worker(db, user="postgres") for _ in range(2))
     grown = {}
     for one in (cold, warm):
         one.claim(1)
@@ -55,10 +56,15 @@ def test_to_warm_up_leaves_nothing_and_tells_nobody(db, worker, listener):
 
 
 def test_workers_warm_up_beside_each_other(db, worker):
-    """Neither waits for what the other has made up and not yet undone."""
-    one, two = worker(), worker()
-    one.session.run("BEGIN")
-    one.session.run("SELECT muster.warm_up(%s)", one.id)
-    two.session.run("SET lock_timeout = '1s'")
-    two.session.run("SELECT muster.warm_up(%s)", two.id)
-    one.session.run("ROLLBACK")
+    """Neither waits for what the other has made up and not yet undone: both have
+    made it when their turns are held up."""
+    one, two, third = worker(), worker(), db.session()
+    third.run("SELECT pg_advisory_lock(hashtext('muster turn'))")
+    for each in (one, two):
+        each.session.send("SELECT muster.warm_up(%s)", each.id)
+    wait_until(lambda: db.one("SELECT count(*) FROM pg_stat_activity WHERE"
+                              " datname = current_database()"
+                              " AND wait_event = 'advisory'") == 2, 5)
+    third.run("SELECT pg_advisory_unlock(hashtext('muster turn'))")
+    for each in (one, two):
+        each.session.answer()
