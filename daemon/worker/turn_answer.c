@@ -287,8 +287,8 @@ on_warm(PGresult *result, void *argument)
 {
 	(void)argument;
 	if (result != NULL && PQresultStatus(result) != PGRES_TUPLES_OK)
-		log_warning("the session was not warmed up: %s",
-		    pg_message(result));
+		log_warning(
+		    "the session was not warmed up: %s", pg_message(result));
 }
 
 /* The first time that there is nothing to do: turns in which the server has to
