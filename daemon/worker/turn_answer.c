@@ -285,14 +285,18 @@ rest(struct worker *worker, enum sleeper_found found)
 static void
 on_warm(PGresult *result, void *argument)
 {
-	(void)argument;
+	struct worker *worker = argument;
+
+	worker->turn.state = TURN_RESTING;
 	if (result != NULL && PQresultStatus(result) != PGRES_TUPLES_OK)
 		log_warning(
 		    "the session was not warmed up: %s", pg_message(result));
+	turn_kick(worker);
 }
 
 /* The first time that there is nothing to do: turns in which the server has to
- * plan their statements would take it many times as long. */
+ * plan their statements would take it many times as long. It stands for a turn
+ * under way, so the next is made up when it has ended. */
 static void
 warm_up(struct worker *worker)
 {
@@ -304,7 +308,9 @@ warm_up(struct worker *worker)
 		return;
 	turn->warm = true;
 	snprintf(id, sizeof(id), "%" PRId64, worker->member.id);
-	member_send(worker, &statement_warm_up, values, on_warm);
+	if (pg_send(worker->pg, &statement_warm_up, values, on_warm, worker) ==
+	    0)
+		turn->state = TURN_UNDER_WAY;
 }
 
 static void
