@@ -204,8 +204,10 @@ def test_A2_cancel_between_pieces(db, worker, scheduler, pieces):
     while db.state(task) == "cancelled":
         scheduler.carry_out()
         assert sound(db)
-    assert unplaced(db) == 2 and waits(db, task) == (8, 0)
+    assert unplaced(db) == 2
     piece(scheduler, 4)
+    assert sound(db) and unplaced(db) == 1 and waits(db, task) == (8, 0)
+    piece(scheduler, 3)
     assert sound(db) and unplaced(db) == 0 and waits(db, task) == (6, 0)
 
 
@@ -388,25 +390,125 @@ def retry(db, scheduler, task, calls=None):
     return db.one("SELECT answer FROM muster.request_status(%s)", number)
 
 
-def test_A2_a_retry_locks_few_needs_at_once(db, worker, scheduler):
-    needs, task, one = ended(db, worker, scheduler)
-    db.one("SELECT muster.retry(%s)", task)
+def ways_back(db, task):
+    """The requests that bring it back."""
+    flow = db.one("SELECT flow_id FROM muster.task WHERE id = %s", task)
+    return {"alone": ("retry(%s)", task), "flow": ("retry_flow(%s)", flow),
+            "filter": ("retry_where(%s)", '{"kind": "b"}')}
+
+
+@pytest.mark.parametrize("way", ["alone", "flow", "filter"])
+def test_A2_a_retry_locks_few_needs_at_once(db, worker, scheduler, way):
+    """Not one before the task is open again."""
+    names = [f"n{i}" for i in range(8)]
+    rows = db.tasks(db.flow({name: {"kind": "a"} for name in names} | {
+        "x": {"kind": "b", "needs": names}}))
+    needs, task = sorted(rows[name].id for name in names), rows["x"].id
+    one = running(db, worker, needs)
+    one.finish_all()
+    assert one.claim({"b": 1}).ids == [task]
+    one.finish(task, outcome="f")
+    scheduler.work()
+    call, argument = ways_back(db, task)[way]
+    db.one(f"SELECT muster.{call}", argument)
+    found = held_by_each(db, scheduler, "carry_out", needs,
+                         lambda: db.state(task) == "failed")
+    assert set(found) == {0} and sound(db)
+    assert db.flow_status(rows["x"].flow_id).state == "running"
+    found = held_by_each(db, scheduler, "admit", needs, lambda: unplaced(db))
+    assert found == [3, 3, 2, 3, 3, 2]
+    scheduler.work()
+    assert db.states([task]) == {"ready": 1}
+    assert db.flow_status(rows["x"].flow_id).state == "running"
+    assert one.claim({"b": 1}).ids == [task]
+    one.finish(task)
+    scheduler.work()
+    assert db.flow_status(rows["x"].flow_id).state == "succeeded"
+
+
+def held_by_each(db, scheduler, step, needs, goes_on):
+    """How many of them each of these calls holds."""
     found = []
-    while db.state(task) == "failed":
+    while goes_on():
         scheduler.session.begin()
-        scheduler.carry_out()
+        getattr(scheduler, step)()
         found.append(held(db, needs))
         scheduler.session.commit()
         assert sound(db) and len(found) < 20
-    assert found == [0, 0, 0, 3, 3, 2, 0]
-    assert waits(db, task) == (8, 0)
-    while unplaced(db):
-        scheduler.session.begin()
-        scheduler.admit()
-        found.append(held(db, needs))
-        scheduler.session.commit()
-    assert found[7:] == [3, 3, 2]
-    assert one.claim({"b": 1}).ids == [task]
+    return found
+
+
+def test_A2_a_second_end_locks_few_needs_at_once(db, worker, scheduler):
+    """Each of two needs is retried alone: the task comes back by the first, finds
+    the other, is skipped again and comes back by that."""
+    needs, task = begun(db, scheduler)
+    scheduler.work()
+    one = running(db, worker, needs)
+    one.finish(needs[1], needs[7], outcome="f")
+    one.finish_all()
+    scheduler.work()
+    assert db.state(task) == "skipped"
+    for need, state in (needs[1], "skipped"), (needs[7], "ready"):
+        retry(db, scheduler, need, 1)
+        one.claim({"a": 1})
+        one.finish(need)
+        found = held_by_each(db, scheduler, "unlock", needs, lambda: db.one(
+            "SELECT count(*) FROM muster.remainder"))
+        assert found == [1] and db.state(task) == "blocked"
+        found = held_by_each(db, scheduler, "admit", needs,
+                             lambda: unplaced(db))
+        assert found == [3, 3, 2, 3, 3, 2]
+        scheduler.work()
+        assert db.state(task) == state and sound(db)
+
+
+def test_A2_a_piece_is_as_long_as_the_last_one_lets_it_be(db, scheduler):
+    """Who holds a need makes one long: the next has fewer."""
+    db.rows("CREATE OR REPLACE FUNCTION muster.needs_at_once() RETURNS int"
+            " LANGUAGE sql IMMUTABLE AS 'SELECT 250'")
+    needs = db.enqueue_many("a", 600)
+    task = db.enqueue("b", depends_on=needs)
+    scheduler.session.run("SELECT muster.piece_took(1000, '1 ms')")
+    scheduler.admit()
+    other = db.session("musterd")
+    other.begin()
+    other.run("SELECT FROM muster.task WHERE id = %s FOR UPDATE", needs[0])
+    scheduler.session.send("SELECT muster.admit(1000)")
+    scheduler.session.wait_blocked()
+    db.rows("SELECT pg_sleep(0.1)")
+    other.rollback()
+    scheduler.session.answer()
+    assert placed(db, task) == 250
+    scheduler.admit()
+    assert placed(db, task) == 350 and sound(db)
+
+
+def placed(db, task):
+    return db.one("SELECT placed FROM muster.placing WHERE task_id = %s", task)
+
+
+def test_B5_a_retry_whose_unique_key_is_held_leaves_the_edges(
+        db, worker, scheduler):
+    """So the task comes back by itself when a need ends well."""
+    needs, task = begun(db, scheduler, needs_mode="at_least 8",
+                        unique_key="u")
+    scheduler.work()
+    one = running(db, worker, needs)
+    one.finish(needs[0], outcome="f")
+    scheduler.work()
+    assert db.state(task) == "skipped"
+    other = db.enqueue("c", unique_key="u")
+    retry(db, scheduler, needs[0])
+    assert retry(db, scheduler, task) == (
+        f'task {task} stays skipped: its unique key "u" is held by task '
+        f"{other}")
+    assert unplaced(db) == 0
+    db.one("SELECT muster.cancel(%s)", other)
+    scheduler.work()
+    one.claim({"a": 1})
+    one.finish_all()
+    scheduler.work()
+    assert db.state(task) == "ready" and sound(db)
 
 
 @pytest.mark.parametrize("second", "sf")
@@ -438,13 +540,17 @@ def test_A2_a_need_retried_while_its_dependent_is_brought_back(
         one.finish(task, outcome="f")
 
 
-def test_A2_edges_of_an_earlier_life_tell_nothing(db, worker, scheduler):
+@pytest.mark.parametrize("pieces", range(4))
+def test_A2_edges_of_an_earlier_life_tell_nothing(
+        db, worker, scheduler, pieces):
     """Needs that were open when the task ran tell their first end by them,
-    unless they are gone."""
+    unless they are gone; what they have told by then is forgotten."""
     needs, task, one = ended(db, worker, scheduler, done=slice(5, 8),
                              needs_mode="at_least 3")
     assert "comes back" in retry(db, scheduler, task)
+    piece(scheduler, pieces)
     one.finish(needs[1], needs[3])
+    piece(scheduler, 3 - pieces)
     assert waits(db, task) == (3, 5) and sound(db)
     piece(scheduler)
     assert waits(db, task) == (2, 5) and sound(db)
@@ -467,6 +573,7 @@ def test_A2_a_need_that_freed_its_step_alone_leaves_that_to_the_piece(
     assert one.claim({"b": 1}).ids == [task]
     one.finish(task, outcome="f")
     assert "comes back" in retry(db, scheduler, task)
+    piece(scheduler, 2)
     one.finish(needs[3])
     assert waits(db, task) == (3, 2) and sound(db)
     piece(scheduler)
@@ -487,6 +594,7 @@ def test_A2_one_step_of_several_that_waited_together_is_brought_back(
     task, other = sorted(one.claim({"b": 2}).ids)
     one.finish(task, outcome="f")
     assert "comes back" in retry(db, scheduler, task)
+    piece(scheduler, 2)
     one.finish(needs[4])
     assert waits(db, task) == (1, 4) and sound(db)
     piece(scheduler)
@@ -501,34 +609,45 @@ def test_A2_a_need_ends_while_its_old_edge_is_taken_away(
     """The turn waits, and finds nobody to tell."""
     needs, task, one = ended(db, worker, scheduler, done=slice(5, 8),
                              needs_mode="at_least 3")
-    retry(db, scheduler, task, 3)
+    retry(db, scheduler, task)
     scheduler.session.begin()
-    scheduler.carry_out()
+    piece(scheduler)
     one.send_turn([(needs[1], "s")])
     one.session.wait_blocked()
     scheduler.session.commit()
     one.answer()
-    while not unplaced(db):
-        scheduler.carry_out()
+    assert min(waits(db, task)) > 10 ** 9
+    piece(scheduler, 2)
     assert waits(db, task) == (3, 5) and sound(db)
     piece(scheduler)
     assert waits(db, task) == (2, 5) and sound(db)
 
 
-def test_A2_an_old_edge_stays_while_its_need_just_ends(
-        db, worker, scheduler):
-    """The request waits for nobody: it is met again."""
+def test_A2_an_old_edge_goes_while_its_need_just_ends(db, worker, scheduler):
+    """The piece waits; what it told then counts for nothing."""
     needs, task, one = ended(db, worker, scheduler, done=slice(5, 8),
                              needs_mode="at_least 3")
-    retry(db, scheduler, task, 3)
-    one.session.begin()
-    one.finish(needs[1])
-    assert scheduler.carry_out() == 0
-    one.session.commit()
-    while not unplaced(db):
-        assert scheduler.carry_out() == 1
+    retry(db, scheduler, task)
     piece(scheduler)
-    assert waits(db, task) == (2, 5) and sound(db)
+    one.session.begin()
+    one.finish(needs[4])
+    scheduler.session.send("SELECT muster.admit(3)")
+    scheduler.session.wait_blocked()
+    one.session.commit()
+    scheduler.session.answer()
+    piece(scheduler)
+    assert waits(db, task) == (3, 5) and sound(db)
+    piece(scheduler, 2)
+    assert waits(db, task) == (1, 5) and sound(db)
+
+
+def test_H4_why_of_a_task_whose_needs_are_looked_at_again(
+        db, worker, scheduler):
+    _, task, _ = ended(db, worker, scheduler)
+    retry(db, scheduler, task)
+    assert "its needs are looked at again" in db.why(task)[0].reason
+    piece(scheduler, 3)
+    assert "it waits for 8 tasks" in db.why(task)[0].reason
 
 
 def test_A2_a_retry_that_is_refused_changes_nothing(db, worker, scheduler):
@@ -555,11 +674,12 @@ def test_A2_a_task_that_comes_back_by_itself_during_its_retry(
     needs, task, one = ended(db, worker, scheduler, done=slice(1),
                              needs_mode="any")
     number = db.one("SELECT muster.retry(%s)", task)
-    for _ in range(4):
+    for _ in range(2):
         scheduler.carry_out()
     other = db.session("musterd")
-    other.run("SELECT muster.reopen(ARRAY[%s])", task)
-    one.claim({"b": 1})
+    other.run("SELECT muster.bring_back(ARRAY[%s])", task)
+    piece(scheduler, 4)
+    assert one.claim({"b": 1}).ids == [task]
     one.finish(task, outcome="f")
     scheduler.work()
     assert sound(db) and db.state(task) == "ready"
