@@ -199,7 +199,8 @@ BEGIN
 EXCEPTION WHEN lock_not_available THEN
 	UPDATE muster.remainder r SET id = nextval('muster.remainder_id')
 	WHERE r.ctid = ANY (ARRAY(SELECT x.ctid FROM muster.remainder x
-		WHERE x.id = ANY (v_rest) FOR UPDATE SKIP LOCKED));
+		WHERE x.id = ANY (v_rest[: cardinality(v_done)])
+		FOR UPDATE SKIP LOCKED));
 	RETURN 1;
 END
 $$;
