@@ -346,6 +346,62 @@ def test_A2_time_key_and_priority_of_a_half_placed_task(
     assert db.state(later) == "scheduled" and sound(db)
 
 
+def test_E1_the_mark_of_arrivals_stays_before_a_half_placed_task(
+        db, scheduler):
+    """However many have arrived and are gone since."""
+    _, task = begun(db, scheduler, pieces=1)
+    db.rows("SELECT nextval('muster.arriving_seq')"
+            " FROM generate_series(1, 3000)")
+    for _ in range(3):
+        db.rows("SELECT muster.mark()")
+    piece(scheduler, 2)
+    assert unplaced(db) == 0 and sound(db)
+    db.rows("SELECT muster.mark()")
+    assert db.one("SELECT muster.list_mark('arriving')") > 3000
+
+
+def wrong(db, change, *arguments):
+    """What the invariants would say to that."""
+    one = db.session()
+    one.begin()
+    one.run(change, *arguments)
+    rows = one.run("SELECT * FROM muster.check_invariants()")
+    one.rollback()
+    one.close()
+    return [row.detail for row in rows]
+
+
+def test_A2_what_would_be_wrong_with_a_half_placed_task(
+        db, worker, scheduler):
+    _, task = begun(db, scheduler)
+    assert wrong(db, "DELETE FROM muster.placing") == [
+        "blocked without an edge"]
+    assert wrong(db, "UPDATE muster.blocked SET spare = 1") == [
+        "blocked with need 8 spare 1, and 8 of its needs are not looked at"]
+    piece(scheduler)
+    assert wrong(db, "UPDATE muster.placing SET placed = 2") == [
+        "blocked with need 8 spare 0, but of its 8 needs, 8 of which are "
+        "wanted, 9 are to come, 0 met and -1 had ended before"]
+    assert "3 of its 8 needs are looked at, it stands in line for more 2 times" \
+        in wrong(db, "INSERT INTO muster.placing (task_id, life, placed)"
+                 " SELECT task_id, life, placed FROM muster.placing")
+    assert "8 of its 8 needs are looked at, it stands in line for more 1 times" \
+        in wrong(db, "UPDATE muster.placing SET placed = 8")
+
+
+def test_A2_what_would_be_wrong_with_a_half_cleared_task(
+        db, worker, scheduler):
+    needs, task, _ = ended(db, worker, scheduler)
+    retry(db, scheduler, task)
+    piece(scheduler)
+    assert wrong(db, "UPDATE muster.blocked SET spare = 0") == [
+        f"blocked with need {2 ** 30 + 8} spare 0, and 8 of its needs are not "
+        "looked at"]
+    assert wrong(db, "INSERT INTO muster.edge VALUES (%s, %s, 0, 's')",
+                 needs[2], task) == [
+        f"its edge from {needs[2]} is of an earlier life, and was taken away"]
+
+
 def test_B5_who_asks_for_its_key_holds_no_need(db, worker, scheduler):
     needs = db.enqueue_many("a", 2)
     task = db.enqueue("b", depends_on=needs, lock_key="k")
