@@ -1,6 +1,8 @@
 """Tasks with more needs than are locked at once: these are placed a piece at a
 time, while all else goes on. Here that are three."""
 
+import functools
+import itertools
 import random
 
 import pytest
@@ -13,6 +15,12 @@ def db(db):
     db.rows("CREATE OR REPLACE FUNCTION muster.needs_at_once() RETURNS int"
             f" LANGUAGE sql IMMUTABLE AS 'SELECT {PIECE}'")
     return db
+
+
+@pytest.fixture
+def worker(worker):
+    """worker() is the same each time: a new session makes its plans anew."""
+    return functools.cache(worker)
 
 
 def piece(scheduler, times=1):
@@ -94,15 +102,15 @@ def test_B5_slots_are_given_back_between_pieces(db, worker, scheduler):
     assert unplaced(db) and sound(db)
 
 
-@pytest.mark.parametrize("mode, ends, state", [
-    ("all", "ssssssss", "ready"), ("all", "sssssssf", "skipped"),
-    ("all", "fsssssss", "skipped"), ("any", "ffffffff", "skipped"),
-    ("any", "fffffffs", "ready"), ("any", "sfffffff", "ready"),
-    ("at_least 4", "sfsfsfsf", "ready"), ("at_least 5", "sfsfsfsf", "skipped")])
-def test_A2_needs_that_end_between_pieces(
-        db, worker, scheduler, mode, ends, state):
+def test_A2_needs_that_end_between_pieces(db, worker, scheduler):
     """Each end counts once, whether a piece or an edge tells it."""
-    for pieces in range(4):
+    for (mode, ends, state), pieces in itertools.product((
+            ("all", "ssssssss", "ready"), ("all", "sssssssf", "skipped"),
+            ("all", "fsssssss", "skipped"), ("any", "ffffffff", "skipped"),
+            ("any", "fffffffs", "ready"), ("any", "sfffffff", "ready"),
+            ("at_least 4", "sfsfsfsf", "ready"),
+            ("at_least 5", "sfsfsfsf", "skipped")), range(4)):
+        print(mode, ends, pieces)
         needs, task = begun(db, scheduler, pieces=pieces, needs_mode=mode)
         one = running(db, worker, needs)
         for need, end in zip(needs, ends):
@@ -188,27 +196,27 @@ def test_A2_a_piece_that_is_undone_is_done_again(db, worker, scheduler):
     assert waits(db, task) == (6, 0) and sound(db)
 
 
-@pytest.mark.parametrize("pieces", range(3))
-def test_A2_cancel_between_pieces(db, worker, scheduler, pieces):
+def test_A2_cancel_between_pieces(db, worker, scheduler):
     """And brought back before its row in the line is met, which is of the
     earlier life: all counts once."""
-    needs, task = begun(db, scheduler, pieces=pieces)
-    one = running(db, worker, needs)
-    one.finish(needs[0], needs[7])
-    db.one("SELECT muster.cancel(%s)", task)
-    scheduler.carry_out()
-    assert sound(db) and unplaced(db) == 1
-    assert db.state(task) == "cancelled"
-    scheduler.unlock()
-    db.one("SELECT muster.retry(%s)", task)
-    while db.state(task) == "cancelled":
+    for pieces in range(3):
+        needs, task = begun(db, scheduler, pieces=pieces)
+        one = running(db, worker, needs)
+        one.finish(needs[0], needs[7])
+        db.one("SELECT muster.cancel(%s)", task)
         scheduler.carry_out()
-        assert sound(db)
-    assert unplaced(db) == 2
-    piece(scheduler, 4)
-    assert sound(db) and unplaced(db) == 1 and waits(db, task) == (8, 0)
-    piece(scheduler, 3)
-    assert sound(db) and unplaced(db) == 0 and waits(db, task) == (6, 0)
+        assert sound(db) and unplaced(db) == 1
+        assert db.state(task) == "cancelled"
+        scheduler.unlock()
+        db.one("SELECT muster.retry(%s)", task)
+        while db.state(task) == "cancelled":
+            scheduler.carry_out()
+            assert sound(db)
+        assert unplaced(db) == 2
+        piece(scheduler, 4)
+        assert sound(db) and unplaced(db) == 1 and waits(db, task) == (8, 0)
+        piece(scheduler, 3)
+        assert sound(db) and unplaced(db) == 0 and waits(db, task) == (6, 0)
 
 
 def test_A2_delete_between_pieces(db, worker, scheduler):
@@ -241,35 +249,35 @@ def test_A2_cancel_while_a_piece_is_open(db, scheduler):
     assert sound(db) and unplaced(db) == 0
 
 
-@pytest.mark.parametrize("at", [0, 4])
-@pytest.mark.parametrize("first, second", ["sf", "fs"])
-@pytest.mark.parametrize("mode", ["all", "any"])
-def test_A2_a_need_retried_between_pieces(
-        db, worker, scheduler, at, first, second, mode):
+def test_A2_a_need_retried_between_pieces(db, worker, scheduler):
     """It ended, as it did not want, when the task came, and ends again before
     or after its piece."""
-    needs = db.enqueue_many("a", 8)
-    one = running(db, worker, needs)
-    watcher = db.enqueue("c", depends_on=needs, depends_when="finished")
-    scheduler.work()
-    one.finish(needs[at], outcome="f")
-    task = db.enqueue("b", depends_on=needs, needs_mode=mode,
-                      depends_when="failed" if first == "s" else "succeeded")
-    db.one("SELECT muster.retry(%s)", needs[at])
-    scheduler.carry_out()
-    piece(scheduler, 2)
-    assert sound(db)
-    one.claim({"a": 1})
-    one.finish(needs[at], outcome=second)
-    assert sound(db)
-    piece(scheduler, 3)
-    assert sound(db)
-    scheduler.work()
-    met = (second == "f") == (first == "s")
-    assert sound(db) and db.state(watcher) == "blocked"
-    assert db.state(task) == ("ready" if mode == "any" and met else
-                              "skipped" if mode == "all" and not met
-                              else "blocked")
+    for at, (first, second), mode in itertools.product(
+            (0, 4), ("sf", "fs"), ("all", "any")):
+        print(at, first, second, mode)
+        needs = db.enqueue_many("a", 8)
+        one = running(db, worker, needs)
+        watcher = db.enqueue("c", depends_on=needs, depends_when="finished")
+        scheduler.work()
+        one.finish(needs[at], outcome="f")
+        task = db.enqueue(
+            "b", depends_on=needs, needs_mode=mode,
+            depends_when="failed" if first == "s" else "succeeded")
+        db.one("SELECT muster.retry(%s)", needs[at])
+        scheduler.carry_out()
+        piece(scheduler, 2)
+        assert sound(db)
+        one.claim({"a": 1})
+        one.finish(needs[at], outcome=second)
+        assert sound(db)
+        piece(scheduler, 3)
+        assert sound(db)
+        scheduler.work()
+        met = (second == "f") == (first == "s")
+        assert sound(db) and db.state(watcher) == "blocked"
+        assert db.state(task) == ("ready" if mode == "any" and met else
+                                  "skipped" if mode == "all" and not met
+                                  else "blocked")
 
 
 def test_A2_a_need_that_is_deleted_between_pieces(db, worker, scheduler):
@@ -447,10 +455,15 @@ def retry(db, scheduler, task, calls=None):
 
 
 def ways_back(db, task):
-    """The requests that bring it back."""
+    """The requests that bring it back, and what they are answered."""
     flow = db.one("SELECT flow_id FROM muster.task WHERE id = %s", task)
-    return {"alone": ("retry(%s)", task), "flow": ("retry_flow(%s)", flow),
-            "filter": ("retry_where(%s)", '{"kind": "b"}')}
+    looked = "back when its needs, which are looked at again, are met"
+    return {
+        "alone": ("retry(%s)", task, f"task {task} comes {looked}"),
+        "flow": ("retry_flow(%s)", flow,
+                 f"flow {flow}: 1 tasks that had not succeeded run again"),
+        "filter": ("retry_where(%s)", '{"kind": "b"}',
+                   f"1 task comes {looked}")}
 
 
 @pytest.mark.parametrize("way", ["alone", "flow", "filter"])
@@ -465,11 +478,14 @@ def test_A2_a_retry_locks_few_needs_at_once(db, worker, scheduler, way):
     assert one.claim({"b": 1}).ids == [task]
     one.finish(task, outcome="f")
     scheduler.work()
-    call, argument = ways_back(db, task)[way]
-    db.one(f"SELECT muster.{call}", argument)
+    call, argument, answer = ways_back(db, task)[way]
+    number = db.one(f"SELECT muster.{call}", argument)
     found = held_by_each(db, scheduler, "carry_out", needs,
                          lambda: db.state(task) == "failed")
     assert set(found) == {0} and sound(db)
+    scheduler.carry_out()
+    assert db.one("SELECT answer FROM muster.request_status(%s)",
+                  number) == answer
     assert db.flow_status(rows["x"].flow_id).state == "running"
     found = held_by_each(db, scheduler, "admit", needs, lambda: unplaced(db))
     assert found == [3, 3, 2, 3, 3, 2]
@@ -596,24 +612,26 @@ def test_A2_a_need_retried_while_its_dependent_is_brought_back(
         one.finish(task, outcome="f")
 
 
-@pytest.mark.parametrize("pieces", range(4))
-def test_A2_edges_of_an_earlier_life_tell_nothing(
-        db, worker, scheduler, pieces):
+def test_A2_edges_of_an_earlier_life_tell_nothing(db, worker, scheduler):
     """Needs that were open when the task ran tell their first end by them,
     unless they are gone; what they have told by then is forgotten."""
-    needs, task, one = ended(db, worker, scheduler, done=slice(5, 8),
-                             needs_mode="at_least 3")
-    assert "comes back" in retry(db, scheduler, task)
-    piece(scheduler, pieces)
-    one.finish(needs[1], needs[3])
-    piece(scheduler, 3 - pieces)
-    assert waits(db, task) == (3, 5) and sound(db)
-    piece(scheduler)
-    assert waits(db, task) == (2, 5) and sound(db)
-    one.finish(needs[2])
-    assert waits(db, task) == (1, 5) and sound(db)
-    piece(scheduler)
-    assert db.state(task) == "ready" and sound(db)
+    for pieces in range(4):
+        needs, task, one = ended(db, worker, scheduler, done=slice(5, 8),
+                                 needs_mode="at_least 3")
+        assert "comes back" in retry(db, scheduler, task)
+        piece(scheduler, pieces)
+        one.finish(needs[1], needs[3])
+        piece(scheduler, 3 - pieces)
+        assert waits(db, task) == (3, 5) and sound(db)
+        piece(scheduler)
+        assert waits(db, task) == (2, 5) and sound(db)
+        one.finish(needs[2])
+        assert waits(db, task) == (1, 5) and sound(db)
+        piece(scheduler)
+        assert db.state(task) == "ready" and sound(db)
+        one.claim({"b": 1})
+        one.finish_all()
+        scheduler.work()
 
 
 def test_A2_a_need_that_freed_its_step_alone_leaves_that_to_the_piece(
