@@ -483,7 +483,8 @@ def test_A2_a_retry_locks_few_needs_at_once(db, worker, scheduler, way):
     found = held_by_each(db, scheduler, "carry_out", needs,
                          lambda: db.state(task) == "failed")
     assert set(found) == {0} and sound(db)
-    scheduler.carry_out()
+    while scheduler.carry_out():
+        pass
     assert db.one("SELECT answer FROM muster.request_status(%s)",
                   number) == answer
     assert db.flow_status(rows["x"].flow_id).state == "running"
