@@ -58,7 +58,7 @@ BEGIN
 			'when its needs, which are looked at again, are met', v_id));
 	END IF;
 	SELECT n.need INTO v_need
-	FROM muster.place_needs(ARRAY[v_id], NULL, NULL) n
+	FROM muster.place_needs(ARRAY[v_id], NULL) n
 	WHERE n.outcome IS NULL AND EXISTS (SELECT FROM muster.blocked b
 		WHERE b.task_id = v_id) LIMIT 1;
 	RETURN muster.answer(p_request.id, 'done', CASE WHEN FOUND
@@ -73,7 +73,7 @@ CREATE OR REPLACE FUNCTION muster.retry_refusal(p_id bigint, p_state "char")
 RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN (SELECT muster.retry_refused(p_id, p_state, n.need, n.outcome)
-		FROM muster.place_needs(ARRAY[p_id], NULL, NULL) n
+		FROM muster.place_needs(ARRAY[p_id], NULL) n
 		WHERE n.outcome IS NOT NULL
 			AND NOT muster.edge_met(n.cond, n.outcome) LIMIT 1);
 END
@@ -102,9 +102,9 @@ $$;
 -- attempts: those that have their unique keys again (o_keyed) and, so far as can be
 -- seen, can run (o_again): each need has ended well enough, or is open, or comes back,
 -- too. Those of many needs begin to wait, and find out by pieces. The others of
--- o_keyed stay as they are, or (p_skip) are skipped by that. p_done: as place_needs().
-CREATE OR REPLACE FUNCTION muster.bring_back(p_ids bigint[],
-	p_done bigint[] DEFAULT NULL, p_skip boolean DEFAULT false,
+-- o_keyed stay as they are, or (p_skip) are skipped by that.
+CREATE OR REPLACE FUNCTION muster.bring_back(
+	p_ids bigint[], p_skip boolean DEFAULT false,
 	OUT o_again bigint[], OUT o_keyed bigint[])
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -114,7 +114,7 @@ DECLARE
 BEGIN
 	o_keyed := muster.unique_reopen(p_ids);
 	v_many := muster.with_many(o_keyed);
-	o_again := muster.retry_choose(o_keyed, v_many, p_done);
+	o_again := muster.retry_choose(o_keyed, v_many);
 	v_few := muster.without(o_again, v_many);
 	IF o_again <> o_keyed THEN
 		v_unmet := muster.without(o_keyed, o_again);
@@ -127,7 +127,7 @@ BEGIN
 		END IF;
 	END IF;
 	IF v_few <> '{}' THEN
-		PERFORM muster.place(v_few, NULL, p_done, o_again);
+		PERFORM muster.place(v_few, NULL, o_again);
 	END IF;
 	IF o_again <> '{}' THEN
 		PERFORM muster.new_life(o_again);
@@ -264,7 +264,7 @@ BEGIN
 	RETURN cardinality(b.o_again) FROM muster.bring_back(ARRAY(
 		SELECT t.id FROM muster.task t WHERE t.id = ANY (p_ids)
 			AND t.state IS NOT NULL AND t.state <> 's' ORDER BY t.id),
-		p_skip => true) b;
+		true) b;
 END
 $$;
 
@@ -288,9 +288,8 @@ END
 $$;
 
 -- Of ended tasks (ascending, locked with their needs but for p_many) those that can
--- run again together; p_many are taken to. p_done: as place_needs().
-CREATE OR REPLACE FUNCTION muster.retry_choose(
-	p_ids bigint[], p_many bigint[], p_done bigint[])
+-- run again together; p_many are taken to.
+CREATE OR REPLACE FUNCTION muster.retry_choose(p_ids bigint[], p_many bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_can boolean[] := array_fill(true, ARRAY[cardinality(p_ids)]);
@@ -304,8 +303,7 @@ BEGIN
 			n.cond, n.outcome, CASE WHEN p_ids[width_bucket(n.need,
 				p_ids)] = n.need THEN width_bucket(n.need, p_ids)
 				END AS need_at
-		FROM muster.place_needs(muster.without(p_ids, p_many), p_done,
-			NULL) n
+		FROM muster.place_needs(muster.without(p_ids, p_many), NULL) n
 		WINDOW w AS (PARTITION BY n.task_id)
 		ORDER BY n.task_id
 	LOOP

@@ -185,7 +185,7 @@ BEGIN
 		WHERE r.id = ANY (v_rest[: cardinality(v_done)]);
 	END IF;
 	IF v_back IS NOT NULL THEN
-		v_back := muster.revive(v_back, v_done);
+		v_back := muster.revive(v_back);
 		-- What came back has counted this end already.
 		SELECT array_agg(u.d), array_agg(u.m), array_agg(u.n)
 		INTO v_dep, v_met, v_unmet
@@ -213,7 +213,7 @@ $$;
 -- holds them. One that has yet to tell its own dependents of its end has to be waited
 -- for: lock_not_available.
 -- Locks: request, then the tasks with their needs.
-CREATE OR REPLACE FUNCTION muster.revive(p_ids bigint[], p_done bigint[])
+CREATE OR REPLACE FUNCTION muster.revive(p_ids bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_ids bigint[] := p_ids || muster.set_members(p_ids);
@@ -246,6 +246,6 @@ BEGIN
 			WHERE r.task_id = ANY (v_ids)) THEN
 		RAISE lock_not_available;
 	END IF;
-	RETURN (muster.bring_back(v_ids, p_done)).o_again;
+	RETURN (muster.bring_back(v_ids)).o_again;
 END
 $$;

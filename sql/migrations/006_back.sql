@@ -8,3 +8,6 @@ DROP FUNCTION IF EXISTS muster.retry_slice(muster.request);
 DROP FUNCTION IF EXISTS muster.retry_walked(muster.request);
 DROP FUNCTION IF EXISTS muster.has_many(bigint);
 DROP FUNCTION IF EXISTS muster.bulk_retry(bigint[]);
+DROP FUNCTION IF EXISTS muster.revive(bigint[], bigint[]);
+DROP FUNCTION IF EXISTS muster.place_needs(bigint[], bigint[], bigint[]);
+DROP FUNCTION IF EXISTS muster.place(bigint[], timestamptz[], bigint[], bigint[]);
