@@ -716,6 +716,22 @@ def test_A2_an_old_edge_goes_while_its_need_just_ends(db, worker, scheduler):
     assert waits(db, task) == (1, 5) and sound(db)
 
 
+def test_A2_an_end_that_is_yet_to_be_told_when_its_piece_comes(
+        db, worker, scheduler):
+    """That makes the edge, and counts nothing."""
+    needs, task, one = ended(db, worker, scheduler, done=slice(5, 8),
+                             needs_mode="at_least 3")
+    one.finish(needs[0], outcome="f")
+    retry(db, scheduler, needs[0], 1)
+    one.claim({"a": 1})
+    retry(db, scheduler, task)
+    one.finish(needs[0])
+    piece(scheduler, 4)
+    assert waits(db, task) == (3, 5) and sound(db)
+    scheduler.unlock()
+    assert waits(db, task) == (2, 5) and sound(db)
+
+
 def test_H4_why_of_a_task_whose_needs_are_looked_at_again(
         db, worker, scheduler):
     _, task, _ = ended(db, worker, scheduler)
