@@ -145,14 +145,15 @@ def fan_in(bench, width=100000):
     bench.sql("SELECT pg_reload_conf()")
 
 
-def submit_fan_in(bench, width):
+def submit_fan_in(bench, width, queue="wide", last="noop"):
     """A tenth of them of another kind, so that there is a filter for it."""
     return bench.value(
         "SELECT muster.submit_flow(jsonb_build_object('tasks', (SELECT"
-        " jsonb_object_agg('t' || i, jsonb_build_object('queue', 'wide',"
+        f" jsonb_object_agg('t' || i, jsonb_build_object('queue', '{queue}',"
         " 'kind', CASE i % 10 WHEN 0 THEN 'spare' ELSE 'noop' END))"
         f" FROM generate_series(1, {width}) i) || jsonb_build_object('last',"
-        " jsonb_build_object('kind', 'noop', 'queue', 'wide', 'needs',"
+        f" jsonb_build_object('kind', '{last}', 'queue', '{queue}',"
+        " 'max_attempts', 1, 'needs',"
         " (SELECT jsonb_agg(jsonb_build_object('task', 't' || i, 'when',"
         f" 'finished')) FROM generate_series(1, {width}) i)))))")
 
@@ -195,18 +196,22 @@ def fan_in_enqueued(bench, width):
 
 
 def fan_in_meddled(bench, width):
-    """Cancelled, retried, moved, added to and asked about."""
+    """Cancelled, retried, moved, added to and asked about, while such a flow,
+    whose last step fails each time, is retried as a whole."""
     bench.forget()
     before = lock_waits(bench)
-    flow = submit_fan_in(bench, width)
-    last = int(bench.value("SELECT max(id) FROM muster.task"))
-    meddlers = [Meddler(bench, text.format(
-        flow=flow, first=last - width, last=last, width=width))
-        for text in MEDDLING]
     queues = {"side": {"concurrency": 20},
+              "back": {"concurrency": BATCH * bench.workers},
               "wide": {"concurrency": BATCH * bench.workers,
                        "rate": f"{width // 20}/s"}}
     with bench.daemon(queues, SPARE) as daemon:
+        back = submit_fan_in(bench, width, "back", "bad")
+        wait_flow(bench, daemon)
+        flow = submit_fan_in(bench, width)
+        last = int(bench.value("SELECT max(id) FROM muster.task"))
+        meddlers = [Meddler(bench, text.format(
+            flow=flow, back=back, first=last - width, last=last, width=width))
+            for text in MEDDLING]
         latencies = []
         with contextlib.ExitStack() as stack:
             for each in meddlers:
@@ -219,6 +224,9 @@ def fan_in_meddled(bench, width):
         wait_flow(bench, daemon)
     bench.table.add("rounds of meddling",
                     min(each.rounds for each in meddlers))
+    bench.table.add("times that one came back by a retry of its flow",
+                    int(bench.value("SELECT life FROM muster.task WHERE"
+                                    f" flow_id = {back} AND name = 'last'")))
     bench.table.add("latency p99 of another queue meanwhile",
                     percentile(latencies, 0.99), "ms")
     bench.table.add("waits for a lock over 100 ms",
@@ -231,10 +239,10 @@ def wait_flow(bench, daemon):
         " FROM muster.flow_status") == "t", "the flow ends", 600)
 
 
-SPARE = {**NOOP, "spare": {"noop": True}}
+SPARE = {**NOOP, "spare": {"noop": True}, "bad": {"exec": ["/bin/false"]}}
 
 # What people do to a flow whose tasks are {first} to {last}, the one that waits
-# for the others.
+# for the others, and to the flow {back}, whose last step has failed.
 MEDDLING = (
     "SELECT count(muster.cancel({first} + (random() * ({width} - 1))::int))"
     " FROM generate_series(1, 20);",
@@ -249,6 +257,7 @@ MEDDLING = (
     " (SELECT unnest(l.task_ids) AS id FROM muster.lease l LIMIT 100) u)))"
     " FROM generate_series(1, 5);",
     "SELECT count(*) FROM muster.why({last});",
+    "SELECT muster.retry_flow({back}); SELECT pg_sleep(1);",
 )
 
 

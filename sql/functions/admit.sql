@@ -36,7 +36,7 @@ BEGIN
 				AND a.seq >= muster.list_mark('arriving')
 				AND a.seq < v_piece.seq) THEN
 		PERFORM muster.place_piece(v_piece,
-			least(p_limit, muster.needs_at_once()));
+			least(p_limit, muster.piece_size()));
 		RETURN p_limit + muster.lock_wait('{}');
 	END IF;
 	SELECT n.o_ids, n.o_few, n.o_many, n.o_more OR n.o_many IS NOT NULL

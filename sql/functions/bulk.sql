@@ -206,7 +206,7 @@ BEGIN
 				v_ids, p_request.asked_by, p_alone) b;
 		WHEN 'retry_tasks' THEN
 			SELECT b.* INTO o_left, o_tally
-			FROM muster.bulk_retry(v_ids) b;
+			FROM muster.bulk_retry(p_request.id, v_ids) b;
 		ELSE
 			SELECT b.* INTO o_left, o_tally
 			FROM muster.bulk_reprioritise(p_ids, p_ranks, v_ids,
@@ -265,49 +265,79 @@ END
 $$;
 
 -- Brings back those that have ended otherwise than well.
-CREATE OR REPLACE FUNCTION muster.bulk_retry(
+CREATE OR REPLACE FUNCTION muster.bulk_retry(p_request bigint,
 	p_ids bigint[], OUT o_left bigint[], OUT o_tally jsonb)
 LANGUAGE plpgsql AS $$
 DECLARE
-	v_all bigint[];
+	v_all CONSTANT bigint[] := muster.with_needs(p_ids);
 	v_busy bigint[];
 	v_ids bigint[];
 	v_keyed bigint[];
 	v_again bigint[];
+	v_looked int;
 	v_later int;
 BEGIN
-	v_all := p_ids || ARRAY(SELECT unnest(n.ids) FROM muster.needs n
-		WHERE n.task_id = ANY (p_ids));
 	v_busy := muster.without(ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_all)), ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_all)
 		ORDER BY t.id FOR NO KEY UPDATE SKIP LOCKED));
-	-- What waits for one that somebody holds, or whose dependents are still
-	-- being told of its end, has to wait too.
-	o_left := nullif(ARRAY(SELECT u.id FROM unnest(p_ids) u(id)
-		WHERE u.id = ANY (v_busy)
-		UNION SELECT n.task_id FROM muster.needs n
-		WHERE n.task_id = ANY (p_ids) AND n.ids && v_busy
-		UNION SELECT r.task_id FROM muster.remainder r
-		WHERE r.task_id = ANY (p_ids)), '{}');
+	o_left := muster.bulk_wait(p_request, p_ids, v_busy);
 	v_ids := muster.without(p_ids, o_left);
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_ids) AND t.state IN ('f', 'c', 'k')
 		ORDER BY t.id);
-	SELECT k.o_again, k.o_keyed INTO v_again, v_keyed
-	FROM muster.retry_keyed(v_ids) k;
-	IF v_again <> '{}' THEN
-		PERFORM muster.reopen(v_again, NULL, v_again);
-	END IF;
-	SELECT count(*) INTO v_later FROM muster.blocked b
+	SELECT b.o_again, b.o_keyed INTO v_again, v_keyed
+	FROM muster.bring_back(v_ids) b;
+	v_looked := cardinality(muster.with_many(v_again));
+	SELECT count(*) - v_looked INTO v_later FROM muster.blocked b
 	WHERE b.task_id = ANY (v_again);
 	o_tally := jsonb_build_object(
-		'back', cardinality(v_again) - v_later,
-		'later', v_later,
+		'back', cardinality(v_again) - v_later - v_looked,
+		'later', v_later, 'looked', v_looked,
 		'unmet', cardinality(v_keyed) - cardinality(v_again),
 		'held', cardinality(v_ids) - cardinality(v_keyed),
 		'other', cardinality(p_ids) - cardinality(v_ids)
 			- coalesce(cardinality(o_left), 0));
+END
+$$;
+
+-- Those of p_ids, of which and of whose needs others hold p_busy, that this request
+-- has to meet again: those are held, or are still to tell of their end, or wait for
+-- what is held or for what it has to meet again itself; null: none.
+CREATE OR REPLACE FUNCTION muster.bulk_wait(
+	p_request bigint, p_ids bigint[], p_busy bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_left bigint[] := ARRAY(SELECT u.id FROM unnest(p_ids) u(id)
+		WHERE u.id = ANY (p_busy)
+		UNION SELECT r.task_id FROM muster.remainder r
+		WHERE r.task_id = ANY (p_ids));
+	v_new bigint[] := p_busy || v_left || muster.without(ARRAY(
+		SELECT unnest(p.ids) FROM muster.request_part p
+		WHERE p.request_id = p_request AND p.part >= 1000000000), p_ids);
+BEGIN
+	WHILE v_new <> '{}' LOOP
+		v_new := ARRAY(SELECT n.task_id FROM muster.needs n
+			WHERE n.task_id = ANY (muster.without(p_ids, v_left))
+			AND EXISTS (SELECT FROM unnest(n.ids) u(need)
+				WHERE (u.need IN (SELECT unnest(v_new))) IS TRUE));
+		v_left := v_left || v_new;
+	END LOOP;
+	RETURN nullif(v_left, '{}');
+END
+$$;
+
+-- Those of these skipped tasks that a retry by filter is still to meet.
+CREATE OR REPLACE FUNCTION muster.bulk_listed(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN ARRAY(SELECT u.id FROM muster.request r
+		CROSS JOIN LATERAL (SELECT unnest(p.ids) AS id
+			FROM muster.request_part p
+			WHERE p.request_id = r.id OFFSET 0) u
+		WHERE r.done_at IS NULL AND r.verb = 'retry_tasks'
+			AND coalesce('skipped' = ANY (r.states), true)
+			AND (u.id IN (SELECT unnest(p_ids))) IS TRUE);
 END
 $$;
 
@@ -455,21 +485,26 @@ LANGUAGE sql IMMUTABLE AS $$
 			'is met',
 			'%s tasks come back when a need of theirs, which runs '
 			'again, is met'),
-		(5, 'moved', true, '%s ready task moved in the line',
+		(5, 'looked', true,
+			'%s task comes back when its needs, which are looked at '
+			'again, are met',
+			'%s tasks come back when their needs, which are looked at '
+			'again, are met'),
+		(6, 'moved', true, '%s ready task moved in the line',
 			'%s ready tasks moved in the line'),
-		(6, 'waiting', true, '%s waiting task will be ready with it',
+		(7, 'waiting', true, '%s waiting task will be ready with it',
 			'%s waiting tasks will be ready with it'),
-		(7, 'running', true, '%s running task has it for another attempt',
+		(8, 'running', true, '%s running task has it for another attempt',
 			'%s running tasks have it for another attempt'),
-		(8, 'same', false, '%s task had it already',
+		(9, 'same', false, '%s task had it already',
 			'%s tasks had it already'),
-		(9, 'unmet', false, '%s task stays as it is: a need is not met',
+		(10, 'unmet', false, '%s task stays as it is: a need is not met',
 			'%s tasks stay as they are: a need is not met'),
-		(10, 'held', false, '%s task stays as it is: its unique key is held',
+		(11, 'held', false, '%s task stays as it is: its unique key is held',
 			'%s tasks stay as they are: their unique keys are held'),
-		(11, 'ended', false, '%s task had ended or does not exist',
+		(12, 'ended', false, '%s task had ended or does not exist',
 			'%s tasks had ended or do not exist'),
-		(12, 'other', false, '%s task was in another state by then',
+		(13, 'other', false, '%s task was in another state by then',
 			'%s tasks were in another state by then')
 	) w(o, key, changes, one, many)
 $$;

@@ -39,7 +39,8 @@ BEGIN
 			AND coalesce(p.ticket, t.ticket) = t.ticket
 		GROUP BY t.id
 	), begun AS ( -- with how many needs that are not looked at yet
-		SELECT p.task_id, p.placed, n.n, n.n - p.placed AS left
+		SELECT p.task_id, p.placed, n.n,
+			n.n - greatest(p.placed, 0) AS left
 		FROM muster.placing p
 		JOIN muster.blocked b ON b.task_id = p.task_id
 		JOIN muster.task t ON t.id = p.task_id AND t.life = p.life
@@ -67,6 +68,7 @@ BEGIN
 		LEFT JOIN LATERAL (SELECT m.task_id, m.was FROM muster.remainder m
 			WHERE m.task_id = u.id AND m.cursor < b.task_id LIMIT 1)
 			r ON true
+		WHERE (a.placed < 0) IS NOT TRUE
 	), waits AS (
 		SELECT w.task_id, w.need, w.spare, w.least, w.n, w.left
 			+ count(*) FILTER (WHERE w.outcome IS NULL) AS pending,
@@ -146,8 +148,18 @@ BEGIN
 	SELECT 2, a.task_id, format('blocked with need %s spare %s, and %s of its '
 		'needs are not looked at', b.need, b.spare, a.left)
 	FROM begun a JOIN muster.blocked b ON b.task_id = a.task_id
-	WHERE b.need + b.spare <> a.left AND NOT EXISTS (
-		SELECT FROM waits w WHERE w.task_id = a.task_id)
+	WHERE CASE WHEN a.placed < 0
+		THEN least(b.need, b.spare) < muster.place_guard() / 2
+		ELSE b.need + b.spare <> a.left AND NOT EXISTS (
+			SELECT FROM waits w WHERE w.task_id = a.task_id) END
+	UNION ALL
+	SELECT 2, a.task_id, format('its edge from %s is of an earlier life, and '
+		'was taken away', e.need)
+	FROM begun a
+	CROSS JOIN LATERAL (SELECT x.ids[: a.n + a.placed] AS ids
+		FROM muster.needs x WHERE x.task_id = a.task_id OFFSET 0) n
+	JOIN muster.edge e ON e.task_id = a.task_id AND e.need = ANY (n.ids)
+	WHERE a.placed < 0
 	UNION ALL
 	SELECT 2, b.task_id, format('a set of %s from %s on, mixed: %s', b.n,
 		b.first, b.mixed)

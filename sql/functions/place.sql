@@ -6,13 +6,12 @@
 -- made, is then of this `life`. The tasks and their needs are locked. A member of
 -- a set that comes back has no edges of its own yet: those of the set stand for
 -- them, and all of them are to be made.
--- p_done: needs whose remainders the caller is working off: they count as ended.
 -- p_again: those that the caller is about to open again (ascending). What is
 -- open counts as yet to come, whatever an earlier life of it was, and so does what
 -- ended again and has not told so yet: its edge is made anew, so that it tells this
 -- task of that end as if it were the first.
 CREATE OR REPLACE FUNCTION muster.place_needs(
-	p_ids bigint[], p_done bigint[], p_again bigint[])
+	p_ids bigint[], p_again bigint[])
 RETURNS TABLE (task_id bigint, wanted int, need bigint, cond "char",
 	outcome "char", fresh boolean, life smallint, edge_life smallint)
 LANGUAGE plpgsql AS $$
@@ -22,12 +21,11 @@ BEGIN
 	SELECT p.id, n.least, u.need, u.cond::"char",
 		CASE WHEN t.present IS NULL THEN 'x'
 			WHEN t.again OR t.state IS NULL THEN NULL
-			WHEN coalesce(e.life, s.life) IS NULL
-				OR u.need = ANY (p_done) THEN t.state
+			WHEN coalesce(e.life, s.life) IS NULL THEN t.state
 			WHEN r.pending THEN NULL
 			ELSE t.state END::"char",
-		t.again OR t.present AND (t.state IS NULL OR e.life IS NOT NULL
-			AND r.pending AND (u.need = ANY (p_done)) IS NOT TRUE
+		t.again OR t.present AND (t.state IS NULL
+			OR e.life IS NOT NULL AND r.pending
 			OR e.life IS NULL AND s.life IS NOT NULL),
 		(t.life + t.again::int)::smallint, e.life
 	FROM unnest(p_ids) p(id)
@@ -51,10 +49,9 @@ $$;
 
 -- Gives each task (ascending, locked with its needs) a place: blocked, scheduled
 -- or ready. Those of whose needs too few can be met any more are not placed but
--- returned. p_done, p_again: as place_needs().
+-- returned. p_again: as place_needs().
 CREATE OR REPLACE FUNCTION muster.place(
-	p_ids bigint[], p_run_at timestamptz[], p_done bigint[] DEFAULT NULL,
-	p_again bigint[] DEFAULT NULL)
+	p_ids bigint[], p_run_at timestamptz[], p_again bigint[] DEFAULT NULL)
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_blocked bigint[];
@@ -69,7 +66,7 @@ BEGIN
 	WITH n AS MATERIALIZED (
 		SELECT x.*, CASE WHEN x.outcome IS NOT NULL
 			THEN muster.edge_met(x.cond, x.outcome) END AS met
-		FROM muster.place_needs(p_ids, p_done, p_again) x
+		FROM muster.place_needs(p_ids, p_again) x
 	), c AS (
 		SELECT n.task_id, coalesce(max(n.wanted), count(*))
 				- count(*) FILTER (WHERE n.met) AS need,

@@ -5,18 +5,14 @@ CREATE OR REPLACE FUNCTION muster.do_retry(p_request muster.request)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_id CONSTANT bigint := p_request.target;
-	v_all bigint[];
+	v_all CONSTANT bigint[] := muster.with_needs(ARRAY[v_id]);
+	v_many CONSTANT boolean := muster.with_many(ARRAY[v_id]) <> '{}';
 	v_got int;
 	v_state "char";
 	v_key text;
 	v_holder bigint;
 	v_need bigint;
-	v_many CONSTANT boolean := muster.has_many(v_id);
 BEGIN
-	v_all := ARRAY(SELECT DISTINCT u.id FROM unnest(v_id
-		|| CASE WHEN v_many THEN muster.retry_slice(p_request)
-		ELSE (SELECT n.ids FROM muster.needs n WHERE n.task_id = v_id)
-		END) u(id));
 	SELECT count(*), max(l.state::text) FILTER (WHERE l.id = v_id)
 	INTO v_got, v_state
 	FROM (SELECT t.id, t.state FROM muster.task t WHERE t.id = ANY (v_all)
@@ -38,7 +34,7 @@ BEGIN
 				v_id));
 	ELSIF EXISTS (SELECT FROM muster.remainder r WHERE r.task_id = v_id) THEN
 		RETURN 0; -- its dependents are still being told of its end
-	ELSIF v_many AND NOT muster.retry_walked(p_request) THEN
+	ELSIF v_many AND NOT muster.retry_looked(p_request) THEN
 		RETURN 1;
 	END IF;
 	SELECT t.unique_key INTO v_key FROM muster.task t
@@ -54,17 +50,15 @@ BEGIN
 				v_holder));
 		END IF;
 	END IF;
-	IF v_many THEN
-		PERFORM muster.new_life(ARRAY[v_id]);
-		PERFORM muster.place_begin(ARRAY[v_id], NULL);
-		RETURN muster.answer(p_request.id, 'done', format('task %s comes back '
-			'when its needs, which are looked at again, are met', v_id));
-	ELSIF muster.reopen(ARRAY[v_id]) IS NOT NULL THEN
+	IF (muster.bring_back(ARRAY[v_id])).o_again = '{}' THEN
 		RETURN muster.answer(p_request.id, 'refused',
 			muster.retry_refusal(v_id, v_state));
+	ELSIF v_many THEN
+		RETURN muster.answer(p_request.id, 'done', format('task %s comes back '
+			'when its needs, which are looked at again, are met', v_id));
 	END IF;
 	SELECT n.need INTO v_need
-	FROM muster.place_needs(ARRAY[v_id], NULL, NULL) n
+	FROM muster.place_needs(ARRAY[v_id], NULL) n
 	WHERE n.outcome IS NULL AND EXISTS (SELECT FROM muster.blocked b
 		WHERE b.task_id = v_id) LIMIT 1;
 	RETURN muster.answer(p_request.id, 'done', CASE WHEN FOUND
@@ -79,7 +73,7 @@ CREATE OR REPLACE FUNCTION muster.retry_refusal(p_id bigint, p_state "char")
 RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN (SELECT muster.retry_refused(p_id, p_state, n.need, n.outcome)
-		FROM muster.place_needs(ARRAY[p_id], NULL, NULL) n
+		FROM muster.place_needs(ARRAY[p_id], NULL) n
 		WHERE n.outcome IS NOT NULL
 			AND NOT muster.edge_met(n.cond, n.outcome) LIMIT 1);
 END
@@ -93,23 +87,54 @@ RETURNS text LANGUAGE sql IMMUTABLE AS $$
 		coalesce(muster.state_name(p_outcome), 'does not exist'))
 $$;
 
--- Opens ended tasks (ascending, locked with their needs) again, in a new life
--- with all its attempts, wherever their needs let them stand; gives those of
--- whose needs too few are met, which stay as they are. p_done, p_again: as
--- place_needs(). The caller has seen to it that they have their unique keys.
-CREATE OR REPLACE FUNCTION muster.reopen(p_ids bigint[],
-	p_done bigint[] DEFAULT NULL, p_again bigint[] DEFAULT NULL)
+-- What is to be locked, in order, to bring these tasks back: they and their needs,
+-- so that none of these ends meanwhile, but for those of many.
+CREATE OR REPLACE FUNCTION muster.with_needs(p_ids bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
-DECLARE
-	v_unmet bigint[] := muster.place(p_ids, NULL, p_done, p_again);
-	v_ids bigint[] := p_ids;
 BEGIN
-	IF v_unmet IS NOT NULL THEN
+	RETURN p_ids || ARRAY(SELECT unnest(n.ids) FROM muster.needs n
+		WHERE n.task_id = ANY (p_ids)
+			AND cardinality(n.ids) <= muster.needs_at_once());
+END
+$$;
+
+-- Ended tasks (ascending, locked as above) are open again, in a new life with all its
+-- attempts: those that have their unique keys again (o_keyed) and, so far as can be
+-- seen, can run (o_again): each need has ended well enough, or is open, or comes back,
+-- too. Those of many needs begin to wait, and find out by pieces. The others of
+-- o_keyed stay as they are, or (p_skip) are skipped by that.
+CREATE OR REPLACE FUNCTION muster.bring_back(
+	p_ids bigint[], p_skip boolean DEFAULT false,
+	OUT o_again bigint[], OUT o_keyed bigint[])
+LANGUAGE plpgsql AS $$
+DECLARE
+	v_many bigint[];
+	v_few bigint[];
+	v_unmet bigint[];
+BEGIN
+	o_keyed := muster.unique_reopen(p_ids);
+	v_many := muster.with_many(o_keyed);
+	o_again := muster.retry_choose(o_keyed, v_many);
+	v_few := muster.without(o_again, v_many);
+	IF o_again <> o_keyed THEN
+		v_unmet := muster.without(o_keyed, o_again);
 		PERFORM muster.unique_free(v_unmet);
-		v_ids := muster.without(v_ids, v_unmet);
+		v_unmet := ARRAY(SELECT t.id FROM muster.task t
+			WHERE p_skip AND t.id = ANY (v_unmet) AND t.state <> 'k');
+		IF v_unmet <> '{}' THEN
+			PERFORM muster.new_life(v_unmet);
+			PERFORM muster.skip_later(v_unmet);
+		END IF;
 	END IF;
-	PERFORM muster.new_life(v_ids);
-	RETURN v_unmet;
+	IF v_few <> '{}' THEN
+		PERFORM muster.place(v_few, NULL, o_again);
+	END IF;
+	IF o_again <> '{}' THEN
+		PERFORM muster.new_life(o_again);
+	END IF;
+	IF v_many <> '{}' THEN
+		PERFORM muster.place_begin(v_many, NULL);
+	END IF;
 END
 $$;
 
@@ -226,12 +251,7 @@ $$;
 CREATE OR REPLACE FUNCTION muster.reopen_all(p_ids bigint[])
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-	v_all bigint[] := ARRAY(SELECT unnest(p_ids)
-		UNION SELECT unnest(n.ids) FROM muster.needs n
-		WHERE n.task_id = ANY (p_ids));
-	v_again bigint[];
-	v_keyed bigint[];
-	v_unmet bigint[];
+	v_all CONSTANT bigint[] := muster.with_needs(p_ids);
 BEGIN
 	IF (SELECT count(*) FROM muster.task t WHERE t.id = ANY (v_all))
 			> (SELECT count(*) FROM (SELECT FROM muster.task t
@@ -241,21 +261,10 @@ BEGIN
 				WHERE r.task_id = ANY (p_ids)) THEN
 		RETURN NULL;
 	END IF;
-	SELECT k.o_again, k.o_keyed INTO v_again, v_keyed
-	FROM muster.retry_keyed(ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (p_ids) AND t.state IS NOT NULL
-			AND t.state <> 's' ORDER BY t.id)) k;
-	v_unmet := muster.without(v_keyed, v_again);
-	v_unmet := ARRAY(SELECT t.id FROM muster.task t
-		WHERE t.id = ANY (v_unmet) AND t.state <> 'k');
-	IF v_unmet <> '{}' THEN
-		PERFORM muster.new_life(v_unmet);
-		PERFORM muster.skip_later(v_unmet);
-	END IF;
-	IF v_again <> '{}' THEN
-		PERFORM muster.reopen(v_again, NULL, v_again);
-	END IF;
-	RETURN cardinality(v_again);
+	RETURN cardinality(b.o_again) FROM muster.bring_back(ARRAY(
+		SELECT t.id FROM muster.task t WHERE t.id = ANY (p_ids)
+			AND t.state IS NOT NULL AND t.state <> 's' ORDER BY t.id),
+		true) b;
 END
 $$;
 
@@ -278,9 +287,9 @@ BEGIN
 END
 $$;
 
--- Of ended tasks (ascending, locked with their needs) those that can run again
--- together: each need has ended well enough, or is open, or runs again too.
-CREATE OR REPLACE FUNCTION muster.retry_choose(p_ids bigint[])
+-- Of ended tasks (ascending, locked with their needs but for p_many) those that can
+-- run again together; p_many are taken to.
+CREATE OR REPLACE FUNCTION muster.retry_choose(p_ids bigint[], p_many bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_can boolean[] := array_fill(true, ARRAY[cardinality(p_ids)]);
@@ -294,7 +303,7 @@ BEGIN
 			n.cond, n.outcome, CASE WHEN p_ids[width_bucket(n.need,
 				p_ids)] = n.need THEN width_bucket(n.need, p_ids)
 				END AS need_at
-		FROM muster.place_needs(p_ids, NULL, NULL) n
+		FROM muster.place_needs(muster.without(p_ids, p_many), NULL) n
 		WINDOW w AS (PARTITION BY n.task_id)
 		ORDER BY n.task_id
 	LOOP
@@ -309,19 +318,6 @@ BEGIN
 	END LOOP;
 	RETURN ARRAY(SELECT u.id FROM unnest(p_ids, v_can) u(id, can)
 		WHERE u.can ORDER BY u.id);
-END
-$$;
-
--- The same of those that have their unique keys (again): o_keyed.
-CREATE OR REPLACE FUNCTION muster.retry_keyed(
-	p_ids bigint[], OUT o_again bigint[], OUT o_keyed bigint[])
-LANGUAGE plpgsql AS $$
-BEGIN
-	o_keyed := muster.unique_reopen(p_ids);
-	o_again := muster.retry_choose(o_keyed);
-	IF o_again <> o_keyed THEN
-		PERFORM muster.unique_free(muster.without(o_keyed, o_again));
-	END IF;
 END
 $$;
 

@@ -117,7 +117,8 @@ $$;
 -- as have fewer than p_limit edges together, or a part of the first.
 -- It wants rows of blocked that have counted the first end, so in unblock() it
 -- may come crosswise with those who bring all that such a row still needs. So it
--- waits for nobody for long: it undoes what it did, and is called again. It holds
+-- waits for nobody for long: it undoes what it did, puts these remainders behind
+-- the others, which it may be waiting for, and is called again. It holds
 -- what it tells of before it reads the edges: nobody places a dependent meanwhile,
 -- which would count that end otherwise than the difference does.
 -- Locks: remainder, task, then as revive(), then blocked.
@@ -184,7 +185,7 @@ BEGIN
 		WHERE r.id = ANY (v_rest[: cardinality(v_done)]);
 	END IF;
 	IF v_back IS NOT NULL THEN
-		v_back := muster.revive(v_back, v_done);
+		v_back := muster.revive(v_back);
 		-- What came back has counted this end already.
 		SELECT array_agg(u.d), array_agg(u.m), array_agg(u.n)
 		INTO v_dep, v_met, v_unmet
@@ -196,6 +197,10 @@ BEGIN
 	END IF;
 	RETURN cardinality(v_done) + coalesce(cardinality(v_dep), 0);
 EXCEPTION WHEN lock_not_available THEN
+	UPDATE muster.remainder r SET id = nextval('muster.remainder_id')
+	WHERE r.ctid = ANY (ARRAY(SELECT x.ctid FROM muster.remainder x
+		WHERE x.id = ANY (v_rest[: cardinality(v_done)])
+		FOR UPDATE SKIP LOCKED));
 	RETURN 1;
 END
 $$;
@@ -203,39 +208,44 @@ $$;
 -- Those of p_ids, tasks and sets, that were skipped, and of whose needs enough can
 -- be met again, are open again, and given. Where a retry walks through their flow,
 -- one of whose needs it has yet to meet is left to it: that need may come back, too,
--- and then its last end is not what counts. The walk cannot go on meanwhile.
+-- and then its last end is not what counts. The walk cannot go on meanwhile. So is
+-- what stands in the list of a retry by filter, which takes tasks off only while it
+-- holds them. One that has yet to tell its own dependents of its end has to be waited
+-- for: lock_not_available.
 -- Locks: request, then the tasks with their needs.
-CREATE OR REPLACE FUNCTION muster.revive(p_ids bigint[], p_done bigint[])
+CREATE OR REPLACE FUNCTION muster.revive(p_ids bigint[])
 RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_ids bigint[] := p_ids || muster.set_members(p_ids);
+	v_all bigint[];
 	v_walks CONSTANT text[] := '{retry_flow,reopen}';
 BEGIN
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_ids) AND t.state = 'k' ORDER BY t.id);
+	IF v_ids = '{}' THEN
+		RETURN NULL;
+	END IF;
 	PERFORM FROM muster.request r WHERE r.done_at IS NULL
 		AND r.verb = ANY (v_walks) AND r.target = ANY (ARRAY(
 			SELECT t.flow_id FROM muster.task t
 			WHERE t.id = ANY (v_ids)))
 	ORDER BY r.id FOR SHARE;
-	PERFORM FROM (SELECT FROM muster.task t
-		WHERE t.id = ANY (v_ids || ARRAY(SELECT unnest(n.ids)
-			FROM muster.needs n WHERE n.task_id = ANY (v_ids)))
+	v_all := muster.with_needs(v_ids);
+	PERFORM FROM (SELECT FROM muster.task t WHERE t.id = ANY (v_all)
 		ORDER BY t.id FOR NO KEY UPDATE) l;
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_ids) AND t.state = 'k'
-		AND NOT EXISTS (SELECT FROM muster.remainder r
-			WHERE r.task_id = t.id)
 		AND NOT EXISTS (SELECT FROM muster.request r
 			WHERE r.done_at IS NULL AND r.verb = ANY (v_walks)
 			AND r.target = t.flow_id
 			AND r.cursor < (SELECT max(u.need) FROM muster.needs n
 				CROSS JOIN LATERAL unnest(n.ids) u(need)
 				WHERE n.task_id = t.id)) ORDER BY t.id);
-	v_ids := muster.unique_reopen(v_ids);
-	IF v_ids <> '{}' THEN
-		RETURN muster.without(v_ids, muster.reopen(v_ids, p_done));
+	v_ids := muster.without(v_ids, muster.bulk_listed(v_ids));
+	IF EXISTS (SELECT FROM muster.remainder r
+			WHERE r.task_id = ANY (v_ids)) THEN
+		RAISE lock_not_available;
 	END IF;
-	RETURN NULL;
+	RETURN (muster.bring_back(v_ids)).o_again;
 END
 $$;

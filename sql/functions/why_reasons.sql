@@ -172,10 +172,12 @@ CREATE OR REPLACE FUNCTION muster.why_blocked(
 	p_task muster.task, p_state text)
 RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN (SELECT format('it waits for %s %stask%s', b.need,
-			CASE WHEN b.spare > 0
+	RETURN (SELECT CASE WHEN b.spare >= muster.place_guard() / 2
+			THEN 'it was brought back: its needs are looked at again'
+			ELSE format('it waits for %s %stask%s', b.need,
+				CASE WHEN b.spare > 0
 				THEN format('of %s ', b.need + b.spare) END,
-			CASE WHEN b.need + b.spare <> 1 THEN 's' END)
+				CASE WHEN b.need + b.spare <> 1 THEN 's' END) END
 		FROM muster.blocked b
 		WHERE p_state = 'blocked' AND b.task_id = coalesce((SELECT s.set_id
 			FROM muster.set_places(ARRAY[p_task.id]) s), p_task.id));

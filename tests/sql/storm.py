@@ -78,9 +78,20 @@ class Storm:
         elif step == 6 and known:
             for task in some:
                 session.one("SELECT muster.retry(%s)", task)
-        elif step == 7 and dice.random() < 0.2:
-            session.one("SELECT muster.cancel_flow(%s)",
-                        dice.randrange(1, 30))
+        elif step == 7:
+            self.ask_for_many(session, dice)
+
+    @staticmethod
+    def ask_for_many(session, dice):
+        flow = dice.randrange(1, 30)
+        if dice.random() < 0.2:
+            session.one("SELECT muster.cancel_flow(%s)", flow)
+        elif dice.random() < 0.5:
+            session.one("SELECT muster.retry_flow(%s)", flow)
+        else:
+            session.one("SELECT muster.retry_where(%s)", json.dumps({
+                "state": dice.sample(["failed", "cancelled", "skipped"], 2),
+                **dice.choice([{"flow": flow}, {"kind": "a"}])}))
 
     @staticmethod
     def flow(dice):

@@ -882,6 +882,115 @@ def test_A2_G2_skip_and_second_end_while_a_retry_has_just_passed(
     assert db.state(tasks["last"]) == "ready"
 
 
+@pytest.mark.parametrize("limit", [1, 2, 100])
+def test_A2_second_end_of_a_need_while_its_dependent_is_just_skipped(
+        db, worker, scheduler, limit):
+    """And has yet to tell of that itself: then it comes back."""
+    first, second = db.enqueue_many("a", 2)
+    db.enqueue("c", depends_on=[first])
+    task = db.enqueue("b", depends_on=[first, second], needs_mode="any")
+    behind = db.enqueue("c", depends_on=[task])
+    scheduler.work()
+    one = worker()
+    one.claim()
+    one.finish(first, outcome="f")
+    db.one("SELECT muster.cancel(%s)", task)
+    scheduler.work()
+    for each in task, first:
+        db.one("SELECT muster.retry(%s)", each)
+        scheduler.work()
+    later = db.enqueue("c", depends_on=[task])
+    scheduler.work()
+    one.claim()
+    one.finish(first)
+    one.finish(second, outcome="f")
+    for _ in range(20):
+        scheduler.unlock(limit)
+        assert db.invariants() == []
+    assert db.state(task) == "ready"
+    assert db.states([behind, later]) == {"skipped": 2}
+    one.claim({"b": 1})
+    one.finish(task)
+    scheduler.work()
+    assert db.states([task, behind, later]) == {"succeeded": 1, "ready": 2}
+
+
+def test_A2_second_end_of_a_need_brings_back_what_waits_for_each_other(
+        db, worker, scheduler):
+    """The one that wants another finished waits for its next end."""
+    rows = db.tasks(db.flow([
+        {"name": "need", "kind": "a"},
+        {"name": "first", "kind": "b", "needs": ["need"]},
+        {"name": "last", "kind": "c", "needs": [
+            "need", {"task": "first", "when": "finished"}]}]))
+    need, first, last = (rows[name].id for name in ("need", "first", "last"))
+    scheduler.work()
+    one = worker()
+    one.claim()
+    one.finish(need, outcome="f")
+    scheduler.work()
+    assert db.states([first, last]) == {"skipped": 2}
+    db.one("SELECT muster.retry(%s)", need)
+    scheduler.work()
+    one.claim()
+    one.finish(need)
+    scheduler.work()
+    assert db.invariants() == []
+    assert one.claim().ids == [first]
+    one.finish(first, outcome="f")
+    scheduler.work()
+    assert one.claim().ids == [last]
+
+
+def test_G2_a_retry_by_filter_meets_needs_before_what_waits_for_them(
+        db, worker, scheduler):
+    """Even if somebody held a need when its turn came."""
+    need, *beside = db.enqueue_many("a", 3)
+    last = db.enqueue("b", depends_on=[need], depends_when="finished")
+    very_last = db.enqueue("b", depends_on=[last], depends_when="finished")
+    scheduler.work()
+    one = worker()
+    for _ in range(3):
+        one.claim()
+        one.finish_all("f")
+    assert db.states() == {"failed": 5}
+    db.one("SELECT muster.retry_where('{\"state\": \"failed\"}')")
+    other = db.session("musterd")
+    other.begin()
+    other.run("SELECT FROM muster.task WHERE id = %s FOR UPDATE", need)
+    scheduler.carry_out(1)
+    assert db.states([need, *beside]) == {"failed": 1, "ready": 2}
+    other.rollback()
+    scheduler.work()
+    assert db.states([need]) == {"ready": 1}
+    assert db.states([last, very_last]) == {"blocked": 2}
+    assert db.invariants() == []
+
+
+def test_G2_second_end_of_a_need_leaves_to_a_retry_by_filter_what_it_lists(
+        db, worker, scheduler):
+    """So it waits for what comes back with it."""
+    tasks = {name: row.id for name, row in db.tasks(db.flow([
+        {"name": "x", "kind": "a"}, {"name": "y", "kind": "a"},
+        {"name": "last", "kind": "b", "needs": [
+            "x", {"task": "y", "when": "finished"}]}])).items()}
+    one = worker()
+    one.claim()
+    one.finish_all("f")
+    scheduler.work()
+    db.one("SELECT muster.retry(%s)", tasks["x"])
+    scheduler.work()
+    one.claim()
+    one.finish_all()
+    db.one("SELECT muster.retry_where('{\"state\": [\"failed\", \"skipped\"]}')")
+    while scheduler.unlock():
+        assert db.invariants() == []
+    assert db.state(tasks["last"]) == "skipped"
+    scheduler.work()
+    assert db.states() == {"succeeded": 1, "ready": 1, "blocked": 1}
+    assert db.invariants() == []
+
+
 def test_G2_retry_against_a_claim_of_its_stale_row(db, worker, scheduler):
     task = db.enqueue("a")
     db.one("SELECT muster.cancel(%s)", task)

@@ -160,10 +160,17 @@ class Step:
             assert loose or not runs
             return
         assert row.state in may, (self.name, row, before, may)
-        assert row.life <= self.life + 1, "it was brought back twice"
+        assert row.life <= self.life + 1 or self.tries(db, row), \
+            "it was brought back twice"
         self.state, self.life = row.state, max(row.life, 0)
         if self.state == "s":
             assert row.result == self.result()
+
+    def tries(self, db, row):
+        """With many needs it comes back by each second end of one, to find out by
+        pieces that it can't run."""
+        return row.state == "k" and len(self.needs) > db.one(
+            "SELECT muster.needs_at_once()")
 
     def check_inside(self, db, task, runs, loose):
         """What it holds; what it ends as by that."""
@@ -437,9 +444,13 @@ def play(db, scheduler, dice, count):
     assert db.one("SELECT count(*) FROM muster.edge") == 0
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(5))
 def test_A2_A4_A5_random_flows_end_as_the_model_says(
         db, scheduler, is_long, part):
+    """In the last part what waits for two is placed by pieces of one need."""
+    if part == 4:
+        db.rows("CREATE OR REPLACE FUNCTION muster.needs_at_once() RETURNS int"
+                " LANGUAGE sql IMMUTABLE AS 'SELECT 1'")
     for number in range(25 if is_long else 1):
         seed = random.getrandbits(32)
         print("seed", seed, "part", part, "number", number)
