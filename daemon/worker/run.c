@@ -42,6 +42,7 @@ run_enter_backlog(struct worker *worker, struct running *running)
 	struct route *route = running->route;
 
 	running->claimed = mono_lately();
+	running->stuck_ms = run_stuck_ms(worker, route);
 	running->shares = route->shares;
 	if (!share_is_brief(route->shares.kind, worker->turn.us))
 		running->shares.longer = route->shares.queue->longer;
@@ -206,11 +207,13 @@ static void
 look_at_route(struct worker *worker, struct route *route, struct mono now)
 {
 	struct running *first = backlog_oldest(&worker->run.backlog, route);
+	int64_t waits_ms;
 
-	if (first == NULL ||
-	    mono_ms_between(first->claimed, now) <
-		run_stuck_ms(worker, route) ||
-	    share_set_can_start(&first->shares))
+	if (first == NULL || share_set_can_start(&first->shares))
+		return;
+	waits_ms = mono_ms_between(first->claimed, now);
+	if (waits_ms < first->stuck_ms ||
+	    waits_ms < run_stuck_ms(worker, route))
 		return;
 	for (; first != NULL;
 	     first = backlog_oldest(&worker->run.backlog, route))

@@ -11,6 +11,8 @@
 #include "daemon/worker/turn_refused.h"
 #include "daemon/worker/worker.h"
 
+enum { TURN_HELD_UP = 8 }; /* times as long as turns were: it waited */
+
 static void
 count_recorded(struct worker *worker, char outcome)
 {
@@ -282,6 +284,15 @@ rest(struct worker *worker, enum sleeper_found found)
 	turn_timer(worker, ms);
 }
 
+/* One that was held up says little of those to come. */
+static void
+learn_length(struct turn *turn, int64_t us)
+{
+	if (us > turn->us * TURN_HELD_UP)
+		us = turn->us * TURN_HELD_UP;
+	turn->us += (us - turn->us) / 4;
+}
+
 static void
 on_warm(PGresult *result, void *argument)
 {
@@ -322,8 +333,7 @@ answered(struct worker *worker, const PGresult *result)
 	struct found found;
 
 	if (!turn->looking)
-		turn->us +=
-		    (mono_us_between(turn->sent_at, now) - turn->us) / 4;
+		learn_length(turn, mono_us_between(turn->sent_at, now));
 	backoff_reset(&turn->backoff);
 	scoreboard_count(worker->board, SCOREBOARD_TURNS, 1);
 	found = settle(worker, result);

@@ -73,6 +73,8 @@ LEFT JOIN (SELECT x.flow_id, sum(x.total)::int AS total,
 		sum(x.skipped)::int AS skipped
 	FROM muster.flow_uncounted x GROUP BY x.flow_id) d ON d.flow_id = f.id;
 
+-- A cancelled member of a set is blocked here until the set moves: to leave it out
+-- takes a look at every task that is blocked.
 CREATE OR REPLACE VIEW muster.queue_stats AS
 WITH place AS (
 	SELECT r.route_id, 'ready' AS place, sum(r.n) AS n, min(r.at) AS oldest

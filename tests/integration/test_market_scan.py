@@ -31,6 +31,14 @@ def handlers():
     return found
 
 
+def call_analysts(db, host):
+    """Each worker has a process for them: more tasks than slots of one."""
+    db.enqueue_many("analyse", [{"symbol": "S00", "as": "mood"}] * 100)
+    wait_until(lambda: all(
+        pool["processes"]["ready"] for worker in host.status()["workers"]
+        for pool in worker["pools"] if pool["kind"] == "analyse"), 60)
+
+
 def schedules():
     """Those of the example, sixty times as often."""
     found = {}
@@ -84,10 +92,15 @@ def test_A2_A5_C2_market_scan(db, daemon, patience):
     db.rows(read("market.sql"))
     db.rows("GRANT muster_client TO musterd")
     assert schedules().keys() == {"fast", "slow", "positions"}
-    daemon(handlers=handlers(), schedules=schedules(),
-           queues={"default": {"concurrency": 100}}).log.allow("(analyse) failed")
+    # So that no analyst waits for a process to start while others work.
+    db.rows("SELECT muster.pause_kind('scan_market')")
+    host = daemon(handlers=handlers(), schedules=schedules(),
+                  queues={"default": {"concurrency": 100}})
+    host.log.allow("(analyse) failed")
     positions = first_run(db, "positions")
     scans = [first_run(db, "fast"), first_run(db, "slow")]
+    call_analysts(db, host)
+    db.rows("SELECT muster.resume_kind('scan_market')")
     db.wait_done(60 * patience)
     decided = []
     for scan in scans:

@@ -1,6 +1,9 @@
 """From the claim to the end of a task: slots, limits, cancel, inputs."""
 
 import json
+import os
+import random
+import signal
 import time
 
 import pytest
@@ -56,21 +59,38 @@ def test_A1_slow_tasks_are_not_parked_in_a_busy_worker(db, daemon, ledger):
     assert host.total("released") == 0
 
 
+def _quick_and_slow(ledger):
+    """Two slow kinds, which note when they were forked, by which worker
+    soever: a shell may come to run late."""
+    slow = {"exec": ["/bin/sh", "-c", "read -r stat </proc/$$/stat; "
+                     f"set -- $stat; {ledger.note('${22}.$1')}; sleep 0.4"]}
+    return {"noop": {"noop": True}, "a": slow, "b": slow}
+
+
+def _learn(db):
+    """The daemon learns how long each takes."""
+    for kind, number in {"noop": 2000, "a": 8, "b": 8}.items():
+        db.enqueue_many(kind, number)
+        db.wait_done()
+
+
+def _out_of_order(ledger, tasks):
+    """By how many places one of them was forked too soon or too late."""
+    forked = {task: [int(part) for part in word.split(".")]
+              for task, _, word in ledger.lines() if task in tasks}
+    began = sorted(forked, key=forked.get)
+    return max(abs(began.index(task) - at) for at, task in enumerate(tasks))
+
+
 def test_A1_slow_tasks_beside_quick_ones_keep_their_order(
         db, daemon, ledger, patience):
     """Two slow kinds and a stream of quick tasks share a queue on two
     workers, while another queue is idle: no worker claims a slow task that
     it has to give back, so they start in the order of their line."""
-    # When it was forked, by which worker soever: a shell may come to run late.
-    slow = {"exec": ["/bin/sh", "-c", "read -r stat </proc/$$/stat; "
-                     f"set -- $stat; {ledger.note('${22}.$1')}; sleep 0.4"]}
     host = daemon(workers=2, queues={"default": {"concurrency": 8},
                                      "idle": {"concurrency": 20}},
-                  handlers={"noop": {"noop": True},
-                            "a": slow, "b": slow})
-    for kind, number in {"noop": 2000, "a": 8, "b": 8}.items():
-        db.enqueue_many(kind, number)  # it learns how long each takes
-        db.wait_done()
+                  handlers=_quick_and_slow(ledger))
+    _learn(db)
     released = host.total("released")
     tasks = [db.enqueue("ab"[number % 2]) for number in range(64)]
     while db.states(tasks)["succeeded"] < len(tasks):
@@ -80,11 +100,34 @@ def test_A1_slow_tasks_beside_quick_ones_keep_their_order(
             "AND kind <> 'noop'") <= 8
     db.wait_done(30 * patience)
     assert host.total("released") == released
-    forked = {task: [int(part) for part in word.split(".")]
-              for task, _, word in ledger.lines() if task in tasks}
-    began = sorted(forked, key=forked.get)
-    assert max(abs(began.index(task) - at)
-               for at, task in enumerate(tasks)) <= 8
+    assert _out_of_order(ledger, tasks) <= 8
+
+
+def test_A1_slow_tasks_keep_their_order_while_turns_are_held_up(
+        db, daemon, ledger, patience):
+    """PostgreSQL does not answer one worker or the other for up to half a
+    second, again and again, so that all slots of one are taken at a time:
+    none is claimed for a slot that comes free much later."""
+    host = daemon(workers=2, queues={"default": {"concurrency": 8}},
+                  handlers=_quick_and_slow(ledger))
+    _learn(db)
+    released = host.total("released")
+    backends = [row[0] for row in db.rows(
+        "SELECT backend_pid FROM muster.worker ORDER BY id")]
+    dice = random.Random(1)
+    tasks = [db.enqueue("ab"[number % 2]) for number in range(56)]
+    while db.states(tasks)["succeeded"] < len(tasks):
+        db.enqueue_many("noop", 100)
+        backend = dice.choice(backends)
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            time.sleep(dice.uniform(0.05, 0.5))
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        time.sleep(dice.uniform(0, 0.1))
+    db.wait_done(30 * patience)
+    assert host.total("released") == released
+    assert _out_of_order(ledger, tasks) <= 8
 
 
 def test_A3_slots_follow_a_reload(db, daemon, ledger):

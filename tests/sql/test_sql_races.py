@@ -285,6 +285,8 @@ def test_A2_a_dependent_of_one_finish_goes_while_another_holds_the_next(
     other.finish_all()
     one.send_turn([(each, "s") for each in one.held])
     one.session.wait_blocked()
+    assert db.rows("SELECT task_id FROM muster.blocked WHERE task_id = %s "
+                   "FOR UPDATE SKIP LOCKED", own) == []  # it has it already
     other.session.commit()
     one.answer()
     assert db.states([shared, own, more]) == {"ready": 3}
