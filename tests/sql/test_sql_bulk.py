@@ -582,7 +582,7 @@ def test_B5_insert_into_the_view(db, worker):
     app.run("INSERT INTO muster.enqueue_rows (kind) SELECT 'c' WHERE false")
     app.commit()
     assert len(worker().claim(1000).ids) == 500
-    assert db.rows("SELECT FROM muster.enqueue_rows") == []
+    assert db.rows("SELECT 1 FROM muster.enqueue_rows") == []
 
 
 def test_B5_an_insert_within_an_insert_loses_nothing(db):

@@ -274,7 +274,7 @@ def test_deleting_what_can_not_be_deleted(db, worker, scheduler):
     assert one.turn().cancel == {task}
     one.finish(task, outcome="c")
     assert ask(db, scheduler, "delete", task) == f"task {task} is deleted"
-    assert db.rows("SELECT FROM muster.task") == []
+    assert db.rows("SELECT id FROM muster.task") == []
     settle(db, scheduler)
 
 
@@ -290,7 +290,7 @@ def test_a_flow_whose_last_open_task_is_deleted_ends(db, worker, scheduler):
     ask(db, scheduler, "delete", tasks["a"].id)
     settle(db, scheduler)
     db.rows("SELECT muster.purge(1000, '{\"\"}', '{0}')")
-    assert db.rows("SELECT FROM muster.flow") == []
+    assert db.rows("SELECT id FROM muster.flow") == []
 
 
 def test_purge_leaves_a_task_whose_dependents_are_still_being_told(

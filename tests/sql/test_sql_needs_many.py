@@ -228,7 +228,7 @@ def test_A2_delete_between_pieces(db, worker, scheduler):
             scheduler.carry_out()
             scheduler.unlock()
         assert sound(db) and unplaced(db) == 1
-        assert db.rows("SELECT FROM muster.task WHERE id = %s", task) == []
+        assert db.rows("SELECT id FROM muster.task WHERE id = %s", task) == []
         piece(scheduler)
         assert sound(db) and unplaced(db) == 0
 

@@ -645,7 +645,7 @@ def test_A2_an_admission_holds_no_more_than_a_thousand_needs(db, scheduler):
     needs = db.enqueue_many("a", 2300)
     task = db.enqueue("b", depends_on=needs)
     found = []
-    while not found or db.rows("SELECT FROM muster.placing"):
+    while not found or db.rows("SELECT seq FROM muster.placing"):
         scheduler.session.begin()
         assert scheduler.admit(5000) >= 5000
         found.append(held(needs))
