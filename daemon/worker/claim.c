@@ -315,12 +315,24 @@ learn(struct route *route, bool looked, bool cut)
 	route->gave = route->got > 0 && !route->drained;
 }
 
+/* How many follow each. In a claim that is full it was not their lines that were
+ * short: next time more are asked for behind fewer. */
+static void
+learn_together(struct route *route, bool full)
+{
+	if (route->got == 0)
+		return;
+	route->together = 1 + (double)route->followed / route->got;
+	if (full && route->followed > 0)
+		route->together *= 2;
+}
+
 void
 claim_learn(const struct claim *claim, const struct route_list *routes,
     int total, bool cut)
 {
 	int all = 0;
-	bool whole;
+	bool whole, full;
 
 	for (int i = 0; i < routes->count; i++) {
 		struct route *route = routes->items[i];
@@ -333,12 +345,11 @@ claim_learn(const struct claim *claim, const struct route_list *routes,
 		route->bound->got += route->got;
 		route->shares.queue->all.got += route->got;
 		all += route->got + route->followed;
-		if (route->got > 0)
-			route->together =
-			    1 + (double)route->followed / route->got;
 	}
-	whole =
-	    !cut && total < claim->max && all < claim->max + claim->followers;
+	full = all >= claim->max + claim->followers;
+	whole = !cut && total < claim->max && !full;
+	for (int i = 0; i < routes->count; i++)
+		learn_together(routes->items[i], full);
 	for (int i = 0; i < routes->count; i++) {
 		struct route *route = routes->items[i];
 

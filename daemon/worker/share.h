@@ -28,7 +28,7 @@ enum {
 	SHARE_NO_LIMIT = 1 << 20,
 	SHARE_AHEAD_MAX = 2000, /* claimed beyond the slots, at most */
 	SHARE_CHAIN_US = 10000, /* so much of one key is run at a stretch, */
-	SHARE_CHAIN_MAX = 15,	/* or one task and so many after it */
+	SHARE_CHAIN_MAX = 31,	/* or one task and so many after it */
 };
 
 /* What routes of a queue could get together in the last turn, and got. */

@@ -124,7 +124,7 @@ bring(int got, int followed)
 static const struct {
 	double mean_us;
 	int chain;
-} lengths[] = {{0, 0}, {200, 15}, {2000, 5}, {10000, 1}, {10001, 0}, {1e6, 0}};
+} lengths[] = {{0, 0}, {200, 31}, {2000, 5}, {10000, 1}, {10001, 0}, {1e6, 0}};
 
 START_TEST(A3_of_quick_tasks_some_of_a_key_are_asked_for)
 {
@@ -167,13 +167,34 @@ START_TEST(A3_the_more_follow_each_the_fewer_are_wanted)
 	bring(300, 300);
 	plan(200, 0);
 	ck_assert_int_eq(route->want, 305);
-	bring(305, 305 * 15);
+	bring(10, 10 * 15);
 	plan(200, 0);
 	ck_assert_int_eq(route->want, 39);
 	plan(5000, 0); /* fewer may follow now */
 	ck_assert_int_eq(route->want, 12);
 	plan(200, 0);
 	bring(39, 0);
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 610);
+}
+END_TEST
+
+START_TEST(A3_followers_that_fill_a_claim_are_more_behind_fewer_next_time)
+{
+	plan(200, 0);
+	bring(610, 609);
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 610);
+	bring(610, 610);
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 153);
+	bring(153, 610);
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 68);
+	bring(68, 609); /* their lines had no more */
+	plan(200, 0);
+	ck_assert_int_eq(route->want, 68);
+	bring(1220, 0); /* of no key */
 	plan(200, 0);
 	ck_assert_int_eq(route->want, 610);
 }
@@ -233,6 +254,8 @@ main(void)
 	tcase_add_test(tests, A3_a_route_with_a_rate_or_a_pause_gets_no_chains);
 	tcase_add_test(tests, A3_what_follows_counts_in_what_is_claimed_ahead);
 	tcase_add_test(tests, A3_the_more_follow_each_the_fewer_are_wanted);
+	tcase_add_test(tests,
+	    A3_followers_that_fill_a_claim_are_more_behind_fewer_next_time);
 	tcase_add_test(tests, A3_a_claim_that_followers_filled_was_cut_short);
 	tcase_add_test(
 	    tests, A3_tasks_wait_for_slots_behind_others_of_their_key_too);
