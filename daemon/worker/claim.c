@@ -315,8 +315,8 @@ learn(struct route *route, bool looked, bool cut)
 	route->gave = route->got > 0 && !route->drained;
 }
 
-/* How many follow each. In a claim that is full it was not their lines that were
- * short: next time more are asked for behind fewer. */
+/* How many follow each. In a claim that is full it was not their lines that
+ * were short: next time more are asked for behind fewer. */
 static void
 learn_together(struct route *route, bool full)
 {
