@@ -421,8 +421,6 @@ BEGIN
 	o_waiting := ARRAY(SELECT a.task_id FROM muster.arriving a
 		WHERE a.task_id = ANY (p_ids));
 	SELECT * INTO v_held FROM muster.set_hold(p_ids);
-	UPDATE muster.blocked b SET mixed = true
-	WHERE b.task_id = ANY (v_held.o_sets) AND NOT b.mixed;
 	v_hit := ARRAY(SELECT b.task_id FROM muster.blocked b
 		WHERE b.task_id = ANY (p_ids)
 		ORDER BY b.task_id FOR UPDATE SKIP LOCKED);

@@ -191,9 +191,9 @@ BEGIN
 END
 $$;
 
--- Locks the sets in which these tasks, locked by the caller, stand: o_in are those
--- of which it could, o_sets their sets, o_busy those whose set another
--- transaction holds.
+-- Locks the sets in which these tasks, locked by the caller, stand, and marks them as
+-- mixed: o_in are those of which it could, o_sets their sets, o_busy those whose set
+-- another transaction holds.
 CREATE OR REPLACE FUNCTION muster.set_hold(p_ids bigint[],
 	OUT o_in bigint[], OUT o_sets bigint[], OUT o_busy bigint[])
 LANGUAGE plpgsql AS $$
@@ -210,6 +210,8 @@ BEGIN
 	FROM (SELECT b.task_id FROM muster.blocked b
 		WHERE b.task_id = ANY (v_sets)
 		ORDER BY b.task_id FOR UPDATE SKIP LOCKED) l;
+	UPDATE muster.blocked b SET mixed = true
+	WHERE b.task_id = ANY (o_sets) AND NOT b.mixed;
 	SELECT array_agg(u.id) FILTER (WHERE u.held),
 		array_agg(u.id) FILTER (WHERE NOT u.held AND EXISTS (
 			SELECT FROM muster.blocked b WHERE b.task_id = u.set))

@@ -84,6 +84,9 @@ BEGIN
 		SELECT d.flow_id, d.total, d.succeeded, d.failed, d.cancelled,
 			d.skipped
 		FROM muster.flow_uncounted d
+		UNION ALL -- successes of inner steps
+		SELECT t.flow_id, 0, 1, 0, 0, 0 FROM muster.task t
+		WHERE t.state = 's' AND t.sole < 0
 		UNION ALL -- what a map is still to create
 		SELECT p.flow_id, p.created - p.counted, 0, 0, 0, 0
 		FROM muster.container_plan p WHERE p.flow_id IS NOT NULL
@@ -92,6 +95,11 @@ BEGIN
 			sum(c.failed) AS failed, sum(c.cancelled) AS cancelled,
 			sum(c.skipped) AS skipped
 		FROM counted c GROUP BY c.id
+	), inner_steps AS ( -- that are told to nobody when they succeed
+		SELECT t.flow_id, count(*) AS n, max(t.id) AS last
+		FROM muster.task t WHERE t.sole < 0 GROUP BY t.flow_id
+	), uncounted AS (
+		SELECT u.flow_id FROM muster.flow_uncounted u GROUP BY u.flow_id
 	), tasks AS (
 		SELECT t.flow_id, count(*) AS total,
 			count(*) FILTER (WHERE t.state = 's') AS succeeded,
@@ -202,6 +210,23 @@ BEGIN
 		AND EXISTS (SELECT FROM muster.flow x
 			WHERE x.id = coalesce(f.id, t.flow_id) AND NOT x.purging)
 	UNION ALL
+	SELECT 5, NULL, format('flow %s is %s, nothing of it is to be counted, and '
+		'%s of %s have ended', f.id, x.state, f.succeeded + f.failed
+		+ f.cancelled + f.skipped, f.total)
+	FROM flows f JOIN muster.flow x ON x.id = f.id
+	WHERE NOT x.purging
+		AND (f.succeeded + f.failed + f.cancelled + f.skipped = f.total)
+		<> (x.finished_at IS NOT NULL)
+		AND NOT EXISTS (SELECT FROM uncounted u WHERE u.flow_id = f.id)
+	UNION ALL
+	SELECT 5, NULL, format('flow %s has %s inner steps, up to %s, and counts %s '
+		'up to %s without a look', f.id, coalesce(i.n, 0), i.last,
+		f.inner_steps, f.inner_to)
+	FROM muster.flow f LEFT JOIN inner_steps i ON i.flow_id = f.id
+	WHERE NOT f.purging AND (i.last > f.inner_to OR i.n > f.inner_steps
+		OR coalesce(i.n, 0) < f.inner_steps AND NOT f.recount
+		AND NOT EXISTS (SELECT FROM uncounted u WHERE u.flow_id = f.id))
+	UNION ALL
 	SELECT 5, c.task_id, format('a container whose flow %s %s', c.flow_id,
 		CASE WHEN f.id IS NULL THEN 'does not exist'
 		ELSE format('is that of %s', coalesce(f.parent_task::text,
@@ -221,7 +246,8 @@ BEGIN
 	SELECT 6, t.id, format('frees %s alone, and has an edge to %s, %L', t.sole,
 		e.task_id, e.cond)
 	FROM muster.task t JOIN muster.edge e ON e.need = t.id
-	WHERE t.sole <> e.task_id OR t.sole IS NOT NULL AND e.cond = 'f'
+	WHERE (t.state = 's') IS NOT TRUE
+		AND (abs(t.sole) <> e.task_id OR t.sole IS NOT NULL AND e.cond = 'f')
 	UNION ALL
 	SELECT * FROM muster.check_schedules()
 	UNION ALL

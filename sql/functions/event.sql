@@ -18,8 +18,9 @@ BEGIN
 		FROM muster.finished x
 		WHERE x.at = now() AND x.flow_id IS NOT NULL;
 	END IF;
-	RETURN QUERY SELECT v_done, f.id, f.name, f.state, f.total, f.succeeded,
-		f.failed, f.cancelled, f.skipped, left(f.error, 4096)
+	RETURN QUERY SELECT v_done, f.id, f.name, f.state, f.total,
+		f.total - f.failed - f.cancelled - f.skipped, f.failed,
+		 f.cancelled, f.skipped, left(f.error, 4096)
 	FROM muster.flow f WHERE f.id = ANY (v_ended);
 	IF NOT FOUND THEN
 		RETURN QUERY SELECT v_done, NULL::bigint, NULL, NULL, NULL::int,

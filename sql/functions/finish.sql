@@ -130,8 +130,9 @@ DECLARE
 	v_flows bigint[];
 	v_locks bigint[];
 	v_needs bigint[];
-	v_done text; -- as in turn()
 	v_soles bigint[]; -- 0: of that task there is more to tell
+	v_inside int; -- of these are in flows
+	v_absent bigint[];
 BEGIN
 	IF v_whole THEN
 		WITH t AS (
@@ -153,11 +154,13 @@ BEGIN
 					OR x.settled IS NOT NULL THEN 0 ELSE x.sole END
 					AS sole
 		)
-		SELECT array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+		SELECT count(t.flow_id), array_agg(t.flow_id) FILTER (
+				WHERE t.flow_id IS NOT NULL
+				AND (t.sole < 0) IS NOT TRUE),
 			array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
 			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL),
 			array_agg(t.sole) FILTER (WHERE t.sole IS NOT NULL)
-		INTO v_flows, v_locks, v_needs, v_soles FROM t;
+		INTO v_inside, v_flows, v_locks, v_needs, v_soles FROM t;
 	ELSIF v_last - v_first < 4 * cardinality(p_ids) THEN
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -182,11 +185,13 @@ BEGIN
 					OR x.settled IS NOT NULL THEN 0 ELSE x.sole END
 					AS sole
 		)
-		SELECT array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+		SELECT count(t.flow_id), array_agg(t.flow_id) FILTER (
+				WHERE t.flow_id IS NOT NULL
+				AND (t.sole < 0) IS NOT TRUE),
 			array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
 			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL),
 			array_agg(t.sole) FILTER (WHERE t.sole IS NOT NULL)
-		INTO v_flows, v_locks, v_needs, v_soles FROM t;
+		INTO v_inside, v_flows, v_locks, v_needs, v_soles FROM t;
 	ELSE
 		WITH t AS (
 			UPDATE muster.task x SET state = 's', finished_at = now(),
@@ -209,23 +214,32 @@ BEGIN
 					OR x.settled IS NOT NULL THEN 0 ELSE x.sole END
 					AS sole
 		)
-		SELECT array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
+		SELECT count(t.flow_id), array_agg(t.flow_id) FILTER (
+				WHERE t.flow_id IS NOT NULL
+				AND (t.sole < 0) IS NOT TRUE),
 			array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL),
 			array_agg(t.need) FILTER (WHERE t.need IS NOT NULL),
 			array_agg(t.sole) FILTER (WHERE t.sole IS NOT NULL)
-		INTO v_flows, v_locks, v_needs, v_soles FROM t;
+		INTO v_inside, v_flows, v_locks, v_needs, v_soles FROM t;
 	END IF;
 	IF EXISTS (SELECT FROM muster.cancelling c
 			WHERE c.worker_id = p_worker) THEN
 		DELETE FROM muster.cancelling c WHERE c.worker_id = p_worker
 			AND c.task_id = ANY (p_ids);
 	END IF;
-	IF 0 = ANY (v_soles) OR cardinality(v_flows) < cardinality(p_ids) THEN
+	IF 0 = ANY (v_soles) THEN
 		PERFORM muster.settle_final(p_ids, p_bare => p_bare);
-	ELSIF v_flows IS NOT NULL OR v_needs IS NOT NULL THEN
-		v_done := muster.settle_known(v_flows, '{}',
-			v_needs, NULL, NULL, v_locks, NULL,
-			CASE WHEN v_flows IS NULL THEN p_ids END, v_soles);
+	ELSIF v_inside > 0 OR v_needs IS NOT NULL THEN
+		v_absent := muster.settle_known(v_flows, '{}', v_needs, NULL,
+			NULL, v_locks, NULL, CASE
+			WHEN v_inside = 0 THEN p_ids
+			WHEN v_inside < cardinality(p_ids) THEN
+				ARRAY(SELECT t.id FROM muster.task t
+					WHERE t.id = ANY (p_ids)
+					AND t.flow_id IS NULL) END, v_soles);
+		IF v_absent IS NOT NULL THEN
+			PERFORM muster.settle_inner(p_ids, v_absent);
+		END IF;
 	ELSE
 		IF v_locks IS NOT NULL THEN
 			PERFORM muster.lock_free(v_locks);

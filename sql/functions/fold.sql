@@ -37,6 +37,7 @@ DECLARE
 	v_failed int[];
 	v_cancelled int[];
 	v_skipped int[];
+	v_recount boolean[];
 BEGIN
 	WITH gone AS (
 		DELETE FROM muster.flow_delta d WHERE d.ctid = ANY (ARRAY(
@@ -49,14 +50,15 @@ BEGIN
 			- s.failed - s.cancelled - s.skipped),
 		array_agg(s.total), array_agg(s.succeeded),
 		array_agg(s.failed), array_agg(s.cancelled),
-		array_agg(s.skipped)
+		array_agg(s.skipped), array_agg(s.recount)
 	INTO v_done, v_flow, v_open, v_total, v_succeeded, v_failed,
-		v_cancelled, v_skipped
+		v_cancelled, v_skipped, v_recount
 	FROM (SELECT g.flow_id, sum(g.total)::int AS total,
 			sum(g.succeeded)::int AS succeeded,
 			sum(g.failed)::int AS failed,
 			sum(g.cancelled)::int AS cancelled,
-			sum(g.skipped)::int AS skipped, count(*) FILTER (
+			sum(g.skipped)::int AS skipped,
+			bool_or(g.recount) AS recount, count(*) FILTER (
 				WHERE (g.total, g.succeeded, g.failed,
 					g.cancelled, g.skipped)
 				<> (0, 0, 0, 0, 0)) AS n
@@ -65,7 +67,7 @@ BEGIN
 		RETURN 0;
 	END IF;
 	RETURN v_done + muster.fold_count(v_flow, v_open, v_total, v_succeeded,
-		v_failed, v_cancelled, v_skipped);
+		v_failed, v_cancelled, v_skipped, v_recount);
 END
 $$;
 
@@ -82,6 +84,7 @@ DECLARE
 	v_failed int[];
 	v_cancelled int[];
 	v_skipped int[];
+	v_recount boolean[];
 BEGIN
 	SELECT array_agg(e.at), sum(e.n), bool_or(e.mixed)
 	INTO v_at, v_done, v_mixed
@@ -100,8 +103,9 @@ BEGIN
 		)
 		SELECT array_agg(g.id), array_agg(-g.n), array_agg(g.succeeded),
 			array_agg(g.failed), array_agg(g.cancelled),
-			array_agg(g.skipped)
-		INTO v_flow, v_open, v_succeeded, v_failed, v_cancelled, v_skipped
+			array_agg(g.skipped), array_agg(g.succeeded < g.n)
+		INTO v_flow, v_open, v_succeeded, v_failed, v_cancelled,
+			v_skipped, v_recount
 		FROM (SELECT u.id, count(*)::int AS n, (count(*) FILTER (
 				WHERE coalesce(u.state, 's') = 's'))::int AS succeeded,
 				(count(*) FILTER (WHERE u.state = 'f'))::int AS failed,
@@ -124,20 +128,28 @@ BEGIN
 			GROUP BY u.id ORDER BY u.id) g;
 	END IF;
 	RETURN v_done + muster.fold_count(v_flow, v_open, NULL, v_succeeded,
-		v_failed, v_cancelled, v_skipped);
+		v_failed, v_cancelled, v_skipped, v_recount);
 END
+$$;
+
+-- How many inner steps of this flow, up to p_to, have succeeded and told nobody.
+CREATE OR REPLACE FUNCTION muster.inner_succeeded(p_flow bigint, p_to bigint)
+RETURNS int LANGUAGE sql STABLE STRICT AS $$
+	SELECT count(*)::int FROM muster.task t
+	WHERE t.flow_id = p_flow AND t.id <= p_to AND t.sole < 0 AND t.state = 's'
 $$;
 
 -- Adds these sums to the flows p_flow (ascending; the update locks them in that
 -- order), where a null is all zeros; p_open is by how much more of each is open
 -- then. Flows of which nothing is open end, and with them their containers; how
 -- many. Of their tasks' ends some may not be counted yet: then something seems to
--- be open. All else is looked at once the flows are locked, and those that may
+-- be open. What inner steps did not tell is their number, unless p_recount, now or
+-- before, says that it has to be counted. All else is looked at once the flows are locked, and those that may
 -- not end are put off before anybody sees it: so a flow is updated once. Where the
 -- ids lie close, one walk along the index is cheaper than a search for each.
 CREATE OR REPLACE FUNCTION muster.fold_count(p_flow bigint[], p_open int[],
 	p_total int[], p_succeeded int[], p_failed int[], p_cancelled int[],
-	p_skipped int[])
+	p_skipped int[], p_recount boolean[])
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_first CONSTANT bigint := p_flow[1];
@@ -156,11 +168,18 @@ BEGIN
 				failed = f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
 				cancelled = f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
 				skipped = f.skipped + coalesce(p_skipped[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
-				finished_at = CASE WHEN f.succeeded + f.failed
-					+ f.cancelled + f.skipped = f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+				recount = f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false),
+				finished_at = CASE WHEN f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+					- f.succeeded - f.failed - f.cancelled - f.skipped
+					= CASE WHEN f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false)
+					THEN coalesce(muster.inner_succeeded(f.id, f.inner_to), 0)
+					ELSE f.inner_steps END
 					THEN now() END,
-				state = CASE WHEN f.succeeded + f.failed
-					+ f.cancelled + f.skipped <> f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+				state = CASE WHEN f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+					- f.succeeded - f.failed - f.cancelled - f.skipped
+					<> CASE WHEN f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false)
+					THEN coalesce(muster.inner_succeeded(f.id, f.inner_to), 0)
+					ELSE f.inner_steps END
 					THEN 'running'
 					WHEN f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
 					THEN 'failed'
@@ -186,11 +205,18 @@ BEGIN
 				failed = f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
 				cancelled = f.cancelled + coalesce(p_cancelled[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
 				skipped = f.skipped + coalesce(p_skipped[width_bucket(f.id, (SELECT p_flow || '{}'))], 0),
-				finished_at = CASE WHEN f.succeeded + f.failed
-					+ f.cancelled + f.skipped = f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+				recount = f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false),
+				finished_at = CASE WHEN f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+					- f.succeeded - f.failed - f.cancelled - f.skipped
+					= CASE WHEN f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false)
+					THEN coalesce(muster.inner_succeeded(f.id, f.inner_to), 0)
+					ELSE f.inner_steps END
 					THEN now() END,
-				state = CASE WHEN f.succeeded + f.failed
-					+ f.cancelled + f.skipped <> f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+				state = CASE WHEN f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
+					- f.succeeded - f.failed - f.cancelled - f.skipped
+					<> CASE WHEN f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false)
+					THEN coalesce(muster.inner_succeeded(f.id, f.inner_to), 0)
+					ELSE f.inner_steps END
 					THEN 'running'
 					WHEN f.failed + coalesce(p_failed[width_bucket(f.id, (SELECT p_flow || '{}'))], 0) > 0
 					THEN 'failed'

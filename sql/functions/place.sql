@@ -94,9 +94,7 @@ BEGIN
 		SELECT * FROM unnest(v_need, v_dep, v_life, v_cond) u(n, d, l, c)
 		WHERE (u.d IN (SELECT unnest(v_unmet))) IS FALSE
 		ON CONFLICT (need, task_id) DO UPDATE SET life = excluded.life;
-		UPDATE muster.task t SET has_dependents = true, sole = NULL
-		WHERE t.id = ANY (v_need)
-			AND (NOT t.has_dependents OR t.sole IS NOT NULL);
+		PERFORM muster.sole_no_more(v_need);
 	END IF;
 	INSERT INTO muster.blocked
 	SELECT t.id, p_run_at[width_bucket(t.id, p_ids)],
@@ -107,6 +105,22 @@ BEGIN
 	PERFORM muster.place_free(muster.without(p_ids, v_blocked || v_unmet),
 		p_ids, p_run_at);
 	RETURN v_unmet;
+END
+$$;
+
+-- These tasks, locked by the caller, have edges to more than they had: none of them
+-- frees one alone. An inner step that has not succeeded yet is told to its flow from
+-- now on; of one that has its flow counts the mark.
+CREATE OR REPLACE FUNCTION muster.sole_no_more(p_ids bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO muster.flow_delta (flow_id, recount)
+	SELECT t.flow_id, true FROM muster.task t
+	WHERE t.id = ANY (p_ids) AND t.sole < 0 AND (t.state = 's') IS NOT TRUE
+	GROUP BY t.flow_id;
+	UPDATE muster.task t SET has_dependents = true, sole = NULL
+	WHERE t.id = ANY (p_ids) AND (NOT t.has_dependents OR t.sole > 0
+		OR t.sole < 0 AND (t.state = 's') IS NOT TRUE);
 END
 $$;
 

@@ -126,8 +126,7 @@ BEGIN
 		CROSS JOIN LATERAL (SELECT y.ctid AS at FROM muster.edge y
 			WHERE y.need = u.need AND y.task_id = p_at.task_id
 			OFFSET 0) x));
-	UPDATE muster.task t SET sole = NULL
-	WHERE t.id = ANY (p_needs) AND t.sole IS NOT NULL;
+	PERFORM muster.sole_no_more(p_needs);
 	IF p_at.placed + cardinality(p_needs) = 0 THEN
 		UPDATE muster.blocked b SET (need, spare) = (
 			SELECT coalesce(n.least, cardinality(n.ids)),
@@ -174,9 +173,7 @@ BEGIN
 		INSERT INTO muster.edge (need, task_id, life, cond)
 		SELECT u.n, v_id, u.l, u.c
 		FROM unnest(v_need, v_life, v_cond) u(n, l, c);
-		UPDATE muster.task t SET has_dependents = true, sole = NULL
-		WHERE t.id = ANY (v_need)
-			AND (NOT t.has_dependents OR t.sole IS NOT NULL);
+		PERFORM muster.sole_no_more(v_need);
 	END IF;
 	IF v_met + v_unmet > 0 THEN
 		PERFORM muster.unblock(ARRAY[v_id], ARRAY[v_met], ARRAY[v_unmet]);

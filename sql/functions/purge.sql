@@ -279,9 +279,11 @@ BEGIN
 		RETURN 0; -- its dependents are still being told
 	END IF;
 	INSERT INTO muster.flow_delta
-		(flow_id, total, succeeded, failed, cancelled, skipped)
-	SELECT f.id, -1, -(v_task.state = 's')::int, -(v_task.state = 'f')::int,
-		-(v_task.state = 'c')::int, -(v_task.state = 'k')::int
+		(flow_id, total, succeeded, failed, cancelled, skipped, recount)
+	SELECT f.id, -1, -(v_task.state = 's'
+			AND (v_task.sole < 0) IS NOT TRUE)::int,
+		-(v_task.state = 'f')::int, -(v_task.state = 'c')::int,
+		-(v_task.state = 'k')::int, true
 	FROM muster.flow f WHERE f.id = v_task.flow_id AND NOT f.purging;
 	RETURN muster.answer(p_request.id, 'done',
 		format('task %s is deleted', v_id));

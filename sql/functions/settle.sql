@@ -40,25 +40,39 @@ DECLARE
 	v_plain bigint[];
 	v_locks bigint[];
 	v_unique bigint[];
+	v_soles bigint[];
+	v_absent bigint[];
+	v_inner boolean;
 BEGIN
-	SELECT array_agg(t.flow_id) FILTER (WHERE t.flow_id IS NOT NULL),
-		array_agg(t.state) FILTER (WHERE t.flow_id IS NOT NULL),
-		array_agg(t.id) FILTER (WHERE t.has_dependents AND NOT t.later),
-		array_agg(t.state) FILTER (
-			WHERE t.has_dependents AND NOT t.later),
+	SELECT array_agg(t.flow_id) FILTER (WHERE t.tells),
+		array_agg(t.state) FILTER (WHERE t.tells),
+		array_agg(t.id) FILTER (WHERE t.has_dependents AND NOT t.later
+			AND NOT t.frees),
+		array_agg(t.state) FILTER (WHERE t.has_dependents
+			AND NOT t.later AND NOT t.frees),
 		array_agg(t.id) FILTER (WHERE t.has_dependents AND t.later),
 		array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL
 			AND (t.id IN (SELECT unnest(p_bare))) IS NOT TRUE),
 		array_agg(t.id) FILTER (WHERE t.unique_key IS NOT NULL),
-		array_agg(t.id) FILTER (WHERE t.flow_id IS NULL)
+		array_agg(t.id) FILTER (WHERE t.flow_id IS NULL),
+		array_agg(t.sole) FILTER (WHERE t.frees AND NOT t.later),
+		bool_or(t.inner AND t.later)
 	INTO v_flows, v_states, v_needs, v_told, v_later, v_locks, v_unique,
-		v_plain
+		v_plain, v_soles, v_inner
 	FROM (SELECT x.id, x.flow_id, x.state, x.has_dependents, x.lock_id,
-			x.unique_key,
-			p_defer OR x.settled IS NOT NULL AS later
+			x.unique_key, x.sole,
+			p_defer OR x.settled IS NOT NULL AS later,
+			x.state = 's' AND x.sole IS NOT NULL AS frees,
+			coalesce(x.state = 's' AND x.sole < 0, false) AS inner,
+			x.flow_id IS NOT NULL
+				AND (x.state = 's' AND x.sole < 0) IS NOT TRUE
+				AS tells
 		FROM muster.task x WHERE x.id = ANY (p_ids) ORDER BY x.id) t;
-	PERFORM muster.settle_known(v_flows, v_states, v_needs, v_told, v_later,
-		v_locks, v_unique, v_plain);
+	v_absent := muster.settle_known(v_flows, v_states, v_needs, v_told,
+		v_later, v_locks, v_unique, v_plain, v_soles);
+	IF v_inner OR v_absent IS NOT NULL THEN
+		PERFORM muster.settle_inner(p_ids, v_absent);
+	END IF;
 	IF v_flows IS NOT NULL AND 'f' = ANY (v_states) THEN
 		PERFORM muster.stop_flows(p_ids);
 	END IF;
@@ -69,21 +83,28 @@ $$;
 -- the flows of those that are in one, p_states: how these ended ('{}': all
 -- succeeded). p_needs: those
 -- that others depend on and that end for the first time, p_told: how (null: all
--- succeeded); p_soles: of others that succeeded, task.sole; p_later:
+-- succeeded); p_soles: of others that succeeded, task.sole; inner steps among them are
+-- not in p_flows, and told by the caller if what they free is given back: that does not
+-- wait for them any more. p_later:
 -- those of which unlock() is to tell. p_locks: the keys of which a slot becomes
 -- free; p_unique: those with a unique key; p_plain: those in no flow.
 -- Locks: blocked, as unblock(); then as lock_free(); then it inserts.
 CREATE OR REPLACE FUNCTION muster.settle_known(p_flows bigint[],
 	p_states "char"[], p_needs bigint[], p_told "char"[], p_later bigint[],
 	p_locks bigint[], p_unique bigint[], p_plain bigint[],
-	p_soles bigint[] DEFAULT NULL)
-RETURNS void LANGUAGE plpgsql AS $$
+	p_soles bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
+	v_edges record;
+	v_absent bigint[];
 	v_done text; -- as in turn()
 BEGIN
 	IF p_needs IS NOT NULL OR p_soles IS NOT NULL THEN
-		v_done := muster.settle_edges(p_needs, p_told, NULL,
+		v_edges := muster.settle_edges(p_needs, p_told, NULL,
 			greatest(2000, 10 * cardinality(p_needs)), p_soles);
+		IF p_soles IS NOT NULL THEN
+			v_absent := v_edges.o_absent;
+		END IF;
 	END IF;
 	IF p_later IS NOT NULL THEN
 		INSERT INTO muster.remainder (task_id, flow_id, outcome, was)
@@ -105,6 +126,27 @@ BEGIN
 	IF p_plain IS NOT NULL THEN
 		INSERT INTO muster.finished VALUES (now(), NULL, p_plain);
 	END IF;
+	RETURN v_absent;
+END
+$$;
+
+-- Some of p_ids, locked by the caller, are inner steps that succeeded just now and whose
+-- flows are told after all: those that live again, and those that free p_absent. What is
+-- told to nobody is counted in these flows from now on.
+CREATE OR REPLACE FUNCTION muster.settle_inner(
+	p_ids bigint[], p_absent bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	WITH told AS (
+		UPDATE muster.task t SET sole = NULL
+		WHERE t.id = ANY (p_ids) AND t.sole < 0 AND t.state = 's'
+			AND (t.settled IS NOT NULL
+			OR (-t.sole IN (SELECT unnest(p_absent))) IS TRUE)
+		RETURNING t.flow_id
+	)
+	INSERT INTO muster.flow_delta (flow_id, succeeded, recount)
+	SELECT t.flow_id, count(*), true FROM told t GROUP BY t.flow_id;
+	PERFORM muster.announce_work();
 END
 $$;
 
@@ -120,8 +162,8 @@ $$;
 
 -- Works off the edges of p_needs (ascending), which ended as p_states says (null:
 -- all succeeded), from p_cursors on (null: all); at most p_limit, the rest becomes
--- remainders. Gives how many. p_soles: what others that succeeded free, each its
--- one dependent.
+-- remainders. o_edges: how many. p_soles: what others that succeeded free, each its
+-- one dependent; below 0 that of an inner step. o_absent: as unblock().
 -- No joins: plans made while a table was empty must stay good plans, so rows
 -- are found by = ANY (array) or LATERAL, and what belongs to a row by binary
 -- search in arrays that are in order (width_bucket). There an array stands as
@@ -129,27 +171,26 @@ $$;
 -- row.
 CREATE OR REPLACE FUNCTION muster.settle_edges(
 	p_needs bigint[], p_states "char"[], p_cursors bigint[], p_limit int,
-	p_soles bigint[] DEFAULT NULL)
-RETURNS int LANGUAGE plpgsql AS $$
+	p_soles bigint[] DEFAULT NULL, OUT o_edges int, OUT o_absent bigint[])
+LANGUAGE plpgsql AS $$
 DECLARE
 	v_first CONSTANT bigint := p_needs[1];
 	v_last bigint := p_needs[cardinality(p_needs)];
 	v_all CONSTANT boolean := p_states IS NULL; -- succeeded
-	v_edges int := 0;
 	v_walked int := p_limit;
 	v_need bigint;
 	v_dep bigint[];
 	v_met int[];
 	v_unmet int[];
-	v_done text; -- as in turn()
 BEGIN
+	o_edges := 0;
 	IF p_cursors IS NULL AND v_last - v_first < 4 * cardinality(p_needs) THEN
 		SELECT coalesce(sum(g.n), 0),
 			coalesce(sum(g.n) FILTER (WHERE g.task_id IS NOT NULL), 0),
 			array_agg(g.task_id) FILTER (WHERE g.task_id IS NOT NULL),
 			array_agg(g.met) FILTER (WHERE g.task_id IS NOT NULL),
 			array_agg(g.n - g.met) FILTER (WHERE g.task_id IS NOT NULL)
-		INTO v_walked, v_edges, v_dep, v_met, v_unmet
+		INTO v_walked, o_edges, v_dep, v_met, v_unmet
 		FROM (SELECT e.dep AS task_id, count(*)::int AS n,
 				count(*) FILTER (WHERE e.met)::int AS met
 			FROM (
@@ -168,7 +209,7 @@ BEGIN
 	IF v_walked = p_limit AND p_needs IS NOT NULL THEN
 		SELECT coalesce(sum(g.n), 0), array_agg(g.task_id), array_agg(g.met),
 			array_agg(g.n - g.met)
-		INTO v_edges, v_dep, v_met, v_unmet
+		INTO o_edges, v_dep, v_met, v_unmet
 		FROM (SELECT e.task_id, count(*)::int AS n,
 				count(*) FILTER (WHERE e.met)::int AS met
 			FROM (
@@ -183,7 +224,7 @@ BEGIN
 				LIMIT p_limit
 			) e GROUP BY e.task_id ORDER BY e.task_id) g;
 	END IF;
-	IF v_edges = p_limit THEN
+	IF o_edges = p_limit THEN
 		-- Which was the last: found anew, as that is rare.
 		SELECT d.need, d.task_id INTO v_need, v_last
 		FROM unnest(p_needs, p_cursors) n(id, cursor)
@@ -201,9 +242,15 @@ BEGIN
 		PERFORM muster.announce_work();
 	END IF;
 	IF v_dep IS NULL AND cardinality(p_soles) = 1 THEN
-		v_dep := p_soles;
+		v_dep := ARRAY[abs(p_soles[1])];
 		v_met := '{1}';
 		v_unmet := '{0}';
+	ELSIF v_dep IS NULL AND p_soles IS NOT NULL THEN
+		SELECT array_agg(g.dep), array_agg(g.met), array_agg(0)
+		INTO v_dep, v_met, v_unmet
+		FROM (SELECT e.dep, count(*)::int AS met
+			FROM (SELECT abs(unnest(p_soles)) AS dep) e
+			GROUP BY e.dep ORDER BY e.dep) g;
 	ELSIF p_soles IS NOT NULL THEN
 		SELECT array_agg(g.dep), array_agg(g.met), array_agg(g.unmet)
 		INTO v_dep, v_met, v_unmet
@@ -211,13 +258,12 @@ BEGIN
 				sum(e.unmet)::int AS unmet
 			FROM (SELECT * FROM unnest(v_dep, v_met, v_unmet)
 					u(dep, met, unmet)
-				UNION ALL SELECT unnest(p_soles), 1, 0) e
+				UNION ALL SELECT abs(unnest(p_soles)), 1, 0) e
 			GROUP BY e.dep ORDER BY e.dep) g;
 	END IF;
 	IF v_dep IS NOT NULL THEN
-		v_done := muster.unblock(v_dep, v_met, v_unmet);
+		o_absent := muster.unblock(v_dep, v_met, v_unmet);
 	END IF;
-	RETURN v_edges;
 END
 $$;
 
@@ -226,11 +272,11 @@ $$;
 -- is told here: need + spare is always the number of ends that are yet to be
 -- told, so where spare is 0, and all of need comes from here, nobody else is
 -- about to tell one, and wants the row (but unlock_again(), which gives way).
--- Then unblock_rest().
+-- Then unblock_rest(). Gives those that may not be open: null if all of them are.
 -- Locks: blocked; the first in order, then the others in order.
 CREATE OR REPLACE FUNCTION muster.unblock(
 	p_dep bigint[], p_met int[], p_unmet int[])
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_first CONSTANT bigint := p_dep[1];
 	v_last CONSTANT bigint := p_dep[cardinality(p_dep)];
@@ -289,15 +335,16 @@ BEGIN
 	END IF;
 	v_done := muster.announce(v_routes, v_counts);
 	IF v_gone IS NULL THEN
-		PERFORM muster.unblock_rest(p_dep, p_met, p_unmet);
+		RETURN muster.unblock_rest(p_dep, p_met, p_unmet);
 	ELSIF cardinality(v_gone) < cardinality(p_dep) THEN
 		SELECT array_agg(u.d), array_agg(u.m), array_agg(u.n)
 		INTO v_dep, v_met, v_unmet
 		FROM unnest(p_dep, p_met, p_unmet) u(d, m, n)
 		WHERE (v_gone[width_bucket(u.d, (SELECT v_gone || '{}'))] = u.d)
 			IS NOT TRUE;
-		PERFORM muster.unblock_rest(v_dep, v_met, v_unmet);
+		RETURN muster.unblock_rest(v_dep, v_met, v_unmet);
 	END IF;
+	RETURN NULL;
 END
 $$;
 
@@ -308,13 +355,14 @@ $$;
 -- Locks: blocked, in order. A row that is locked keeps its ctid.
 CREATE OR REPLACE FUNCTION muster.unblock_rest(
 	p_dep bigint[], p_met int[], p_unmet int[])
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	v_free tid[];
 	v_mixed tid[];
 	v_dead tid[];
 	v_sets bigint[];
 	v_rest tid[];
+	v_stand bigint[];
 BEGIN
 	SELECT array_agg(b.at) FILTER (WHERE b.free AND NOT b.mixed),
 		array_agg(b.at) FILTER (WHERE b.free AND b.mixed),
@@ -322,8 +370,9 @@ BEGIN
 		array_agg(b.task_id) FILTER (WHERE b.dead AND b.n > 1
 			AND b.spare >= 0),
 		array_agg(b.at) FILTER (WHERE NOT b.free
-			AND NOT (b.dead AND b.n = 1))
-	INTO v_free, v_mixed, v_dead, v_sets, v_rest
+			AND NOT (b.dead AND b.n = 1)),
+		array_agg(b.task_id) FILTER (WHERE NOT b.mixed)
+	INTO v_free, v_mixed, v_dead, v_sets, v_rest, v_stand
 	FROM (
 		SELECT l.*, l.spare < p_unmet[l.o] AS dead,
 			l.spare >= p_unmet[l.o] AND l.need <= p_met[l.o] AS free
@@ -354,6 +403,10 @@ BEGIN
 		SELECT u.id, 'k' FROM unnest(v_sets) u(id);
 		PERFORM muster.announce_work();
 	END IF;
+	IF cardinality(v_stand) = cardinality(p_dep) THEN
+		RETURN NULL;
+	END IF;
+	RETURN muster.without(p_dep, v_stand);
 END
 $$;
 

@@ -596,6 +596,23 @@ BEGIN
 END
 $$;
 
+-- p_sole, negative for the inner steps: those that run themselves, and whose one
+-- dependent runs only when all that it needs has ended.
+CREATE OR REPLACE FUNCTION muster.flow_inner(p_sole bigint[], p_id bigint[],
+	p_set bigint[], p_step jsonb[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_some CONSTANT bigint[] := ARRAY(SELECT coalesce(u.set, u.id)
+		FROM unnest(p_id, p_set, p_step) u(id, set, s)
+		WHERE coalesce(u.s ->> 'needs_mode', 'all') <> 'all');
+BEGIN
+	RETURN ARRAY(SELECT CASE WHEN u.s ?| '{map,flow}' OR u.sole = ANY (v_some)
+			THEN u.sole ELSE -u.sole END
+		FROM unnest(p_sole, p_step) WITH ORDINALITY u(sole, s, o)
+		ORDER BY u.o);
+END
+$$;
+
 -- Stores all of it. The edges of a set lead to the set.
 CREATE OR REPLACE FUNCTION muster.flow_store(p_flow bigint, p_id bigint[],
 	p_set bigint[], p_n int[], p_spec jsonb, p_name text[], p_step jsonb[], p_lane smallint[],
@@ -640,9 +657,14 @@ BEGIN
 			THEN coalesce(p_set[p_dep[i]], p_id[p_dep[i]]) END;
 	END LOOP;
 	v_least := muster.flow_least(p_name, p_step, v_needs);
-	INSERT INTO muster.flow (id, created_at, total, fail_fast, name)
-	VALUES (p_flow, clock_timestamp(), cardinality(p_name), v_fast,
-		p_spec ->> 'flow');
+	IF cardinality(p_name) <= 100 THEN
+		v_sole := muster.flow_inner(v_sole, p_id, p_set, p_step);
+	END IF;
+	INSERT INTO muster.flow (id, created_at, total, fail_fast, name,
+		inner_steps, inner_to)
+	SELECT p_flow, clock_timestamp(), cardinality(p_name), v_fast,
+		p_spec ->> 'flow', count(*), max(u.id)
+	FROM unnest(p_id, v_sole) u(id, sole) WHERE u.sole < 0;
 	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
 		size, max_attempts, rank, lane, has_needs, has_dependents,
 		fail_fast, name, payload, lock_id, lock_limit, lock_key, unique_key,

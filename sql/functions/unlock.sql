@@ -88,7 +88,7 @@ BEGIN
 		ORDER BY r.task_id) g;
 	DELETE FROM muster.remainder r WHERE r.id = ANY (v_rest);
 	RETURN cardinality(v_rest)
-		+ muster.settle_edges(v_task, v_states, v_cursor, p_limit);
+		+ (muster.settle_edges(v_task, v_states, v_cursor, p_limit)).o_edges;
 END
 $$;
 

@@ -57,8 +57,8 @@ SELECT f.id, f.name, CASE WHEN f.state = 'running' AND f.stopped
 		THEN 'cancelling' ELSE f.state END AS state,
 	f.total + coalesce(d.total, 0) AS total,
 	f.total - f.succeeded - f.failed - f.cancelled - f.skipped
-		+ coalesce(d.open, 0) AS open,
-	f.succeeded + coalesce(d.succeeded, 0) AS succeeded,
+		+ coalesce(d.open, 0) - i.untold AS open,
+	f.succeeded + coalesce(d.succeeded, 0) + i.untold AS succeeded,
 	f.failed + coalesce(d.failed, 0) AS failed,
 	f.cancelled + coalesce(d.cancelled, 0) AS cancelled,
 	f.skipped + coalesce(d.skipped, 0) AS skipped,
@@ -71,7 +71,13 @@ LEFT JOIN (SELECT x.flow_id, sum(x.total)::int AS total,
 		sum(x.failed)::int AS failed,
 		sum(x.cancelled)::int AS cancelled,
 		sum(x.skipped)::int AS skipped
-	FROM muster.flow_uncounted x GROUP BY x.flow_id) d ON d.flow_id = f.id;
+	FROM muster.flow_uncounted x GROUP BY x.flow_id) d ON d.flow_id = f.id
+CROSS JOIN LATERAL (SELECT CASE
+	WHEN f.finished_at IS NOT NULL AND d.flow_id IS NULL
+	THEN f.total - f.succeeded - f.failed - f.cancelled - f.skipped
+	WHEN f.inner_steps > 0
+	THEN muster.inner_succeeded(f.id, f.inner_to)
+	ELSE 0 END AS untold OFFSET 0) i;
 
 -- A cancelled member of a set is blocked here until the set moves: to leave it out
 -- takes a look at every task that is blocked.

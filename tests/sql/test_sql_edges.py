@@ -12,7 +12,7 @@ def ended(one, task, outcome):
 
 
 def sole(db, task):
-    return db.one("SELECT sole FROM muster.task WHERE id = %s", task)
+    return db.one("SELECT abs(sole) FROM muster.task WHERE id = %s", task)
 
 
 @pytest.mark.parametrize("when, outcome, state", [

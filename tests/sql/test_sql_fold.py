@@ -56,7 +56,8 @@ def test_A4_only_the_flows_whose_tasks_ended_are_counted(
     flows = []
     for kind in "aabbaabb":
         flows.append(db.flow({"x": {"kind": kind}, "y": {"kind": kind},
-                              "z": {"kind": "z", "needs": ["x", "y"]}}))
+                              "z": {"kind": "z", "needs": ["x", "y"],
+                                    "needs_mode": "any"}}))
         db.rows("SELECT nextval('muster.flow_id') "
                 "FROM generate_series(2, %s)", apart)
     one = worker()
@@ -101,8 +102,8 @@ def test_counting_leaves_the_indexes_of_flows_alone(db, worker, scheduler):
     its page: of 200 neighbours in one update as well, and once a count."""
     one = worker()
     db.rows("SELECT muster.submit_flow('{\"tasks\": {\"a\": {\"kind\": "
-            "\"a\"}, \"b\": {\"kind\": \"b\", \"needs\": [\"a\"]}}}') "
-            "FROM generate_series(1, 200)")
+            "\"a\"}, \"b\": {\"kind\": \"b\", \"needs\": [\"a\"], "
+            "\"needs_mode\": \"any\"}}}') FROM generate_series(1, 200)")
     for kind in "ab":
         one.claim({kind: 200})
         one.finish_all()

@@ -313,7 +313,7 @@ def test_G2_a_member_waits_anew_for_what_is_open(db, worker, scheduler):
     needs, members = fan(db)
     cancelled(db, scheduler, members[1])
     asked(db, scheduler, "retry(%s)", members[1])
-    assert blocked(db) == [(members[1], 1, False), (members[0], 3, False)]
+    assert blocked(db) == [(members[1], 1, False), (members[0], 3, True)]
     assert own_edge(db, needs[0], members[1])
     one = worker()
     one.claim({"a": 1})
