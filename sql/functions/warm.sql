@@ -2,9 +2,10 @@
 -- each statement of a function when it is met.
 
 -- Has the statements of a worker's turns planned in this session, by turns over tasks
--- that are made up: of the route 0, which no pair has, and with ids below 0, which no
--- task has. All of it is undone. What is found by one walk along an index where ids lie
--- close, and one by one where they don't, is both.
+-- that are made up: of the route 0, which no pair has, and with ids that no task has,
+-- far below 0 (what an inner step frees: as far above, and without a task). All of it
+-- is undone. What is found by one walk along an index where ids lie close, and one by
+-- one where they don't, is both.
 -- Locks: as turn().
 CREATE OR REPLACE FUNCTION muster.warm_up(p_worker bigint)
 RETURNS void LANGUAGE plpgsql
@@ -12,7 +13,8 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
 	-- Others that warm up at the same time need not wait for this one.
-	v_base CONSTANT bigint := -128 * (p_worker % 1000000007 + 1);
+	v_base CONSTANT bigint := 128 * (p_worker % 1000000007)
+		- 4611686018427387904;
 	v_want int;
 	v_lease bigint[];
 	v_task bigint[];
@@ -24,7 +26,7 @@ BEGIN
 	SELECT v_base + u.n, CASE WHEN u.n <> 40 THEN -1 END, now(), 0, 2, 0,
 		CASE u.n WHEN 40 THEN 8 ELSE 0 END, u.n < 30,
 		CASE u.n WHEN 30 THEN v_base + 112 END, '{}'
-	FROM unnest('{1,2,3,4,20,21,30,40,110,111,112}'::int[]) u(n);
+	FROM unnest('{1,2,3,4,20,21,30,40,110,111}'::int[]) u(n);
 	INSERT INTO muster.lanes VALUES (0, 0, 0), (0, 0, 8);
 	INSERT INTO muster.ready (seq, task_id, at, route_id, size, rank, lane,
 		ticket, n)
@@ -34,8 +36,9 @@ BEGIN
 		u(id, lane, n);
 	INSERT INTO muster.blocked (task_id, need, spare, route_id, size, rank,
 		lane, ticket)
-	SELECT v_base + u.id, u.need, 0, 0, 2, 0, 0, 0
-	FROM unnest('{110,111,112}'::int[], '{6,2,1}'::int[]) u(id, need);
+	SELECT u.id, u.need, 0, 0, 2, 0, 0, 0
+	FROM unnest(ARRAY[v_base + 110, v_base + 111, -(v_base + 112)],
+		'{6,2,1}'::int[]) u(id, need);
 	INSERT INTO muster.edge (need, task_id, cond)
 	SELECT v_base + u.need, v_base + u.id, 's'
 	FROM unnest('{1,2,3,4,20,21,1,20}'::int[],
