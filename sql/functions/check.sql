@@ -218,6 +218,8 @@ BEGIN
 		AND (f.succeeded + f.failed + f.cancelled + f.skipped = f.total)
 		<> (x.finished_at IS NOT NULL)
 		AND NOT EXISTS (SELECT FROM uncounted u WHERE u.flow_id = f.id)
+		AND NOT EXISTS (SELECT FROM muster.container_plan p
+			WHERE p.flow_id = f.id AND p.created < p.counted)
 	UNION ALL
 	SELECT 5, NULL, format('flow %s has %s inner steps, up to %s, and counts %s '
 		'up to %s without a look', f.id, coalesce(i.n, 0), i.last,
