@@ -234,22 +234,11 @@ share_released(struct share *share)
 	share->claimed--;
 }
 
-/* The sums forget what they were told, whatever has overflowed meanwhile. */
-static void
-count_began(struct share *share, struct mono at, int more)
-{
-	uint64_t ms = (uint64_t)at.us / 1000, times = (uint64_t)more;
-
-	share->running += more;
-	share->began_sum += more * at.us;
-	share->began_ms += times * ms;
-	share->began_squares += times * ms * ms;
-}
-
 void
 share_started(struct share *share, struct mono at)
 {
-	count_began(share, at, 1);
+	share->running++;
+	share->began_sum += at.us;
 	if (share->rated) {
 		share->tokens--;
 		share->spent_at = at;
@@ -271,7 +260,8 @@ share_ended(struct share *share, struct mono began, struct mono ended)
 	double ran = (double)(ended.us - began.us);
 
 	assert(share->running > 0);
-	count_began(share, began, -1);
+	share->running--;
+	share->began_sum -= began.us;
 	if (ran < 1)
 		ran = 1;
 	learn_claimed(share);

@@ -58,11 +58,9 @@ struct share {
 	int most;	   /* claimed at a time since that was last looked at */
 	bool gained;	   /* one was claimed since */
 	int64_t began_sum; /* sum of their starts, us */
-	uint64_t began_ms, began_squares; /* sums of them and their squares, in
-					     ms; modulo 2^64 */
-	double mean_us;	      /* of a task's run time, quick to grow and slow to
-				 shrink; 0: not measured yet */
-	double usual_us;      /* the same, outliers counting for little */
+	double mean_us;	   /* of a task's run time, quick to grow and slow to
+			      shrink; 0: not measured yet */
+	double usual_us;   /* the same, outliers counting for little */
 	double usual_claimed; /* held of late, when tasks ended */
 	struct share *longer; /* of a queue: its tasks of kinds that are not
 				 brief; owned; NULL: not a queue's */
@@ -172,8 +170,7 @@ int share_free(const struct share *share);
 /* How many tasks will leave it within the horizon of `turn_us`, if those that
  * will come run as long as those of `kind` (itself, for any that it has), and
  * others take `promised` of its slots for long. Of tasks that take some tens of
- * milliseconds all that run, once they have run for nearly as long as usual; of
- * slower ones none that has not. */
+ * milliseconds all that run, once they have run for nearly as long as usual. */
 int share_ahead(const struct share *share, const struct share *kind,
     int promised, int64_t turn_us, struct mono now);
 

@@ -1,6 +1,5 @@
 /* How much a worker claims ahead: what its measured rate will start before the
  * next turn brings more. */
-#include <math.h>
 #include <stddef.h>
 
 #include "daemon/worker/pace.h"
@@ -66,48 +65,17 @@ share_is_supplied(const struct share *share, int64_t turn_us)
 		   TURNS_SUPPLIED * (double)turn_us * share->running;
 }
 
-/* How many of those that run have done so for `least_us`, if their ages lie as
- * far apart as they do and evenly about the mean. */
+/* How many of those that run now end in a us: as measured, unless they have
+ * already been at it for clearly longer. */
 static double
-are_older(const struct share *share, double least_us, struct mono now)
+ends_per_us(int running, int64_t began_sum, double mean_us, struct mono now)
 {
-	double running = share->running;
-	double age_us = (double)(now.us - share->began_sum / share->running);
-	uint64_t spread = (uint64_t)share->running * share->began_squares -
-			  share->began_ms * share->began_ms;
-	double apart_us = sqrt(3 * (double)spread) / running * 1000;
+	double age;
 
-	if (age_us + apart_us <= least_us)
+	if (running == 0 || mean_us == 0)
 		return 0;
-	if (age_us - apart_us >= least_us)
-		return running;
-	return running * (age_us + apart_us - least_us) / (2 * apart_us);
-}
-
-static bool
-is_slow(double mean_us, double horizon_us)
-{
-	return mean_us > TOGETHER_US && mean_us > horizon_us;
-}
-
-/* How many of those that run end within the horizon: as measured, unless they
- * have already been at it for clearly longer, or have a long way to go, as
- * slow ones that started together. */
-static double
-ends(const struct share *share, const struct share *kind, double horizon_us,
-    int64_t turn_us, struct mono now)
-{
-	double mean_us = length_us(kind, turn_us), age, ends, due;
-
-	if (share->running == 0 || mean_us == 0)
-		return 0;
-	age = (double)(now.us - share->began_sum / share->running);
-	ends =
-	    horizon_us * share->running / (age > 2 * mean_us ? age : mean_us);
-	if (ends < 1 || !is_slow(mean_us, horizon_us))
-		return ends;
-	due = are_older(share, kind->usual_us - horizon_us, now);
-	return due < ends ? due : ends;
+	age = (double)(now.us - began_sum / running);
+	return running / (age > 2 * mean_us ? age : mean_us);
 }
 
 /* Tasks that started together end together: whether those that run are, on the
@@ -126,18 +94,6 @@ are_due(int running, int64_t began_sum, const struct share *kind,
 	       age <= 2 * kind->usual_us;
 }
 
-/* Of a queue: its tasks that are not longer ones. */
-static struct share
-brief_of(const struct share *share, const struct share *longer)
-{
-	return (struct share){
-	    .running = share->running - longer->running,
-	    .began_sum = share->began_sum - longer->began_sum,
-	    .began_ms = share->began_ms - longer->began_ms,
-	    .began_squares = share->began_squares - longer->began_squares,
-	};
-}
-
 int
 share_ahead(const struct share *share, const struct share *kind, int promised,
     int64_t turn_us, struct mono now)
@@ -145,21 +101,22 @@ share_ahead(const struct share *share, const struct share *kind, int promised,
 	static const struct share none;
 	const struct share *longer =
 	    share->longer != NULL ? share->longer : &none;
-	struct share brief = brief_of(share, longer);
 	int free_slots = share->limit - share->running - promised;
-	double horizon_us = (double)share_horizon_us(kind, turn_us);
-	double mean_us = length_us(kind, turn_us), ahead;
+	int running = share->running - longer->running;
+	int64_t began_sum = share->began_sum - longer->began_sum;
+	double mean_us = length_us(kind, turn_us), each_us = 0, ahead;
 
 	if (mean_us == 0 || share->limit <= 0)
 		return 0;
 	free_slots -= longer->claimed - longer->running;
-	ahead = ends(&brief, kind, horizon_us, turn_us, now) +
-		ends(longer, longer, horizon_us, turn_us, now);
-	if (free_slots > 0 && !is_slow(mean_us, horizon_us))
-		ahead += horizon_us * free_slots / mean_us;
-	if (ahead < brief.running &&
-	    are_due(brief.running, brief.began_sum, kind, turn_us, now))
-		ahead = brief.running;
+	if (free_slots > 0)
+		each_us += free_slots / mean_us;
+	each_us += ends_per_us(running, began_sum, mean_us, now);
+	each_us += ends_per_us(
+	    longer->running, longer->began_sum, longer->mean_us, now);
+	ahead = (double)share_horizon_us(kind, turn_us) * each_us;
+	if (ahead < running && are_due(running, began_sum, kind, turn_us, now))
+		ahead = running;
 	return ahead > SHARE_AHEAD_MAX ? SHARE_AHEAD_MAX : (int)ahead;
 }
 
