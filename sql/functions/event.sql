@@ -20,7 +20,7 @@ BEGIN
 	END IF;
 	RETURN QUERY SELECT v_done, f.id, f.name, f.state, f.total,
 		f.total - f.failed - f.cancelled - f.skipped, f.failed,
-		 f.cancelled, f.skipped, left(f.error, 4096)
+		f.cancelled, f.skipped, left(f.error, 4096)
 	FROM muster.flow f WHERE f.id = ANY (v_ended);
 	IF NOT FOUND THEN
 		RETURN QUERY SELECT v_done, NULL::bigint, NULL, NULL, NULL::int,

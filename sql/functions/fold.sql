@@ -144,9 +144,10 @@ $$;
 -- then. Flows of which nothing is open end, and with them their containers; how
 -- many. Of their tasks' ends some may not be counted yet: then something seems to
 -- be open. What inner steps did not tell is their number, unless p_recount, now or
--- before, says that it has to be counted. All else is looked at once the flows are locked, and those that may
--- not end are put off before anybody sees it: so a flow is updated once. Where the
--- ids lie close, one walk along the index is cheaper than a search for each.
+-- before, says that it has to be counted. All else is looked at once the flows are
+-- locked, and those that may not end are put off before anybody sees it: so a flow is
+-- updated once. Where the ids lie close, one walk along the index is cheaper than a
+-- search for each.
 CREATE OR REPLACE FUNCTION muster.fold_count(p_flow bigint[], p_open int[],
 	p_total int[], p_succeeded int[], p_failed int[], p_cancelled int[],
 	p_skipped int[], p_recount boolean[])
