@@ -248,7 +248,7 @@ BEGIN
 	SELECT 6, t.id, format('frees %s alone, and has an edge to %s, %L', t.sole,
 		e.task_id, e.cond)
 	FROM muster.task t JOIN muster.edge e ON e.need = t.id
-	WHERE (t.state = 's') IS NOT TRUE
+	WHERE (t.sole > 0 OR (t.state = 's') IS NOT TRUE) -- an inner one keeps its mark
 		AND (abs(t.sole) <> e.task_id OR t.sole IS NOT NULL AND e.cond = 'f')
 	UNION ALL
 	SELECT * FROM muster.check_schedules()
