@@ -16,6 +16,7 @@
 
 enum {
 	MARK_MS = 1000,
+	TIDY_MS = 1000,
 	PURGE_MS = 60000,
 	PURGE_MORE_MS = 100, /* between two batches */
 	LIST_CHANGE_MS = 1000,
@@ -33,6 +34,7 @@ static const struct {
 	const struct pg_statement *statement;
 	const char *doing;
 } table[CHORES] = {
+    [CHORE_LOOK] = {&scheduler_look, "looking for work"},
     [CHORE_CARRY_OUT] = {&scheduler_carry_out, "carrying out requests"},
     [CHORE_ADMIT] = {&scheduler_admit, "admitting tasks"},
     [CHORE_UNLOCK] = {&scheduler_unlock, "unlocking tasks"},
@@ -40,6 +42,7 @@ static const struct {
     [CHORE_FOLD] = {&scheduler_fold, "folding flows"},
     [CHORE_EXPAND] = {&scheduler_expand, "expanding maps and flows"},
     [CHORE_MARK] = {&scheduler_mark, "marking the lanes"},
+    [CHORE_TIDY] = {&scheduler_tidy, "tidying up"},
     [CHORE_PURGE] = {&scheduler_purge, "purging finished tasks"},
     [CHORE_FIRE] = {&scheduler_fire, "firing schedules"},
 };
@@ -149,6 +152,22 @@ take_floor(struct chore_floor *floor, const PGresult *result)
 	return (int)number(result, DUE_MOVED);
 }
 
+static void
+take_look(struct plan *plan, const PGresult *result)
+{
+	static const enum chore chores[LOOK_COLUMNS] = {
+	    [LOOK_CARRY_OUT] = CHORE_CARRY_OUT,
+	    [LOOK_ADMIT] = CHORE_ADMIT,
+	    [LOOK_UNLOCK] = CHORE_UNLOCK,
+	    [LOOK_FOLD] = CHORE_FOLD,
+	    [LOOK_EXPAND] = CHORE_EXPAND,
+	};
+
+	for (int i = 0; i < LOOK_COLUMNS; i++)
+		if (strcmp(PQgetvalue(result, 0, i), "t") == 0)
+			plan_found(plan, chores[i]);
+}
+
 static int
 take_due(struct scheduler *scheduler, const PGresult *result)
 {
@@ -186,6 +205,9 @@ static int
 take_rows(struct scheduler *scheduler, enum chore chore, const PGresult *result)
 {
 	switch (chore) {
+	case CHORE_LOOK:
+		take_look(&scheduler->chores.plan, result);
+		return 0;
 	case CHORE_DUE:
 		return take_due(scheduler, result);
 	case CHORE_FIRE:
@@ -198,6 +220,10 @@ take_rows(struct scheduler *scheduler, enum chore chore, const PGresult *result)
 	case CHORE_MARK:
 		plan_mark_in(
 		    &scheduler->chores.plan, spread(MARK_MS), mono_now());
+		return 0;
+	case CHORE_TIDY:
+		plan_tidy_in(
+		    &scheduler->chores.plan, spread(TIDY_MS), mono_now());
 		return 0;
 	default:
 		return (int)number(result, 0);
@@ -386,6 +412,7 @@ chores_start(struct scheduler *scheduler)
 	struct chores *chores = &scheduler->chores;
 	struct mono now = mono_now();
 	plan_init(&chores->plan, now);
+	plan_tidy_in(&chores->plan, spread(TIDY_MS), now);
 	plan_purge_in(&chores->plan, spread(PURGE_MS), now);
 	plan_fire_in(&chores->plan, 0, now);
 	chores->on = true;

@@ -11,7 +11,7 @@ plan_init(struct plan *plan, struct mono now)
 		plan->chores[i].not_before = now;
 	}
 	plan->next_round = plan->mark_at = now;
-	plan->purge_at = plan->due_at = plan->fire_at =
+	plan->tidy_at = plan->purge_at = plan->due_at = plan->fire_at =
 	    mono_add_ms(now, for_long_ms);
 	plan->poked = true;
 }
@@ -27,6 +27,12 @@ plan_ask(struct plan *plan)
 {
 	plan->asked = plan->poked = true;
 	plan->chores[CHORE_CARRY_OUT].wanted = true;
+}
+
+void
+plan_found(struct plan *plan, enum chore chore)
+{
+	plan->chores[chore].wanted = true;
 }
 
 static int64_t
@@ -60,6 +66,8 @@ want_by_clock(struct plan *plan, struct mono now)
 {
 	if (has_come(&plan->mark_at, now))
 		plan->chores[CHORE_MARK].wanted = true;
+	if (has_come(&plan->tidy_at, now))
+		plan->chores[CHORE_TIDY].wanted = true;
 	if (has_come(&plan->purge_at, now))
 		plan->chores[CHORE_PURGE].wanted = true;
 	if (has_come(&plan->due_at, now))
@@ -100,7 +108,10 @@ begin_round(struct plan *plan, struct mono now)
 	/* One that always has more must not keep the others waiting. */
 	plan->next_round = mono_add_ms(now, PLAN_PAUSE_MAX_MS);
 	for (int i = 0; i < CHORES_MOVING; i++)
-		plan->chores[i].wanted = true;
+		plan->chores[i].had = false;
+	/* What is due is no matter of a look. */
+	plan_found(plan, CHORE_LOOK);
+	plan_found(plan, CHORE_DUE);
 }
 
 static void
@@ -123,6 +134,7 @@ wait_for(const struct plan *plan, struct mono now)
 	if (!plan->in_round && (plan->poked || plan->moved))
 		lower(&wait_ms, plan->next_round, now);
 	lower(&wait_ms, plan->mark_at, now);
+	lower(&wait_ms, plan->tidy_at, now);
 	lower(&wait_ms, plan->purge_at, now);
 	lower(&wait_ms, plan->due_at, now);
 	lower(&wait_ms, plan->fire_at, now);
@@ -179,6 +191,15 @@ adapt(struct plan_chore *chore, bool full, int64_t ms)
 		chore->limit = PLAN_LIMIT_MAX;
 }
 
+static void
+note_moved(struct plan *plan, enum chore chore)
+{
+	plan->moved = true;
+	for (int after = (int)chore + 1; after < CHORES_MOVING; after++)
+		if (!plan->chores[after].had)
+			plan_found(plan, after);
+}
+
 void
 plan_done(
     struct plan *plan, enum chore chore, int rows, int64_t ms, struct mono now)
@@ -186,9 +207,10 @@ plan_done(
 	struct plan_chore *one = &plan->chores[chore];
 	bool full = rows >= one->limit;
 	one->wanted = full;
+	one->had = true;
 	one->not_before = now;
 	if (chore < CHORES_MOVING && rows > 0)
-		plan->moved = true;
+		note_moved(plan, chore);
 	adapt(one, full, ms);
 }
 
@@ -209,6 +231,12 @@ void
 plan_mark_in(struct plan *plan, int64_t ms, struct mono now)
 {
 	plan->mark_at = mono_add_ms(now, ms);
+}
+
+void
+plan_tidy_in(struct plan *plan, int64_t ms, struct mono now)
+{
+	plan->tidy_at = mono_add_ms(now, ms);
 }
 
 void

@@ -1,8 +1,10 @@
 /*
  * Which chore is next. Pure: no clock of its own, no connection.
  *
- * The moving chores work in rounds: each has its turn, those that find as much
- * as they may take have another one at once, and when none has more, or after
+ * The moving chores work in rounds: a look tells which of them may find
+ * something, and each of these has its turn; what one moves may be work for
+ * those that come after it, so they have theirs, too. Those that find as much
+ * as they may take have another turn at once, and when none has more, or after
  * 50 ms, a round is over. A round in which something moved is followed by
  * another, after a pause about as long as the round took, so that a flood of
  * small changes costs at most half of this process. The others have times of
@@ -19,6 +21,7 @@
 
 enum chore {
 	/* Moving. */
+	CHORE_LOOK,	 /* what there is for the others */
 	CHORE_CARRY_OUT, /* requests: cancel, retry, pause … */
 	CHORE_ADMIT,	 /* arriving tasks */
 	CHORE_UNLOCK,	 /* remainders of wide fan-outs */
@@ -28,6 +31,7 @@ enum chore {
 	CHORES_MOVING,
 	/* By the clock. */
 	CHORE_MARK = CHORES_MOVING, /* the safe mark of the lanes */
+	CHORE_TIDY,		    /* doubles, learned lengths */
 	CHORE_PURGE,		    /* retention */
 	CHORE_FIRE,		    /* schedules whose tick has come */
 	CHORES,
@@ -46,6 +50,7 @@ enum {
 
 struct plan_chore {
 	bool wanted;
+	bool had;  /* a turn in this round */
 	int limit; /* rows it may take */
 	struct mono not_before;
 };
@@ -57,7 +62,7 @@ struct plan {
 	bool asked;  /* requests go before all others, */
 	bool jumped; /* but not twice in a row */
 	struct mono round_began, next_round;
-	struct mono mark_at, purge_at, due_at, fire_at;
+	struct mono mark_at, tidy_at, purge_at, due_at, fire_at;
 };
 
 void plan_init(struct plan *plan, struct mono now);
@@ -76,10 +81,14 @@ void plan_done(
     struct plan *plan, enum chore chore, int rows, int64_t ms, struct mono now);
 void plan_failed(struct plan *plan, enum chore chore, struct mono now);
 
+/* A look found something for this one. */
+void plan_found(struct plan *plan, enum chore chore);
+
 /* When the next scheduled task is due; negative: there is none. */
 void plan_due_in(struct plan *plan, int64_t ms, struct mono now);
-/* When mark, retention and schedules come next. */
+/* When mark, tidying, retention and schedules come next. */
 void plan_mark_in(struct plan *plan, int64_t ms, struct mono now);
+void plan_tidy_in(struct plan *plan, int64_t ms, struct mono now);
 void plan_purge_in(struct plan *plan, int64_t ms, struct mono now);
 void plan_fire_in(struct plan *plan, int64_t ms, struct mono now);
 

@@ -9,6 +9,9 @@ const struct pg_statement scheduler_wake_up = {
 const struct pg_statement scheduler_set_max_payload = {
     "set_max_payload", "SELECT muster.set_setting('max_payload', $1)", 1};
 
+const struct pg_statement scheduler_look = {"look",
+    "SELECT carry_out, admit, unlock, fold, expand FROM muster.look()", 0};
+
 const struct pg_statement scheduler_carry_out = {
     "carry_out", "SELECT muster.carry_out($1)", 1};
 
@@ -36,6 +39,8 @@ const struct pg_statement scheduler_sync = {"schedules_sync",
     "SELECT changed, removed FROM muster.schedules_sync($1, $2)", 2};
 
 const struct pg_statement scheduler_mark = {"mark", "SELECT muster.mark()", 0};
+
+const struct pg_statement scheduler_tidy = {"tidy", "SELECT muster.tidy()", 0};
 
 const struct pg_statement scheduler_purge = {
     "purge", "SELECT muster.purge($1, $2, $3)", 3};

@@ -12,9 +12,20 @@ extern const struct pg_statement scheduler_set_max_payload; /* bytes */
 /* Chores: limit → rows. */
 extern const struct pg_statement scheduler_carry_out, scheduler_admit,
     scheduler_unlock, scheduler_expand;
-extern const struct pg_statement scheduler_due;	  /* limit, floor */
-extern const struct pg_statement scheduler_mark;  /* – */
+extern const struct pg_statement scheduler_due; /* limit, floor */
+extern const struct pg_statement scheduler_mark, scheduler_tidy; /* – */
 extern const struct pg_statement scheduler_purge; /* limit, queues, keep_ms */
+
+/* – → whether there is something for … */
+extern const struct pg_statement scheduler_look;
+enum look_column {
+	LOOK_CARRY_OUT,
+	LOOK_ADMIT,
+	LOOK_UNLOCK,
+	LOOK_FOLD,
+	LOOK_EXPAND,
+	LOOK_COLUMNS,
+};
 
 /* limit, whether the flows that end are wanted → a row each, one at least */
 extern const struct pg_statement scheduler_fold;

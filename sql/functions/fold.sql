@@ -1,5 +1,4 @@
--- What a scheduler does for order's sake: counters of flows, the end of flows
--- and, when there is nothing else to do, doubles of routes and lanes.
+-- What a scheduler does for order's sake: counters of flows, and the end of flows.
 
 -- Counts up to about p_limit ends of tasks, and as many deltas, in their flows,
 -- and ends the flows of which nothing is open; how much was done. One at a time
@@ -9,18 +8,12 @@ CREATE OR REPLACE FUNCTION muster.fold(p_limit int)
 RETURNS int LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
-DECLARE
-	v_done int;
 BEGIN
 	PERFORM muster.check_isolation();
 	IF NOT pg_try_advisory_xact_lock(hashtext('muster fold')) THEN
 		RETURN 0;
 	END IF;
-	v_done := muster.fold_deltas(p_limit) + muster.fold_ends(p_limit);
-	IF v_done = 0 THEN
-		PERFORM muster.fold_doubles(), muster.fold_lengths();
-	END IF;
-	RETURN v_done;
+	RETURN muster.fold_deltas(p_limit) + muster.fold_ends(p_limit);
 END
 $$;
 
@@ -323,21 +316,5 @@ BEGIN
 				count(*) OVER () AS failed
 			FROM muster.task t
 			WHERE t.flow_id = p_flow AND t.state = 'f') x);
-END
-$$;
-
--- Rows of route and lanes that stand there twice. The one that is first on disk
--- stays, so that one stays whoever removes the others.
-CREATE OR REPLACE FUNCTION muster.fold_doubles()
-RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-	DELETE FROM muster.lanes l WHERE l.ctid IN (
-		SELECT x.at FROM (SELECT y.ctid AS at, row_number() OVER (
-			PARTITION BY y.route_id, y.rank, y.lane ORDER BY y.ctid) AS n
-			FROM muster.lanes y) x WHERE x.n > 1);
-	DELETE FROM muster.route r WHERE r.ctid IN (
-		SELECT x.at FROM (SELECT y.ctid AS at, row_number() OVER (
-			PARTITION BY y.id, y.queue, y.kind ORDER BY y.ctid) AS n
-			FROM muster.route y) x WHERE x.n > 1);
 END
 $$;

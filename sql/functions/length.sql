@@ -1,6 +1,6 @@
 -- Learned lengths: how long tasks of a kind take, for flows whose steps don't
 -- say it (`expect`). Workers hand over sums every few seconds, the scheduler
--- folds them.
+-- adds them up.
 
 -- Called by a worker: p_counts[i] tasks of p_kinds[i] succeeded and ran for
 -- p_total_ms[i] in all.
@@ -13,9 +13,9 @@ BEGIN
 END
 $$;
 
--- A moving average, over the last thousand tasks or so. Called by fold, which
--- runs once at a time.
-CREATE OR REPLACE FUNCTION muster.fold_lengths()
+-- A moving average, over the last thousand tasks or so. Called by tidy(), which runs
+-- once at a time.
+CREATE OR REPLACE FUNCTION muster.tidy_lengths()
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	WITH gone AS (

@@ -201,6 +201,6 @@ def test_lengths_are_learned(db, daemon, work):
     db.enqueue_many("work", 4)
     db.wait_done()
     daemon.made[0].stop()
-    db.rows("SELECT muster.fold(10)")
+    db.rows("SELECT muster.tidy()")
     ms = db.one("SELECT ms FROM muster.kind_length WHERE kind = 'work'")
     assert 100 <= ms < 1000

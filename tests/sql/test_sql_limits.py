@@ -351,9 +351,9 @@ def test_learned_length_decides_the_lane(db, worker, scheduler):
     assert before["short"] < before["long"]
     session = worker().session
     session.run("SELECT muster.kind_ran('{a,b}', '{10,1}', '{1000,60000}')")
-    scheduler.session.run("SELECT muster.fold(10)")
+    scheduler.session.run("SELECT muster.tidy()")
     session.run("SELECT muster.kind_ran('{a}', '{10}', '{3000}')")
-    scheduler.session.run("SELECT muster.fold(10)")
+    scheduler.session.run("SELECT muster.tidy()")
     assert dict(db.rows("SELECT kind, ms FROM muster.kind_length")) \
         == {"a": 200, "b": 60000}
     after = lanes()
@@ -364,7 +364,7 @@ def test_learned_length_decides_the_lane(db, worker, scheduler):
 
 def test_kinds_that_take_no_time_have_lanes(db, worker, scheduler):
     worker().session.run("SELECT muster.kind_ran('{a}', '{10}', '{0}')")
-    scheduler.session.run("SELECT muster.fold(10)")
+    scheduler.session.run("SELECT muster.tidy()")
     flow = db.flow({"x": {"kind": "a"}, "y": {"kind": "a", "needs": ["x"]}})
     assert db.rows("SELECT lane FROM muster.task WHERE flow_id = %s",
                    flow) == [(0,), (4,)]

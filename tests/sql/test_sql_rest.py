@@ -465,7 +465,7 @@ def test_doubles_of_routes_and_lanes_are_folded(db, worker, scheduler):
     assert db.one("SELECT count(*) FROM muster.route") == 2
     one = worker(kinds=["fresh"], queues=["q"])
     assert len(one.claim().ids) == 2
-    scheduler.fold()
+    scheduler.session.run("SELECT muster.tidy()")
     assert db.one("SELECT count(*) FROM muster.route") == 1
     assert db.one("SELECT count(*) FROM muster.lanes") == 1
     one.finish_all()

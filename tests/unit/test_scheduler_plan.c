@@ -1,15 +1,20 @@
 #include "daemon/scheduler/plan.h"
 
+#include <string.h>
+
 #include "tests/unit/unit.h"
 
 static struct plan plan;
 static struct mono now;
 static int64_t wait_ms;
+static bool found[CHORES_MOVING]; /* by each look */
 
 static void
 begin(void)
 {
 	now = (struct mono){.us = 5000000};
+	for (int i = 0; i < CHORES_MOVING; i++)
+		found[i] = i != CHORE_LOOK && i != CHORE_DUE;
 	plan_init(&plan, now);
 	plan_mark_in(&plan, 1000000, now);
 }
@@ -24,6 +29,12 @@ static void
 done(enum chore chore, int rows, int64_t ms)
 {
 	now = mono_add_ms(now, ms);
+	if (chore == CHORE_LOOK) {
+		rows = 0;
+		for (int i = 0; i < CHORES_MOVING; i++)
+			if (found[i])
+				plan_found(&plan, i);
+	}
 	plan_done(&plan, chore, rows, ms, now);
 }
 
@@ -48,6 +59,35 @@ START_TEST(idle_system_is_left_alone)
 	ck_assert_int_gt(wait_ms, 100000);
 	now = mono_add_ms(now, 10000);
 	ck_assert_int_eq(next(), CHORE_NONE);
+}
+END_TEST
+
+START_TEST(round_leaves_out_what_a_look_found_nothing_for)
+{
+	memset(found, 0, sizeof(found));
+	ck_assert_int_eq(next(), CHORE_LOOK);
+	done(CHORE_LOOK, 0, 1);
+	ck_assert_int_eq(next(), CHORE_DUE);
+	done(CHORE_DUE, 0, 1);
+	ck_assert_int_eq(next(), CHORE_NONE);
+	ck_assert(plan_is_idle(&plan));
+}
+END_TEST
+
+START_TEST(what_one_moves_may_be_work_for_those_after_it)
+{
+	memset(found, 0, sizeof(found));
+	found[CHORE_FOLD] = true;
+	ck_assert_int_eq(next(), CHORE_LOOK);
+	done(CHORE_LOOK, 0, 1);
+	ck_assert_int_eq(next(), CHORE_DUE);
+	done(CHORE_DUE, 0, 1);
+	ck_assert_int_eq(next(), CHORE_FOLD);
+	done(CHORE_FOLD, 3, 1);
+	ck_assert_int_eq(next(), CHORE_EXPAND);
+	done(CHORE_EXPAND, 0, 1);
+	ck_assert_int_eq(next(), CHORE_NONE);
+	ck_assert(!plan_is_idle(&plan));
 }
 END_TEST
 
@@ -128,6 +168,7 @@ START_TEST(full_chore_goes_on_at_once_and_starves_nobody)
 {
 	int unlocked = 0, others[CHORES] = {0};
 
+	found[CHORE_CARRY_OUT] = false;
 	for (int i = 0; i < 100; i++) {
 		enum chore chore = next();
 
@@ -232,6 +273,8 @@ main(void)
 
 	tcase_add_checked_fixture(tests, begin, NULL);
 	tcase_add_test(tests, idle_system_is_left_alone);
+	tcase_add_test(tests, round_leaves_out_what_a_look_found_nothing_for);
+	tcase_add_test(tests, what_one_moves_may_be_work_for_those_after_it);
 	tcase_add_test(tests, poke_starts_a_round_at_once);
 	tcase_add_test(
 	    tests, round_that_moved_something_is_followed_by_another);
