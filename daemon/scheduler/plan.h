@@ -6,10 +6,11 @@
  * those that come after it, so they have theirs, too. Those that find as much
  * as they may take have another turn at once, and when none has more, or after
  * 50 ms, a round is over. A round in which something moved is followed by
- * another, after a pause about as long as the round took, so that a flood of
- * small changes costs at most half of this process. The others have times of
- * their own. Requests are waited for by people, and by what runs and is to end:
- * when one is told of, they come next, whatever round or pause there is.
+ * another, after a pause about as long as the round took, 4 ms at least, so
+ * that a flood of small changes costs at most half of this process. The others
+ * have times of their own. Requests are waited for by people, and by what runs
+ * and is to end: when one is told of, they come next, whatever round or pause
+ * there is.
  */
 #ifndef DAEMON_SCHEDULER_PLAN_H
 #define DAEMON_SCHEDULER_PLAN_H
@@ -43,7 +44,7 @@ enum {
 	PLAN_LIMIT_MAX = 5000,
 	PLAN_SLOW_MS = 60, /* a statement is to be shorter: limit halved */
 	PLAN_FAST_MS = 15, /* and may take more when shorter than this */
-	PLAN_PAUSE_MIN_MS = 2,
+	PLAN_PAUSE_MIN_MS = 4,
 	PLAN_PAUSE_MAX_MS = 50,
 	PLAN_RETRY_MS = 1000, /* a chore that failed */
 };
