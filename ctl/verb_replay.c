@@ -13,7 +13,7 @@
 #include "ctl/trace.h"
 #include "ctl/verb_list.h"
 
-enum { SLOTS = 16, SLOTS_MAX = 10000, LOOK_MS = 20, CANCEL_MS = 10000 };
+enum { SLOTS = 16, SLOTS_MAX = 10000, LOOK_MS = 50, CANCEL_MS = 10000 };
 
 const struct option replay_options[] = {
     {"slots", 's', "NUMBER", "so many tasks at a time (16)"},
