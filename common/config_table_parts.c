@@ -26,7 +26,7 @@ static const struct config_key backoff_keys[] = {
 	.max = 365 * DAY,
 	.fallback = "1h",
 	IN_PLACE,
-	.help = "No pause is longer."},
+	.help = "No pause is longer, but for its jitter."},
     {.name = "jitter",
 	.type = &config_type_decimal,
 	AT(jitter),

@@ -63,7 +63,7 @@ help_all(FILE *out)
 	      "Looks into musterd and steers it.\n\nVerbs\n",
 	    out);
 	for (const struct verb *verb = verbs; verb->name != NULL; verb++)
-		fprintf(out, "  %-11s %s\n", verb->name, verb->help);
+		fprintf(out, "  %-12s %s\n", verb->name, verb->help);
 	print_options(out, "Options of every verb", global_options);
 	fputs("      --version               print the version and end\n"
 	      "\nExit codes: 0 done, 1 failed, 2 usage, 75 a server is away "

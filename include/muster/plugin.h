@@ -13,8 +13,8 @@
  *
  *	MUSTER_PLUGIN(run)
  *
- *	cc -shared -fPIC $(pkg-config --cflags musterd-plugin) -o pages.so
- *pages.c
+ *	cc -shared -fPIC $(pkg-config --cflags musterd-plugin) \
+ *	    -o pages.so pages.c
  *
  *	handlers:
  *	  pages: {plugin: /usr/lib/app/pages.so, threads: 4}
