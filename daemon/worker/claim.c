@@ -155,16 +155,18 @@ is_of_group(const struct route *route, const struct claim_facts *facts,
 }
 
 /* `room`: what its group has for tasks of its kind. Together they get what the
- * slowest of those would that gave some last time, else no more than the free
- * slots. */
+ * slowest of those would that gave some last time, or of all if none did. */
 static void
 add_want(struct group *group, const struct route *route, int room)
 {
-	if (route->gave) {
-		group->room =
-		    group->sure == 0 ? room : smaller(group->room, room);
+	bool first = route->gave ? group->sure == 0 : group->count == 0;
+
+	if (first)
+		group->room = room;
+	else if (route->gave || group->sure == 0)
+		group->room = smaller(group->room, room);
+	if (route->gave)
 		group->sure += route->want;
-	}
 	if (!route->drained)
 		group->eager += route->want;
 	group->count++;

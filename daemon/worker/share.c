@@ -11,12 +11,15 @@
  * be taken for a quick one again and again. The usual one is that of more tasks
  * the more are claimed ahead by it: they end in bursts, above all when what was
  * claimed has run out, so what counts is how many were claimed of late, over so
- * many ends. */
+ * many ends. The least follows lengths that shrink: what is asked for early
+ * waits a little, what is asked for late leaves a slot idle. */
 enum {
 	LEARN_LONGER = 2,
 	LEARN_SHORTER = 32,
 	LEARN_USUAL = 16,
 	LEARN_CLAIMED = 1000,
+	LEARN_SOON_LONGER = 16,
+	LEARN_SOON_SHORTER = 4,
 };
 
 int
@@ -254,6 +257,18 @@ learn_claimed(struct share *share)
 	share->usual_claimed += more > 0 ? more : more / LEARN_CLAIMED;
 }
 
+static void
+learn_soon(struct share *share, double ran)
+{
+	double more = ran - share->soon_us;
+
+	if (share->soon_us == 0)
+		share->soon_us = ran;
+	else
+		share->soon_us +=
+		    more / (more > 0 ? LEARN_SOON_LONGER : LEARN_SOON_SHORTER);
+}
+
 void
 share_ended(struct share *share, struct mono began, struct mono ended)
 {
@@ -269,6 +284,7 @@ share_ended(struct share *share, struct mono began, struct mono ended)
 			       ? ran
 			       : (ran - share->usual_us) /
 				     (LEARN_USUAL + share->usual_claimed);
+	learn_soon(share, ran);
 	if (share->mean_us == 0)
 		share->mean_us = ran;
 	else if (ran > share->mean_us)

@@ -24,6 +24,8 @@
 
 #include "common/clock.h"
 
+#define SHARE_NEVER_DUE INT64_MAX
+
 enum {
 	SHARE_NO_LIMIT = 1 << 20,
 	SHARE_AHEAD_MAX = 2000, /* claimed beyond the slots, at most */
@@ -61,6 +63,8 @@ struct share {
 	double mean_us;	   /* of a task's run time, quick to grow and slow to
 			      shrink; 0: not measured yet */
 	double usual_us;   /* the same, outliers counting for little */
+	double soon_us;	   /* the same, quick to shrink: few take less */
+	int due, due_soon; /* of those that run (share_set_due) */
 	double usual_claimed; /* held of late, when tasks ended */
 	struct share *longer; /* of a queue: its tasks of kinds that are not
 				 brief; owned; NULL: not a queue's */
@@ -116,12 +120,25 @@ int64_t share_horizon_us(const struct share *share, int64_t turn_us);
 /* Whether its tasks are known to end within that time, whatever they are. */
 bool share_is_brief(const struct share *share, int64_t turn_us);
 
+/* The least that a task of the kind takes, if its lengths are known well enough
+ * to tell when one ends, and are no matter of its rate. Else never. */
+int64_t share_due_us(const struct share *kind);
+
+/* None of its tasks is due. */
+void share_none_due(struct share *share);
+
+/* One that has run for ran_us is due if it may end within the horizon, and due
+ * soon if it may do so before a turn that is sent now is back. Returns how long
+ * it is until then; never: it is, or nobody knows. */
+int64_t share_set_due(
+    const struct share_set *set, int64_t ran_us, int64_t turn_us);
+
 /* How many tasks of one key should run here after one of this kind. 0: alone,
  * since they are not quick, or not measured yet. */
 int share_chain(const struct share *share, int64_t turn_us);
 
 /* Whether its slots are taken, and what waits for them will keep them so for
- * longer than a turn takes. */
+ * longer than a turn takes, those that are due soon included. */
 bool share_is_supplied(const struct share *share, int64_t turn_us);
 
 /* SHARE_NO_LIMIT: no limit. */
@@ -169,8 +186,9 @@ int share_free(const struct share *share);
 
 /* How many tasks will leave it within the horizon of `turn_us`, if those that
  * will come run as long as those of `kind` (itself, for any that it has), and
- * others take `promised` of its slots for long. Of tasks that take some tens of
- * milliseconds all that run, once they have run for nearly as long as usual. */
+ * others take `promised` of its slots for long: by their rate, and at least as
+ * many as are due, whose slots are there for those of a kind that was not
+ * measured yet, too. */
 int share_ahead(const struct share *share, const struct share *kind,
     int promised, int64_t turn_us, struct mono now);
 

@@ -5,8 +5,8 @@
 #include "daemon/worker/pace.h"
 #include "daemon/worker/share.h"
 
-/* Up to this length tasks are taken to last as long as is usual. */
-static const double TOGETHER_US = 50000;
+/* The lengths of a kind are known that lie within so much of each other. */
+static const double KNOWN_US = 50000;
 
 /* What waits for a slot is enough while it lasts for so many turns. */
 static const double TURNS_SUPPLIED = 1.5;
@@ -60,9 +60,61 @@ share_is_supplied(const struct share *share, int64_t turn_us)
 {
 	int waiting = share->claimed - share->running + share->following;
 
-	return share->running >= share->limit &&
+	return share->running >= share->limit && waiting >= share->due_soon &&
 	       waiting * share->usual_us >=
 		   TURNS_SUPPLIED * (double)turn_us * share->running;
+}
+
+int64_t
+share_due_us(const struct share *kind)
+{
+	bool known = kind->mean_us - kind->soon_us <= KNOWN_US;
+
+	return known && kind->usual_us > PACE_QUICK_MS * 1000
+		   ? (int64_t)kind->soon_us
+		   : SHARE_NEVER_DUE;
+}
+
+void
+share_none_due(struct share *share)
+{
+	share->due = share->due_soon = 0;
+	if (share->longer != NULL)
+		share_none_due(share->longer);
+}
+
+static void
+count_due(struct share *share, bool due, bool due_soon)
+{
+	if (share == NULL)
+		return;
+	share->due += due;
+	share->due_soon += due_soon;
+}
+
+/* It runs for longer than was thought: until when, nobody knows. */
+static bool
+is_overdue(const struct share *kind, int64_t ran_us)
+{
+	double over_us = (double)ran_us - kind->mean_us;
+
+	return over_us > kind->mean_us || over_us > KNOWN_US;
+}
+
+int64_t
+share_set_due(const struct share_set *set, int64_t ran_us, int64_t turn_us)
+{
+	int64_t least_us = share_due_us(set->kind), left_us = least_us - ran_us;
+	int64_t answer_us = (int64_t)(TURNS_SUPPLIED * (double)turn_us);
+	bool due = left_us <= share_horizon_us(set->kind, turn_us);
+
+	if (least_us == SHARE_NEVER_DUE || is_overdue(set->kind, ran_us))
+		return SHARE_NEVER_DUE;
+	count_due(set->queue, due, left_us <= answer_us);
+	count_due(set->kind, due, left_us <= answer_us);
+	count_due(set->pool, due, left_us <= answer_us);
+	count_due(set->longer, due, left_us <= answer_us);
+	return left_us > answer_us ? left_us - answer_us : SHARE_NEVER_DUE;
 }
 
 /* How many of those that run now end in a us: as measured, unless they have
@@ -78,22 +130,6 @@ ends_per_us(int running, int64_t began_sum, double mean_us, struct mono now)
 	return running / (age > 2 * mean_us ? age : mean_us);
 }
 
-/* Tasks that started together end together: whether those that run are, on the
- * whole, due within the horizon. Of longer ones nobody knows it that well. */
-static bool
-are_due(int running, int64_t began_sum, const struct share *kind,
-    int64_t turn_us, struct mono now)
-{
-	double age;
-
-	if (running == 0 || kind->mean_us > TOGETHER_US)
-		return false;
-	age = (double)(now.us - began_sum / running);
-	return age + (double)share_horizon_us(kind, turn_us) >=
-		   kind->usual_us &&
-	       age <= 2 * kind->usual_us;
-}
-
 int
 share_ahead(const struct share *share, const struct share *kind, int promised,
     int64_t turn_us, struct mono now)
@@ -106,8 +142,10 @@ share_ahead(const struct share *share, const struct share *kind, int promised,
 	int64_t began_sum = share->began_sum - longer->began_sum;
 	double mean_us = length_us(kind, turn_us), each_us = 0, ahead;
 
-	if (mean_us == 0 || share->limit <= 0)
+	if (share->limit <= 0)
 		return 0;
+	if (mean_us == 0)
+		return share->due;
 	free_slots -= longer->claimed - longer->running;
 	if (free_slots > 0)
 		each_us += free_slots / mean_us;
@@ -115,8 +153,8 @@ share_ahead(const struct share *share, const struct share *kind, int promised,
 	each_us += ends_per_us(
 	    longer->running, longer->began_sum, longer->mean_us, now);
 	ahead = (double)share_horizon_us(kind, turn_us) * each_us;
-	if (ahead < running && are_due(running, began_sum, kind, turn_us, now))
-		ahead = running;
+	if (ahead < share->due)
+		ahead = share->due;
 	return ahead > SHARE_AHEAD_MAX ? SHARE_AHEAD_MAX : (int)ahead;
 }
 

@@ -288,6 +288,7 @@ take_turn(struct worker *worker)
 		take_look(worker);
 		return;
 	}
+	due_count(worker, mono_now());
 	if (!turn->asked && can_wait(worker))
 		return;
 	turn->looking = false;

@@ -29,6 +29,7 @@
 #include "daemon/worker/announce.h"
 #include "daemon/worker/budget.h"
 #include "daemon/worker/drain.h"
+#include "daemon/worker/due.h"
 #include "daemon/worker/events.h"
 #include "daemon/worker/fetch.h"
 #include "daemon/worker/generation.h"
@@ -80,6 +81,7 @@ struct worker {
 	struct fetch fetch;
 	struct member member;
 	struct drain drain;
+	struct due due;
 	struct heartbeat heartbeat;
 	struct others others;
 	struct budget_list budgets;

@@ -222,6 +222,7 @@ open_parts(struct worker *worker, struct child_start *start)
 	length_open(worker);
 	time_limit_open(worker);
 	turn_open(worker);
+	due_open(worker);
 	worker_drain_open(worker);
 	open_wake(worker);
 	heartbeat_open(worker);
@@ -262,6 +263,7 @@ close_parts(struct worker *worker)
 	others_close(worker);
 	event_free(worker->wake);
 	worker_drain_close(worker);
+	due_close(worker);
 	turn_close(worker);
 	run_close(worker);
 	time_limit_close(worker);

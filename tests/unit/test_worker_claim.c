@@ -231,6 +231,34 @@ START_TEST(brief_tasks_do_not_count_on_slots_that_longer_ones_will_have)
 }
 END_TEST
 
+/* The turn itself unlocks some, or others have enqueued more. */
+START_TEST(brief_tasks_are_claimed_ahead_of_lines_that_were_emptied)
+{
+	struct share *x = share_list_get(&kinds, "x");
+	struct share *y = share_list_get(&kinds, "y");
+	struct share_set set = {
+	    .queue = share_list_get_queue(&queues, "a"), .kind = x};
+
+	x->mean_us = x->usual_us = 6000;
+	y->mean_us = y->usual_us = 8000;
+	y->limit = SHARE_NO_LIMIT;
+	for (int i = 0; i < 10; i++) {
+		share_set_claimed(&set);
+		share_set_started(&set, (struct mono){.us = 1});
+	}
+	route_find(&routes, 1)->drained = true;
+	route_find(&routes, 2)->drained = true;
+	plan(0, 1);
+	ck_assert_int_eq(route_find(&routes, 1)->want, 20);
+	ck_assert_int_eq(route_find(&routes, 2)->want, 15);
+	ck_assert_int_eq(route_find(&routes, 1)->bound->room, 15);
+	route_find(&routes, 1)->drained = false; /* only that gives some */
+	route_find(&routes, 1)->gave = true;
+	plan(0, 1);
+	ck_assert_int_eq(route_find(&routes, 1)->bound->room, 20);
+}
+END_TEST
+
 START_TEST(a_route_is_not_empty_because_others_took_its_room)
 {
 	plan(0, 1);
@@ -451,6 +479,8 @@ main(void)
 	    tests, longer_tasks_share_the_slots_whatever_brief_ones_get);
 	tcase_add_test(tests,
 	    brief_tasks_do_not_count_on_slots_that_longer_ones_will_have);
+	tcase_add_test(
+	    tests, brief_tasks_are_claimed_ahead_of_lines_that_were_emptied);
 	tcase_add_test(
 	    tests, a_route_is_not_empty_because_others_took_its_room);
 	tcase_add_test(
