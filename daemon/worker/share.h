@@ -121,7 +121,8 @@ int64_t share_horizon_us(const struct share *share, int64_t turn_us);
 bool share_is_brief(const struct share *share, int64_t turn_us);
 
 /* The least that a task of the kind takes, if its lengths are known well enough
- * to tell when one ends, and are no matter of its rate. Else never. */
+ * to tell when one ends, and are neither a matter of its rate nor so long that
+ * a turn's time is nothing to them. Else never. */
 int64_t share_due_us(const struct share *kind);
 
 /* None of its tasks is due. */

@@ -8,6 +8,10 @@
 /* The lengths of a kind are known that lie within so much of each other. */
 static const double KNOWN_US = 50000;
 
+/* A task that takes longer loses next to nothing by waiting for a turn, so it
+ * is left in its line until it has a slot. */
+static const double DUE_LONGEST_US = 200000;
+
 /* What waits for a slot is enough while it lasts for so many turns. */
 static const double TURNS_SUPPLIED = 1.5;
 
@@ -69,8 +73,9 @@ int64_t
 share_due_us(const struct share *kind)
 {
 	bool known = kind->mean_us - kind->soon_us <= KNOWN_US;
+	bool quick = kind->usual_us <= PACE_QUICK_MS * 1000;
 
-	return known && kind->usual_us > PACE_QUICK_MS * 1000
+	return known && !quick && kind->mean_us <= DUE_LONGEST_US
 		   ? (int64_t)kind->soon_us
 		   : SHARE_NEVER_DUE;
 }
