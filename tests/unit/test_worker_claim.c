@@ -409,21 +409,6 @@ START_TEST(b2_others_of_a_flow_do_not_wait_for_the_company_of_quick_tasks)
 }
 END_TEST
 
-START_TEST(quick_tasks_are_claimed_further_ahead)
-{
-	struct share share = {
-	    .limit = 20, .running = 20, .began_sum = 20, .mean_us = 5000};
-	struct mono now = {.us = 1000};
-
-	share.usual_us = 5000;
-	ck_assert_int_eq(share_horizon_us(&share, 2000), 29000);
-	ck_assert_int_eq(share_ahead(&share, &share, 0, 2000, now), 116);
-	share.usual_us = 5001;
-	ck_assert_int_eq(share_horizon_us(&share, 2000), 14000);
-	ck_assert(!share_is_brief(&(struct share){.mean_us = 15000}, 2000));
-}
-END_TEST
-
 /* 32 a ms while turns take 10 ms: beside what starts during two of them a turn
  * still brings 800. */
 START_TEST(the_quickest_are_claimed_as_far_as_the_horizon_too)
@@ -494,7 +479,6 @@ main(void)
 	    tests, a_claim_waits_longer_where_all_that_waits_is_quick);
 	tcase_add_test(tests,
 	    b2_others_of_a_flow_do_not_wait_for_the_company_of_quick_tasks);
-	tcase_add_test(tests, quick_tasks_are_claimed_further_ahead);
 	tcase_add_test(
 	    tests, the_quickest_are_claimed_as_far_as_the_horizon_too);
 	tcase_add_test(

@@ -32,6 +32,21 @@ START_TEST(quick_tasks_do_not_count_on_slots_that_slow_ones_wait_for)
 }
 END_TEST
 
+START_TEST(quick_tasks_are_claimed_further_ahead)
+{
+	struct share share = {
+	    .limit = 20, .running = 20, .began_sum = 20, .mean_us = 5000};
+	struct mono now = {.us = 1000};
+
+	share.usual_us = 5000;
+	ck_assert_int_eq(share_horizon_us(&share, 2000), 29000);
+	ck_assert_int_eq(share_ahead(&share, &share, 0, 2000, now), 116);
+	share.usual_us = 5001;
+	ck_assert_int_eq(share_horizon_us(&share, 2000), 14000);
+	ck_assert(!share_is_brief(&(struct share){.mean_us = 15000}, 2000));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -40,5 +55,6 @@ main(void)
 
 	tcase_add_test(
 	    tests, quick_tasks_do_not_count_on_slots_that_slow_ones_wait_for);
+	tcase_add_test(tests, quick_tasks_are_claimed_further_ahead);
 	return unit_run(suite);
 }
