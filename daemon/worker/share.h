@@ -12,9 +12,9 @@
  * measured rate will start before the next turn brings more (share_ahead). In
  * a queue the tasks of kinds that take longer than that, or are not measured
  * yet, are counted once more for themselves: however quick the others are,
- * such tasks get no more than the slots. So a slow task is not parked here
- * while another worker idles, and none is given back, which would cost it its
- * place in the line.
+ * such tasks get no more than the slots and those that are about to come free
+ * (share_set_due). So a slow task is not parked here while another worker
+ * idles, and none is given back, which would cost it its place in the line.
  */
 #ifndef DAEMON_WORKER_SHARE_H
 #define DAEMON_WORKER_SHARE_H
