@@ -220,10 +220,14 @@ BEGIN
 			v_bare || array_agg(u.id)
 				FILTER (WHERE NOT u.stays AND u.o IS NOT NULL)
 		INTO v_left, v_rest, v_went, v_bare
-		FROM (SELECT t.id, array_position(v_lease.followers, t.id) AS o,
-				p_ids[width_bucket(t.id, (SELECT p_ids || '{}'))]
-					IS DISTINCT FROM t.id AS stays
-			FROM unnest(v_lease.task_ids) t(id)) u;
+		FROM (SELECT x.id, max(x.o) AS o,
+				p_ids[width_bucket(x.id, (SELECT p_ids || '{}'))]
+					IS DISTINCT FROM x.id AS stays
+			FROM (SELECT t.id, NULL::bigint AS o
+				FROM unnest(v_lease.task_ids) t(id)
+				UNION ALL SELECT * FROM unnest(v_lease.followers)
+					WITH ORDINALITY) x
+			GROUP BY x.id) u;
 		IF v_rest IS NOT NULL AND v_went IS NOT NULL THEN
 			SELECT c.o_heirs, c.o_givers INTO v_heirs, v_givers
 			FROM muster.chain_heirs(v_rest, v_went) c;
