@@ -47,4 +47,5 @@ GRANT SELECT ON muster.task_status, muster.flow_status, muster.queue_stats,
 GRANT EXECUTE ON FUNCTION muster.why(bigint) TO muster_reader;
 -- In views.
 GRANT EXECUTE ON FUNCTION muster.rate_text(float8),
-	muster.rate_next("char", text) TO muster_reader, muster_client;
+	muster.rate_next("char", text), muster.state_name("char"),
+	muster.run_outcome("char") TO muster_reader, muster_client;

@@ -17,8 +17,8 @@
 enum {
 	MARK_MS = 1000,
 	TIDY_MS = 1000,
-	PURGE_MS = 60000,
-	PURGE_MORE_MS = 100, /* between two batches */
+	PURGE_MS = 60000, /* at most, … */
+	PURGE_MIN_MS = 1000, /* … at least, from one look to the next */
 	LIST_CHANGE_MS = 1000,
 	LIST_AGAIN_MS = 5000, /* another scheduler may have taken us off */
 	LIST_BRIDGE_MS = 20,
@@ -193,12 +193,15 @@ take_fire(struct scheduler *scheduler, const PGresult *result)
 static int
 take_purge(struct scheduler *scheduler, const PGresult *result)
 {
-	struct plan *plan = &scheduler->chores.plan;
-	int rows = (int)number(result, 0);
-	bool more = rows >= plan->chores[CHORE_PURGE].limit;
-	plan_purge_in(
-	    plan, more ? PURGE_MORE_MS : spread(PURGE_MS), mono_now());
-	return rows;
+	int64_t ms = PURGE_MS;
+	if (!PQgetisnull(result, 0, PURGE_NEXT_IN_MS))
+		ms = number(result, PURGE_NEXT_IN_MS);
+	if (ms > PURGE_MS)
+		ms = PURGE_MS;
+	if (ms < PURGE_MIN_MS)
+		ms = PURGE_MIN_MS;
+	plan_purge_in(&scheduler->chores.plan, spread(ms), mono_now());
+	return (int)number(result, PURGE_DONE);
 }
 
 static int
@@ -413,7 +416,7 @@ chores_start(struct scheduler *scheduler)
 	struct mono now = mono_now();
 	plan_init(&chores->plan, now);
 	plan_tidy_in(&chores->plan, spread(TIDY_MS), now);
-	plan_purge_in(&chores->plan, spread(PURGE_MS), now);
+	plan_purge_in(&chores->plan, spread(PURGE_MIN_MS), now);
 	plan_fire_in(&chores->plan, 0, now);
 	chores->on = true;
 	chores->due_floor.from[0] = chores->fire_floor.from[0] = '\0';

@@ -43,7 +43,7 @@ const struct pg_statement scheduler_mark = {"mark", "SELECT muster.mark()", 0};
 const struct pg_statement scheduler_tidy = {"tidy", "SELECT muster.tidy()", 0};
 
 const struct pg_statement scheduler_purge = {
-    "purge", "SELECT muster.purge($1, $2, $3)", 3};
+    "purge", "SELECT done, next_in_ms FROM muster.purge($1, $2, $3)", 3};
 
 const struct pg_statement scheduler_signs = {"signs",
     "SELECT worker, instance, host, pid, backend_pid, beats, locked"

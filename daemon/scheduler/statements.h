@@ -14,7 +14,9 @@ extern const struct pg_statement scheduler_carry_out, scheduler_admit,
     scheduler_unlock, scheduler_expand;
 extern const struct pg_statement scheduler_due; /* limit, floor */
 extern const struct pg_statement scheduler_mark, scheduler_tidy; /* – */
+
 extern const struct pg_statement scheduler_purge; /* limit, queues, keep_ms */
+enum purge_column { PURGE_DONE, PURGE_NEXT_IN_MS };
 
 /* – → whether there is something for … */
 extern const struct pg_statement scheduler_look;

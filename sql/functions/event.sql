@@ -1,8 +1,7 @@
 -- What schedulers tell on Redis beside what workers do.
 
 -- fold(), and the flows that it ended, a row each, if p_told. One row at least.
--- What this transaction ended has its time in finished, and nobody else's has:
--- only one folds at a time.
+-- What this transaction ended it has put into finished, and nobody else has.
 CREATE OR REPLACE FUNCTION muster.fold_told(p_limit int, p_told boolean)
 RETURNS TABLE (done int, flow_id bigint, name text, state text, total int,
 	succeeded int, failed int, cancelled int, skipped int, error text)
@@ -16,7 +15,8 @@ BEGIN
 	IF p_told AND v_done > 0 THEN
 		SELECT array_agg(x.flow_id) INTO v_ended
 		FROM muster.finished x
-		WHERE x.at = now() AND x.flow_id IS NOT NULL;
+		WHERE x.at >= now() AND x.xmin = pg_current_xact_id()::xid
+			AND x.flow_id IS NOT NULL;
 	END IF;
 	RETURN QUERY SELECT v_done, f.id, f.name, f.state, f.total,
 		f.total - f.failed - f.cancelled - f.skipped, f.failed,

@@ -244,7 +244,8 @@ BEGIN
 		IF v_locks IS NOT NULL THEN
 			PERFORM muster.lock_free(v_locks);
 		END IF;
-		INSERT INTO muster.finished VALUES (now(), NULL, p_ids);
+		INSERT INTO muster.finished
+		VALUES (clock_timestamp(), NULL, p_ids);
 	END IF;
 END
 $$;

@@ -155,13 +155,17 @@ RETURNS text LANGUAGE sql IMMUTABLE AS $$
 		WHEN 'x' THEN 'refused' END
 $$;
 
--- Runs are kept for a week.
-CREATE OR REPLACE FUNCTION muster.purge_runs()
-RETURNS void LANGUAGE plpgsql AS $$
+-- Runs are kept for a week. Whether there are more.
+CREATE OR REPLACE FUNCTION muster.purge_runs(p_limit int)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	v_gone int;
 BEGIN
 	DELETE FROM muster.schedule_run r WHERE r.ctid = ANY (ARRAY(
 		SELECT x.ctid FROM muster.schedule_run x
 		WHERE x.at < now() - interval '7 days'
-		ORDER BY x.at LIMIT 10000 FOR UPDATE SKIP LOCKED));
+		ORDER BY x.at LIMIT p_limit FOR UPDATE SKIP LOCKED));
+	GET DIAGNOSTICS v_gone = ROW_COUNT;
+	RETURN v_gone = p_limit;
 END
 $$;

@@ -248,7 +248,7 @@ BEGIN
 			AND f.id = ANY (v_ended);
 	END IF;
 	INSERT INTO muster.finished (at, flow_id)
-	SELECT now(), u.id FROM unnest(v_ended) u(id)
+	SELECT clock_timestamp(), u.id FROM unnest(v_ended) u(id)
 	WHERE (u.id IN (SELECT unnest(v_nested))) IS NOT TRUE;
 	IF v_nested IS NOT NULL THEN
 		PERFORM muster.container_ended(v_ended);

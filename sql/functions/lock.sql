@@ -328,9 +328,10 @@ BEGIN
 END
 $$;
 
--- Keys that have had no task for ten minutes; admission makes them anew.
+-- Keys that have had no task for ten minutes; admission makes them anew. Whether
+-- there are more.
 CREATE OR REPLACE FUNCTION muster.purge_locks(p_limit int)
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
 	v_ids bigint[];
 BEGIN
@@ -339,7 +340,7 @@ BEGIN
 		ORDER BY h.at LIMIT p_limit);
 	IF v_ids = '{}'
 			OR NOT pg_try_advisory_xact_lock(hashtext('muster admit')) THEN
-		RETURN;
+		RETURN false;
 	END IF;
 	v_ids := ARRAY(SELECT l.id FROM (SELECT k.id FROM muster.lock_key k
 			WHERE k.id = ANY (v_ids)
@@ -354,5 +355,6 @@ BEGIN
 	DELETE FROM muster.lock_floor f WHERE f.lock_id = ANY (v_ids);
 	DELETE FROM muster.lock_closed c WHERE c.lock_id = ANY (v_ids);
 	DELETE FROM muster.lock_key k WHERE k.id = ANY (v_ids);
+	RETURN cardinality(v_ids) = p_limit;
 END
 $$;

@@ -34,9 +34,10 @@ $$;
 -- While no sequence moves, another probe would have the same values, so none is
 -- taken: an idle database is not written to. The settled one is applied again,
 -- since a line may be emptied while nothing is drawn; that writes only a mark
--- that moves. Only the mark of scheduled, which also rests on the clock, stands
--- still meanwhile; but what is due draws from ready_seq when it leaves, so there
--- is nothing to walk over but what was cancelled.
+-- that moves. Only the marks that also rest on the clock stand still meanwhile at
+-- the latest: that of scheduled, but what is due draws from ready_seq when it leaves,
+-- so there is nothing to walk over but what was cancelled; those of finished and
+-- kept, but what ends has drawn a lease or a request.
 CREATE OR REPLACE FUNCTION muster.mark()
 RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -63,6 +64,7 @@ BEGIN
 	IF v_probe.id IS NOT NULL THEN
 		PERFORM muster.mark_lines(v_probe.seq),
 			muster.mark_scheduled(v_probe.at),
+			muster.mark_times(v_probe.at),
 			muster.mark_lists(v_probe.lists);
 		IF v_seq = v_probe.seq AND v_lists = v_probe.lists THEN
 			RETURN;
@@ -200,6 +202,40 @@ BEGIN
 	IF v_new > v_old + interval '5 s' OR v_old = '-infinity' THEN
 		DELETE FROM muster.scheduled_mark m WHERE m.mark < v_new;
 		INSERT INTO muster.scheduled_mark VALUES (v_new);
+	END IF;
+END
+$$;
+
+-- Where to enter finished or kept.
+CREATE OR REPLACE FUNCTION muster.time_mark(p_list text)
+RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
+BEGIN
+	RETURN coalesce((SELECT m.mark FROM muster.time_mark m
+		WHERE m.list = p_list ORDER BY m.mark DESC LIMIT 1), '-infinity');
+END
+$$;
+
+-- Whoever inserts there looks at the clock after it has its number, too.
+CREATE OR REPLACE FUNCTION muster.mark_times(p_at timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM muster.mark_time('finished', least(p_at, (SELECT f.at
+			FROM muster.finished f
+			WHERE f.at >= muster.time_mark('finished')
+			ORDER BY f.at LIMIT 1))),
+		muster.mark_time('kept', least(p_at, (SELECT k.at
+			FROM muster.kept k WHERE k.at >= muster.time_mark('kept')
+			ORDER BY k.at LIMIT 1)));
+END
+$$;
+
+CREATE OR REPLACE FUNCTION muster.mark_time(p_list text, p_mark timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF p_mark > muster.time_mark(p_list) + interval '1 s' THEN
+		DELETE FROM muster.time_mark m
+		WHERE m.list = p_list AND m.mark < p_mark;
+		INSERT INTO muster.time_mark VALUES (p_list, p_mark);
 	END IF;
 END
 $$;

@@ -124,7 +124,8 @@ BEGIN
 		PERFORM muster.unique_free(p_unique);
 	END IF;
 	IF p_plain IS NOT NULL THEN
-		INSERT INTO muster.finished VALUES (now(), NULL, p_plain);
+		INSERT INTO muster.finished
+		VALUES (clock_timestamp(), NULL, p_plain);
 	END IF;
 	RETURN v_absent;
 END

@@ -220,12 +220,16 @@ BEGIN
 END
 $$;
 
--- Periods that are over.
+-- Periods that are over. Whether there are more.
 CREATE OR REPLACE FUNCTION muster.purge_unique(p_limit int)
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	v_gone int;
 BEGIN
 	DELETE FROM muster.unique_key u WHERE u.ctid = ANY (ARRAY(
 		SELECT x.ctid FROM muster.unique_key x WHERE x.until <= now()
 		ORDER BY x.until LIMIT p_limit FOR UPDATE SKIP LOCKED));
+	GET DIAGNOSTICS v_gone = ROW_COUNT;
+	RETURN v_gone = p_limit;
 END
 $$;

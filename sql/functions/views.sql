@@ -104,6 +104,10 @@ WITH place AS (
 	SELECT t.route_id, 'running', count(*), NULL
 	FROM (SELECT unnest(l.task_ids) AS id FROM muster.lease l) l
 	JOIN muster.task t ON t.id = l.id GROUP BY t.route_id
+	UNION ALL
+	SELECT t.route_id, 'running', count(*), NULL
+	FROM muster.container c JOIN muster.task t ON t.id = c.task_id
+	GROUP BY t.route_id
 )
 SELECT r.queue, r.kind,
 	coalesce(sum(p.n) FILTER (WHERE p.place = 'ready'), 0)::bigint AS ready,

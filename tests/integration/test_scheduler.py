@@ -141,9 +141,26 @@ def test_F2_requests_are_carried_out(db, daemon):
 def test_H1_retention_purges_what_is_old(db, daemon):
     daemon(queues={"default": {"concurrency": 20, "retention": "1s"}},
            workers=1)
-    db.enqueue_many("noop", 50)
-    db.wait_done()
-    wait_until(lambda: db.one("SELECT count(*) FROM muster.task") == 0, 120)
+    for _ in range(50):
+        db.enqueue("noop")  # small turns, a row each
+    wait_until(lambda: db.one("SELECT count(*) FROM muster.task") == 0, 10)
+    assert db.noted() == 0 and db.invariants() == []
+
+
+def test_H1_retention_purges_maps_and_nested_flows(db, daemon):
+    daemon(queues={"default": {"concurrency": 20, "retention": "0s"}},
+           workers=1)
+    noop = {"kind": "noop"}
+    item = {**noop, "map": {"over": list(range(700))}}
+    flows = [db.flow({"m": item, "n": {"flow": {"tasks": {
+        "a": noop, "m": item, "b": {**noop, "needs": ["m"]}}}}})
+        for _ in range(2)] + [db.flow({"a": noop, "b": {
+            **noop, "needs": ["a"]}}) for _ in range(50)]
+    assert flows
+    for table in ("flow", "task", "container_plan", "finished", "kept"):
+        wait_until(lambda: db.one(
+            f"SELECT count(*) FROM muster.{table}") == 0, 15, table)
+    assert db.invariants() == []
 
 
 def test_B1_poll_is_the_backstop_when_nothing_was_notified(db, daemon):

@@ -437,8 +437,8 @@ def play(db, scheduler, dice, count):
             flow.check()
     world.close()
     for _ in range(200):
-        if not db.one("SELECT muster.purge(100000, '{\"\"}', '{0}') + "
-                      "(SELECT count(*) FROM muster.finished)"):
+        if not db.one("SELECT gone FROM "
+                      "muster.purge(100000, '{\"\"}', '{0}')") + db.noted():
             break
     assert db.one("SELECT count(*) FROM muster.task") == 0
     assert db.one("SELECT count(*) FROM muster.edge") == 0

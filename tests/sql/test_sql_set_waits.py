@@ -300,7 +300,8 @@ def test_D2_purge_leaves_no_edge_to_a_set(db, worker, scheduler):
     one.finish(*needs)
     one.finish(*one.claim({"b": 5}).ids)
     scheduler.work()
-    while db.one("SELECT muster.purge(2, '{\"\"}', '{0}')"):
+    while db.noted():
+        db.rows("SELECT muster.purge(2, '{\"\"}', '{0}')")
         assert db.invariants() == []
     assert db.states() == {}
     assert db.one("SELECT count(*) FROM muster.edge") == 0

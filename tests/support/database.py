@@ -115,6 +115,18 @@ class Database:
             "GROUP BY state", *([] if tasks is None else [list(tasks)]))
         return collections.Counter({state: count for state, count in found})
 
+    def noted(self):
+        """How many rows retention has yet to look at."""
+        return self.one("SELECT (SELECT count(*) FROM muster.finished)"
+                        " + (SELECT count(*) FROM muster.kept)")
+
+    def age(self, interval):
+        """What retention has noted, it noted so much earlier."""
+        for table in ("finished", "kept"):
+            self.rows(f"UPDATE muster.{table} SET at = at - %s::interval",
+                      interval)
+        self.rows("DELETE FROM muster.time_mark")
+
     def open_count(self):
         return sum(count for state, count in self.states().items()
                    if state not in FINAL)
