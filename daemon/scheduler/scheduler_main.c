@@ -84,7 +84,7 @@ on_log_state(void *argument)
 	    scheduler->wake.count, scheduler->watch.signs.count,
 	    rescue_waiting(scheduler));
 	log_notice("taken: requests %llu, arriving %llu, remainders %llu, due "
-		   "%llu, of flows %llu, purged %llu, ticks %llu; %llu "
+		   "%llu, of flows %llu, ended %llu, ticks %llu; %llu "
 		   "wake-ups",
 	    (unsigned long long)rows[CHORE_CARRY_OUT],
 	    (unsigned long long)rows[CHORE_ADMIT],

@@ -184,8 +184,10 @@ CREATE OR REPLACE FUNCTION muster.purge_plain(
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
 	v_gone CONSTANT bigint[] := muster.purge_tasks(p_ids, p_routes, p_since);
+	v_others bigint[];
 BEGIN
 	IF cardinality(v_gone) < cardinality(p_ids) THEN
+		v_others := muster.without(p_ids, v_gone);
 		INSERT INTO muster.kept (at, ids)
 		SELECT s.at, array_agg(s.id ORDER BY s.id)
 		FROM (SELECT t.id, a.at, row_number() OVER (PARTITION BY a.at
@@ -193,7 +195,7 @@ BEGIN
 			FROM (SELECT x.id, x.finished_at, p_since[width_bucket(
 					x.route_id, (SELECT p_routes || '{}'))] AS since
 				FROM muster.task x
-				WHERE x.id = ANY (muster.without(p_ids, v_gone))
+				WHERE x.id = ANY (v_others)
 					AND x.state IS NOT NULL) t
 			CROSS JOIN LATERAL (SELECT greatest(extract(
 					epoch FROM now() - t.since) / 64, 1) AS s
@@ -216,6 +218,7 @@ CREATE OR REPLACE FUNCTION muster.purge_flows(p_flows bigint[], p_limit int,
 LANGUAGE plpgsql AS $$
 DECLARE
 	v_held bigint[];
+	v_others bigint[];
 	v_small bigint[];
 	v_large bigint[];
 	v_done record;
@@ -232,11 +235,13 @@ BEGIN
 			WHERE f.id = ANY (p_flows) AND f.finished_at IS NOT NULL
 			ORDER BY f.id FOR NO KEY UPDATE SKIP LOCKED) l) h;
 	o_gone := 0;
-	-- What runs again is noted when it ends.
-	INSERT INTO muster.kept (at, flow_id)
-	SELECT muster.purge_again(now(), now()), f.id FROM muster.flow f
-	WHERE f.id = ANY (muster.without(p_flows, v_held))
-		AND f.finished_at IS NOT NULL;
+	IF cardinality(p_flows) > coalesce(cardinality(v_held), 0) THEN
+		v_others := muster.without(p_flows, v_held);
+		-- What runs again is noted when it ends.
+		INSERT INTO muster.kept (at, flow_id)
+		SELECT muster.purge_again(now(), now()), f.id FROM muster.flow f
+		WHERE f.id = ANY (v_others) AND f.finished_at IS NOT NULL;
+	END IF;
 	IF v_small IS NOT NULL THEN
 		v_done := muster.purge_small(v_small, p_routes, p_since);
 		o_gone := v_done.o_gone;
@@ -377,10 +382,7 @@ BEGIN
 		ELSIF v_depth > 1 THEN
 			v_cursor := v_cursor[: v_depth - 1];
 			v_ids := v_cursor[v_depth - 1 :];
-			IF v_flow.purging AND NOT EXISTS (SELECT FROM muster.task t
-					WHERE t.flow_id = v_inside) THEN
-				DELETE FROM muster.flow f WHERE f.id = v_inside;
-			ELSIF v_flow.purging THEN
+			IF v_flow.purging AND NOT muster.purge_empty(v_inside) THEN
 				v_remains := true;
 				CONTINUE;
 			END IF;
@@ -411,15 +413,26 @@ BEGIN
 			END IF;
 		END IF;
 	END LOOP;
-	IF o_done < p_limit AND v_remains THEN
-		INSERT INTO muster.kept (at, flow_id)
-		VALUES (muster.purge_again(now(), now()), p_flow);
-	ELSIF o_done < p_limit THEN
-		DELETE FROM muster.flow f WHERE f.id = p_flow;
-	ELSE
+	IF o_done >= p_limit THEN
 		INSERT INTO muster.kept (at, flow_id, cursor, remains)
 		VALUES (clock_timestamp(), p_flow, nullif(v_cursor, '{0}'), v_remains);
+	ELSIF v_remains OR NOT muster.purge_empty(p_flow) THEN
+		INSERT INTO muster.kept (at, flow_id)
+		VALUES (muster.purge_again(now(), now()), p_flow);
 	END IF;
+END
+$$;
+
+-- Removes this flow if no task of it is left; whether it is gone.
+CREATE OR REPLACE FUNCTION muster.purge_empty(p_flow bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM muster.flow f WHERE f.id = ANY (ARRAY(
+		SELECT x.id FROM muster.flow x
+		WHERE x.id = p_flow AND NOT EXISTS (SELECT FROM muster.task t
+			WHERE t.flow_id = p_flow)
+		FOR UPDATE SKIP LOCKED));
+	RETURN NOT EXISTS (SELECT FROM muster.flow f WHERE f.id = p_flow);
 END
 $$;
 

@@ -515,6 +515,17 @@ def test_retry_of_a_single_item_leaves_the_rest(db, worker, scheduler):
     assert db.state(task) == "succeeded"
 
 
+def test_H1_stats_show_containers_that_run(db, worker, scheduler):
+    db.flow({"f": {"flow": {"tasks": {"x": ITEM}}}, **mapped([1, 2])})
+    stats = ("SELECT kind, running, ready FROM muster.queue_stats "
+             "WHERE queue = '-' ORDER BY kind")
+    assert db.rows(stats) == [("flow", 0, 1), ("map", 0, 1)]
+    scheduler.work()
+    assert db.rows(stats) == [("flow", 1, 0), ("map", 1, 0)]
+    work(worker(), scheduler)
+    assert db.rows(stats) == [("flow", 0, 0), ("map", 0, 0)]
+
+
 # Purging, why.
 
 def purge(db, limit=1000):

@@ -732,6 +732,37 @@ def test_roles_may_do_what_they_should_and_no_more(db):
         assert caught.value.pgcode == "42501", sql
 
 
+def test_every_view_can_be_read_by_those_who_may(db, worker, scheduler):
+    """With rows in it: what its columns call is called only then."""
+    one = worker()
+    db.flow({"m": {"kind": "b", "map": [1, 2]}, "n": {
+        "kind": "b", "needs": ["m"]}})
+    task = db.enqueue("a")
+    one.claim({"a": 1})
+    one.finish(task, outcome="f", error="x")
+    scheduler.work()
+    db.one("SELECT muster.schedule('s', 'a', every => '1 h')")
+    db.rows("UPDATE muster.schedule SET last_task = %s", task)
+    db.rows("INSERT INTO muster.schedule_run (schedule, at, tick, task_id, "
+            "outcome) VALUES ('s', now(), now(), %s, 'r')", task)
+    db.one("SELECT muster.pause_kind('c')")
+    scheduler.work()
+    one.session.run(
+        "SELECT * FROM muster.borrow(%s, '{q}', '{default}', '{5}', '{7}', "
+        "'{7}', '{1}', '{0}', '{0}', '{0}', '{0}', '{0}', '{0}')", one.id)
+    for user, role in (("app", "muster_client"), ("reader", "muster_reader")):
+        session = db.session(user)
+        names = [row.name for row in db.rows(
+            "SELECT c.oid::regclass::text AS name FROM pg_class c "
+            "WHERE c.relnamespace = 'muster'::regnamespace "
+            "AND c.relkind IN ('v', 'r') "
+            "AND has_table_privilege(%s, c.oid, 'SELECT')", role)]
+        assert len(names) > 12
+        for name in names:
+            rows = session.run(f"SELECT * FROM {name}")
+            assert rows or name == "muster.enqueue_rows", name
+
+
 def test_public_functions_trust_no_search_path(db):
     db.rows("CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO app;"
             "CREATE FUNCTION evil.hashtextextended(text, bigint) RETURNS "
