@@ -203,9 +203,10 @@ static const struct config_key queue_keys[] = {
 	.max = 3650 * DAY,
 	.fallback = "7d",
 	IN_PLACE,
-	.help = "How long finished tasks are kept. A flow is kept as a whole, by "
-		"the longest retention among its tasks and those of its maps "
-		"and nested flows, which have none of their own."},
+	.help =
+	    "How long finished tasks are kept. A flow is kept as a whole, by "
+	    "the longest retention among its tasks and those of its maps "
+	    "and nested flows, which have none of their own."},
     {.name = "max_running",
 	.type = &config_type_integer,
 	AT(max_running),

@@ -17,7 +17,7 @@
 enum {
 	MARK_MS = 1000,
 	TIDY_MS = 1000,
-	PURGE_MS = 60000, /* at most, … */
+	PURGE_MS = 60000,    /* at most, … */
 	PURGE_MIN_MS = 1000, /* … at least, from one look to the next */
 	LIST_CHANGE_MS = 1000,
 	LIST_AGAIN_MS = 5000, /* another scheduler may have taken us off */
