@@ -132,6 +132,7 @@ CREATE OR REPLACE FUNCTION muster.purge_kept(p_limit int, p_routes int[],
 	p_since timestamptz[], OUT o_done int, OUT o_gone int)
 LANGUAGE plpgsql AS $$
 DECLARE
+	v_left int := p_limit;
 	v_row record;
 	v_done record;
 	v_at tid[];
@@ -155,7 +156,8 @@ BEGIN
 			RETURNING k.flow_id, k.ids, k.cursor, k.remains LOOP
 		IF v_row.cursor IS NOT NULL THEN
 			v_done := muster.purge_flow(v_row.flow_id, v_row.cursor,
-				v_row.remains, p_limit - o_gone, p_routes, p_since);
+				v_row.remains, v_left, p_routes, p_since);
+			v_left := v_left - v_done.o_done;
 			o_done := o_done + v_done.o_done;
 			o_gone := o_gone + v_done.o_gone;
 		ELSIF v_row.flow_id IS NOT NULL THEN
@@ -170,7 +172,7 @@ BEGIN
 			p_routes, p_since);
 	END IF;
 	IF v_flows IS NOT NULL THEN
-		v_done := muster.purge_flows(v_flows, p_limit, p_routes, p_since);
+		v_done := muster.purge_flows(v_flows, v_left, p_routes, p_since);
 		o_done := o_done + v_done.o_done;
 		o_gone := o_gone + v_done.o_gone;
 	END IF;
