@@ -389,7 +389,11 @@ BEGIN
 				CONTINUE;
 			END IF;
 		ELSIF v_flow.purging THEN
-			EXIT;
+			IF v_remains OR NOT muster.purge_empty(p_flow) THEN
+				INSERT INTO muster.kept (at, flow_id) VALUES
+					(muster.purge_again(now(), now()), p_flow);
+			END IF;
+			RETURN;
 		ELSE
 			UPDATE muster.flow f SET purging = true WHERE f.id = p_flow;
 			v_flow.purging := true;
@@ -415,13 +419,8 @@ BEGIN
 			END IF;
 		END IF;
 	END LOOP;
-	IF o_done >= p_limit THEN
-		INSERT INTO muster.kept (at, flow_id, cursor, remains)
-		VALUES (clock_timestamp(), p_flow, nullif(v_cursor, '{0}'), v_remains);
-	ELSIF v_remains OR NOT muster.purge_empty(p_flow) THEN
-		INSERT INTO muster.kept (at, flow_id)
-		VALUES (muster.purge_again(now(), now()), p_flow);
-	END IF;
+	INSERT INTO muster.kept (at, flow_id, cursor, remains)
+	VALUES (clock_timestamp(), p_flow, nullif(v_cursor, '{0}'), v_remains);
 END
 $$;
 
