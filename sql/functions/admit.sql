@@ -124,13 +124,16 @@ BEGIN
 END
 $$;
 
--- Tasks that join a flow count in it; those that came too late are marked
--- cancelled and not placed.
+-- Tasks that join a flow count in it, and their failures stop it if it says so. Those
+-- that came too late are cancelled and not placed: while the flow is being stopped they
+-- count in it, and when it has ended they leave it, which stays what it was.
 CREATE OR REPLACE FUNCTION muster.admit_flows(p_ids bigint[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	v_flows bigint[];
 	v_open bigint[];
+	v_fast bigint[];
+	v_stopping bigint[];
 	v_late bigint[];
 BEGIN
 	SELECT array_agg(DISTINCT t.flow_id) INTO v_flows FROM muster.task t
@@ -138,24 +141,34 @@ BEGIN
 	IF v_flows IS NULL THEN
 		RETURN;
 	END IF;
-	SELECT array_agg(f.id) FILTER (WHERE f.finished_at IS NULL
-		AND NOT f.stopped) INTO v_open
-	FROM (SELECT x.id, x.finished_at, x.stopped FROM muster.flow x
+	SELECT array_agg(f.id) FILTER (WHERE f.open),
+		array_agg(f.id) FILTER (WHERE f.open AND f.fail_fast),
+		array_agg(f.id) FILTER (WHERE f.open AND (f.stopped
+			OR f.fail_fast AND muster.flow_fails(f.id)))
+	INTO v_open, v_fast, v_stopping
+	FROM (SELECT x.id, x.stopped, x.fail_fast, x.finished_at IS NULL AS open
+		FROM muster.flow x
 		WHERE x.id = ANY (v_flows) ORDER BY x.id FOR SHARE) f;
 	INSERT INTO muster.flow_delta (flow_id, total)
 	SELECT t.flow_id, count(*) FROM muster.task t
-	WHERE t.id = ANY (p_ids) AND t.flow_id = ANY (v_flows)
+	WHERE t.id = ANY (p_ids) AND t.flow_id = ANY (v_open)
 	GROUP BY t.flow_id;
-	SELECT array_agg(t.id ORDER BY t.id) INTO v_late FROM muster.task t
-	WHERE t.id = ANY (p_ids) AND t.flow_id IS NOT NULL
-		AND t.flow_id <> ALL (coalesce(v_open, '{}'));
-	IF v_late IS NOT NULL THEN
+	UPDATE muster.task t SET fail_fast = true
+	WHERE t.id = ANY (p_ids) AND t.flow_id = ANY (v_fast);
+	WITH late AS (
 		UPDATE muster.task t SET state = 'c', finished_at = now(),
-			error = format(CASE WHEN EXISTS (SELECT FROM muster.flow f
-				WHERE f.id = t.flow_id AND f.finished_at IS NULL)
+			flow_id = CASE WHEN t.flow_id = ANY (v_stopping)
+				THEN t.flow_id END,
+			error = format(CASE WHEN t.flow_id = ANY (v_stopping)
 				THEN 'flow %s was being cancelled'
 				ELSE 'flow %s had ended' END, t.flow_id)
-		WHERE t.id = ANY (v_late);
+		WHERE t.id = ANY (p_ids) AND t.flow_id IS NOT NULL
+			AND t.flow_id <> ALL (muster.without(
+				coalesce(v_open, '{}'), v_stopping))
+		RETURNING t.id
+	)
+	SELECT array_agg(l.id ORDER BY l.id) INTO v_late FROM late l;
+	IF v_late IS NOT NULL THEN
 		PERFORM muster.settle_final(v_late, p_bare => v_late);
 	END IF;
 END

@@ -66,13 +66,7 @@ BEGIN
 	IF v_keyed <> '{}' THEN
 		v_busy := muster.cancel_keyed(v_keyed);
 	END IF;
-	WITH gone AS ( -- their flows did not count them yet
-		DELETE FROM muster.arriving a WHERE a.task_id = ANY (p_ids)
-		RETURNING a.flow_id
-	)
-	INSERT INTO muster.flow_delta (flow_id, total)
-	SELECT g.flow_id, count(*) FROM gone g
-	WHERE g.flow_id IS NOT NULL GROUP BY g.flow_id;
+	v_busy := v_busy || muster.cancel_arriving(p_ids);
 	DELETE FROM muster.container c
 	WHERE c.task_id = ANY (p_ids) AND c.flow_id IS NULL;
 	v_busy := v_busy
@@ -129,6 +123,49 @@ BEGIN
 		PERFORM muster.lock_free(v_locks);
 	END IF;
 	RETURN v_busy || muster.without(v_line, v_met);
+END
+$$;
+
+-- Takes tasks out of arriving; gives those whose flow some other transaction holds,
+-- which may just end it. Their flows did not count them yet: those that go on do so now,
+-- and what came when its flow had ended leaves it.
+CREATE OR REPLACE FUNCTION muster.cancel_arriving(p_ids bigint[])
+RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+	v_flows CONSTANT bigint[] := ARRAY(SELECT DISTINCT a.flow_id
+		FROM muster.arriving a
+		WHERE a.task_id = ANY (p_ids) AND a.flow_id IS NOT NULL);
+	v_open bigint[];
+	v_held bigint[];
+	v_busy bigint[];
+BEGIN
+	IF v_flows <> '{}' THEN
+		SELECT array_agg(f.id) FILTER (WHERE f.finished_at IS NULL),
+			array_agg(f.id)
+		INTO v_open, v_held
+		FROM (SELECT x.id, x.finished_at FROM muster.flow x
+			WHERE x.id = ANY (v_flows)
+			ORDER BY x.id FOR SHARE SKIP LOCKED) f;
+		v_held := ARRAY(SELECT f.id FROM muster.flow f -- by others
+			WHERE f.id = ANY (muster.without(v_flows, v_held)));
+		v_busy := ARRAY(SELECT a.task_id FROM muster.arriving a
+			WHERE a.task_id = ANY (p_ids)
+				AND a.flow_id = ANY (v_held));
+		UPDATE muster.task t SET flow_id = NULL
+		WHERE t.id = ANY (p_ids) AND t.flow_id = ANY (muster.without(
+				v_flows, v_open || v_held))
+			AND EXISTS (SELECT FROM muster.arriving a
+				WHERE a.task_id = t.id AND a.flow_id = t.flow_id);
+	END IF;
+	WITH gone AS (
+		DELETE FROM muster.arriving a
+		WHERE a.task_id = ANY (muster.without(p_ids, v_busy))
+		RETURNING a.flow_id
+	)
+	INSERT INTO muster.flow_delta (flow_id, total)
+	SELECT g.flow_id, count(*) FROM gone g
+	WHERE g.flow_id = ANY (v_open) GROUP BY g.flow_id;
+	RETURN v_busy;
 END
 $$;
 
@@ -274,10 +311,10 @@ BEGIN
 			ELSE 'its flow was cancelled on request of '
 				|| p_request.asked_by END), p_alone) c;
 	END IF;
-	SELECT count(*) - v_told - (SELECT count(DISTINCT r.task_id)
-		FROM muster.remainder r WHERE r.task_id = ANY (v_seen))
-	INTO v_left FROM muster.task t
-	WHERE t.id = ANY (v_seen) AND t.state IS NULL;
+	SELECT count(*) - v_told INTO v_left FROM muster.task t
+	WHERE t.id = ANY (v_seen) AND t.state IS NULL AND NOT EXISTS (
+		SELECT FROM muster.remainder r -- to be skipped
+		WHERE r.task_id = t.id OFFSET 0);
 	UPDATE muster.request r
 	SET count = r.count + v_gone, tally = muster.tally_sum(r.tally,
 			jsonb_build_object('told', v_told, 'left', v_left)),
@@ -305,6 +342,7 @@ BEGIN
 		WHERE id = p_request;
 		RETURN 0;
 	END IF;
+	PERFORM muster.announce_work(); -- for unlock()
 	RETURN muster.answer(p_request, 'done', format('flow %s: %s tasks are '
 		'cancelled, the workers of %s running ones were told', p_flow,
 		v_request.count, v_request.tally -> 'told'));

@@ -160,7 +160,7 @@ BEGIN
 		count(*) FILTER (WHERE u.met), count(*) FILTER (WHERE NOT u.met)
 	INTO v_need, v_life, v_cond, v_met, v_unmet
 	FROM (SELECT n.need, n.cond::"char", t.life, t.there IS TRUE AS there,
-			CASE WHEN (t.open OR v_again AND EXISTS (
+			CASE WHEN (t.open OR (v_again OR t.state = 'f') AND EXISTS (
 				SELECT FROM muster.remainder r
 				WHERE r.task_id = n.need AND r.cursor < v_id))
 				IS NOT TRUE THEN muster.edge_met(n.cond::"char",

@@ -627,6 +627,8 @@ BEGIN
 			RETURN 0;
 		END IF;
 		v_task.state := 'c';
+		v_task.flow_id := (SELECT t.flow_id FROM muster.task t
+			WHERE t.id = v_id); -- what came too late has left it
 	END IF;
 	IF NOT muster.set_drop(v_task.set_id, v_id)
 			OR muster.purge_tasks(ARRAY[v_id]) = '{}' THEN

@@ -24,8 +24,9 @@ $$;
 -- What follows from the end of the tasks p_ids (ascending, locked by the caller),
 -- whose rows say all: those that depend on them and their flows are told, and
 -- purge() will meet them. Those that have ended before, in an earlier life, are
--- left to unlock(). p_defer: whoever locks tasks for update must not wait for
--- `blocked`, so all edges are left to unlock(). p_bare: those of them that have no
+-- left to unlock(), and so are failures that stop their flow: nothing is freed by
+-- one before that is cancelled. p_defer: whoever locks tasks for update must not wait
+-- for `blocked`, so all edges are left to unlock(). p_bare: those of them that have no
 -- slot of their key to hand on.
 -- Locks: as settle_known(). Called by finish, rescue, carry_out, unlock and admit.
 CREATE OR REPLACE FUNCTION muster.settle_final(p_ids bigint[],
@@ -50,7 +51,8 @@ BEGIN
 			AND NOT t.frees),
 		array_agg(t.state) FILTER (WHERE t.has_dependents
 			AND NOT t.later AND NOT t.frees),
-		array_agg(t.id) FILTER (WHERE t.has_dependents AND t.later),
+		array_agg(t.id) FILTER (WHERE t.later
+			AND (t.has_dependents OR t.stops)),
 		array_agg(t.lock_id) FILTER (WHERE t.lock_id IS NOT NULL
 			AND (t.id IN (SELECT unnest(p_bare))) IS NOT TRUE),
 		array_agg(t.id) FILTER (WHERE t.unique_key IS NOT NULL),
@@ -61,7 +63,9 @@ BEGIN
 		v_plain, v_soles, v_inner
 	FROM (SELECT x.id, x.flow_id, x.state, x.has_dependents, x.lock_id,
 			x.unique_key, x.sole,
-			p_defer OR x.settled IS NOT NULL AS later,
+			p_defer OR x.settled IS NOT NULL
+				OR x.state = 'f' AND x.fail_fast AS later,
+			x.state = 'f' AND x.fail_fast AS stops,
 			x.state = 's' AND x.sole IS NOT NULL AS frees,
 			coalesce(x.state = 's' AND x.sole < 0, false) AS inner,
 			x.flow_id IS NOT NULL
@@ -158,6 +162,16 @@ BEGIN
 	INSERT INTO muster.request (verb, target)
 	SELECT DISTINCT 'stop_flow', t.flow_id FROM muster.task t
 	WHERE t.id = ANY (p_ids) AND t.state = 'f' AND t.fail_fast;
+END
+$$;
+
+-- Whether a failure has asked for the end of this flow, and its tasks have not all
+-- been cancelled yet.
+CREATE OR REPLACE FUNCTION muster.flow_fails(p_flow bigint)
+RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+	RETURN EXISTS (SELECT FROM muster.request r WHERE r.verb = 'stop_flow'
+		AND r.target = p_flow AND r.done_at IS NULL);
 END
 $$;
 

@@ -145,14 +145,17 @@ BEGIN
 END
 $$;
 
--- A duration as it stands in a flow, in ms: "500ms", "30s", "2m", "7d", or a
--- number of seconds. Null for null and for what is none.
+-- A duration as it stands in a flow, in ms: "500ms", "30s", "1h30m", "7d", "1.5h", or
+-- a number of seconds. Null for null and for what is none.
 CREATE OR REPLACE FUNCTION muster.flow_ms(p_text text)
 RETURNS float8 LANGUAGE sql IMMUTABLE STRICT AS $$
-	SELECT m[1]::float8 * CASE m[2] WHEN 'ms' THEN 1 WHEN 'm' THEN 60000
+	SELECT sum(m[1]::float8 * CASE m[2] WHEN 'ms' THEN 1 WHEN 'm' THEN 60000
 		WHEN 'h' THEN 3600000 WHEN 'd' THEN 86400000
-		WHEN 'w' THEN 604800000 ELSE 1000 END
-	FROM regexp_match(p_text, '^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d|w)?$') m
+		WHEN 'w' THEN 604800000 ELSE 1000 END)
+	FROM regexp_matches(p_text, '(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?', 'g') m
+	WHERE p_text ~ '^(?:\d{1,12}(?:\.\d{1,6})?(?:ms|s|m|h|d|w)?|(?:\d{1,12}w)?'
+		'(?:\d{1,12}d)?(?:\d{1,12}h)?(?:\d{1,12}m)?(?:\d{1,12}s)?'
+		'(?:\d{1,12}ms)?)$'
 $$;
 
 -- The key of "lock"; null if it has none.
@@ -214,12 +217,14 @@ BEGIN
 			RETURN 'must be between -1000 and 1000';
 		ELSIF p_key = 'max_attempts' AND v_text::int < 1 THEN
 			RETURN 'must be at least 1';
+		ELSIF p_key = 'max_attempts' AND v_text::int > 1000000 THEN
+			RETURN 'must be at most 1000000';
 		END IF;
 	WHEN 'timeout', 'expect' THEN
 		IF v_type NOT IN ('string', 'number')
 				OR muster.flow_ms(v_text) IS NULL
 				OR muster.flow_ms(v_text) NOT BETWEEN 1 AND 3e11 THEN
-			RETURN 'must be a duration such as 500ms, 30s, 2m, 7d';
+			RETURN 'must be a duration such as 500ms, 30s, 1h30m, 7d';
 		END IF;
 	WHEN 'run_at' THEN
 		IF v_type <> 'string' THEN

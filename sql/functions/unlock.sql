@@ -39,7 +39,9 @@ END
 $$;
 
 -- Works off remainders, up to p_limit of them and about as many edges; how
--- much was done, 0 when there is nothing left. Several may run at a time. Sets
+-- much was done, 0 when there is nothing left. A failure that stops its flow is told
+-- of when that is cancelled: what waits for it in the flow does not run then, and what
+-- waits outside goes on. Several may run at a time. Sets
 -- of which all is to be skipped go first and alone, then what is to be skipped: two
 -- steps in one transaction would lock blocked in no order.
 -- Locks: remainder (what others hold is stepped over), task, then as settle_final().
@@ -61,6 +63,8 @@ BEGIN
 	FROM (SELECT x.id, x.task_id FROM muster.remainder x
 		WHERE x.was IS NULL
 			AND x.id >= muster.list_mark('remainder')
+			AND (x.outcome = 'f'
+				AND muster.flow_fails(x.flow_id)) IS NOT TRUE
 		ORDER BY x.id
 		LIMIT p_limit FOR UPDATE SKIP LOCKED) r;
 	IF v_rest IS NULL THEN
@@ -142,6 +146,8 @@ BEGIN
 	INTO v_rest, v_need, v_cursor, v_now, v_was
 	FROM (SELECT x.* FROM muster.remainder x WHERE x.was IS NOT NULL
 			AND x.id >= muster.list_mark('remainder')
+			AND (x.outcome = 'f'
+				AND muster.flow_fails(x.flow_id)) IS NOT TRUE
 		ORDER BY x.id LIMIT p_limit FOR UPDATE SKIP LOCKED) r;
 	IF v_rest IS NULL THEN
 		RETURN 0;
@@ -206,7 +212,7 @@ END
 $$;
 
 -- Those of p_ids, tasks and sets, that were skipped, and of whose needs enough can
--- be met again, are open again, and given. Where a retry walks through their flow,
+-- be met again, are open again, and given; nothing of a flow that was stopped. Where a retry walks through their flow,
 -- one of whose needs it has yet to meet is left to it: that need may come back, too,
 -- and then its last end is not what counts. The walk cannot go on meanwhile. So is
 -- what stands in the list of a retry by filter, which takes tasks off only while it
@@ -235,6 +241,8 @@ BEGIN
 		ORDER BY t.id FOR NO KEY UPDATE) l;
 	v_ids := ARRAY(SELECT t.id FROM muster.task t
 		WHERE t.id = ANY (v_ids) AND t.state = 'k'
+		AND NOT EXISTS (SELECT FROM muster.flow f
+			WHERE f.id = t.flow_id AND f.stopped)
 		AND NOT EXISTS (SELECT FROM muster.request r
 			WHERE r.done_at IS NULL AND r.verb = ANY (v_walks)
 			AND r.target = t.flow_id
