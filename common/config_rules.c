@@ -200,9 +200,9 @@ is_own_header(const char *name)
 {
 	static const char *const names[] = {"Connection", "Content-Length",
 	    "Content-Type", "Expect", "Idempotency-Key", "Keep-Alive",
-	    "Muster-Attempt", "Muster-Fencing-Token", "Muster-Kind",
-	    "Muster-Task", "TE", "Trailer", "Traceparent", "Transfer-Encoding",
-	    "Upgrade"};
+	    "Muster-Attempt", "Muster-Fencing-Token", "Muster-Flow",
+	    "Muster-Kind", "Muster-Task", "TE", "Trailer", "Traceparent",
+	    "Transfer-Encoding", "Upgrade"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcasecmp(name, names[i]) == 0)

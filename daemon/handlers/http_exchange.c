@@ -92,6 +92,10 @@ http_exchange_lines(const struct http_exchange *exchange,
 	text_add_int(head, task->id);
 	ADD(head, "\r\nMuster-Task: ");
 	text_add_int(head, task->id);
+	if (task->flow > 0) {
+		ADD(head, "\r\nMuster-Flow: ");
+		text_add_int(head, task->flow);
+	}
 	ADD(head, "\r\nMuster-Kind: ");
 	text_add_string(head, task->kind);
 	ADD(head, "\r\nMuster-Attempt: ");

@@ -25,8 +25,9 @@ void http_exchange_begin(struct http_exchange *exchange, void *owner);
 /* Lets go of what came. */
 void http_exchange_clear(struct http_exchange *exchange);
 
-enum { HTTP_TASK_LINES = 6 };
-/* Adds the lines of the head that are the task's own, each with its end. */
+enum { HTTP_TASK_LINES = 7 };
+/* Adds the lines of the head that are the task's own, each with its end: so
+ * many, or one less in no flow. */
 void http_exchange_lines(const struct http_exchange *exchange,
     const struct task *task, const char *cluster, struct text *head);
 /* Adds the body. */

@@ -1,5 +1,6 @@
 #include "daemon/handlers/http_request.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,18 +81,20 @@ chain_lines(struct http_request *request, struct curl_slist *configured)
 	static char content_type[] = HTTP_CONTENT_TYPE;
 	static char expect[] = "Expect:"; /* none: no second round trip */
 	char *at = request->head.data;
+	int count = HTTP_FIXED_LINES;
 
 	request->lines[0].data = content_type;
 	request->lines[1].data = expect;
-	for (int i = HTTP_FIXED_LINES; i < HTTP_OWN_LINES; i++) {
-		request->lines[i].data = at;
+	for (; *at != '\0'; count++) {
+		assert(count < HTTP_OWN_LINES);
+		request->lines[count].data = at;
 		at = strchr(at, '\r');
 		*at = '\0';
 		at += 2; /* behind the line's end */
 	}
-	for (int i = 0; i + 1 < HTTP_OWN_LINES; i++)
+	for (int i = 0; i + 1 < count; i++)
 		request->lines[i].next = &request->lines[i + 1];
-	request->lines[HTTP_OWN_LINES - 1].next = configured;
+	request->lines[count - 1].next = configured;
 }
 
 static void

@@ -74,6 +74,10 @@ put_head(char *at, const struct task *task)
 	assert(kind_size <= KIND_BYTES);
 	at = put_string(at, "{\"run\":{\"id\":\"");
 	at = put_number(at, (uint64_t)task->id, 1);
+	if (task->flow > 0) {
+		at = put_string(at, "\",\"flow\":\"");
+		at = put_number(at, (uint64_t)task->flow, 1);
+	}
 	at = put_string(at, "\",\"kind\":\"");
 	at = put(at, task->kind, kind_size);
 	at = put_string(at, "\",\"attempt\":");

@@ -15,6 +15,8 @@ export interface Context<Payload = any> {
   /** 64 bits, and so a string; BigInt(id) if you must. */
   readonly id: string;
   readonly kind: string;
+  /** The id of the flow that it is in; null: it is in none. */
+  readonly flow: string | null;
   /** 1 for the first. */
   readonly attempt: number;
   /** To be handed on to whatever must not happen twice. */

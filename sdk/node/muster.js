@@ -83,6 +83,7 @@ class Context {
     this.#link = link;
     this.id = run.id;
     this.kind = run.kind;
+    this.flow = run.flow ?? null;
     this.attempt = run.attempt ?? 1;
     this.token = run.token ?? '';
     this.payload = run.payload;

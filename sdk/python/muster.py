@@ -170,6 +170,11 @@ class Context:
         self._task = _tasks.get(kind)
 
     @property
+    def flow(self) -> Optional[str]:
+        """The id of the flow that it is in, if it is in one."""
+        return self._run.get("flow")
+
+    @property
     def attempt(self) -> int:
         """1 for the first."""
         return self._run.get("attempt", 1)
@@ -940,7 +945,7 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
                 run_at: Optional[datetime.datetime] = None,
                 depends_on: Optional[Sequence[int]] = None,
                 depends_when: Optional[str] = None,
-                flow_id: Optional[int] = None,
+                flow_id: Optional[Union[int, str]] = None,
                 max_attempts: Optional[int] = None, timeout: _Interval = None,
                 wake: Optional[bool] = None, needs_mode: Optional[str] = None,
                 unique_key: Optional[str] = None,
@@ -956,7 +961,8 @@ def enqueue_sql(kind: str, payload: Any = _NONE, *,
         ("run_at", "timestamptz", run_at),
         ("depends_on", "bigint[]",
          None if depends_on is None else [int(one) for one in depends_on]),
-        ("depends_when", "text", depends_when), ("flow_id", "bigint", flow_id),
+        ("depends_when", "text", depends_when),
+        ("flow_id", "bigint", None if flow_id is None else int(flow_id)),
         ("max_attempts", "int", max_attempts),
         ("timeout", "interval", _interval(timeout)), ("wake", "boolean", wake),
         ("needs_mode", "text", needs_mode),

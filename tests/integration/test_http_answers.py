@@ -261,8 +261,11 @@ def test_G2_http_key_is_the_same_for_all_attempts(db, daemon, web):
     leases = [int(token.split("-")[0]) for token in tokens]
     assert leases == sorted(set(leases))
     assert [head["Muster-Attempt"] for head in heads] == ["1", "2", "3"]
-    assert {(head["Muster-Task"], head["Muster-Kind"]) for head in heads} == {
-        (str(task), "hook")}
+    assert {(head["Muster-Task"], head["Muster-Kind"], head["Muster-Flow"])
+            for head in heads} == {(str(task), "hook", None)}
+    flow = db.flow({"step": {"kind": "hook"}})
+    db.wait_flow(flow)
+    assert server.requests[-1].headers["Muster-Flow"] == str(flow)
 
 
 def test_H2_http_each_attempt_has_a_trace(db, daemon, web):

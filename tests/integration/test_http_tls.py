@@ -42,7 +42,11 @@ def test_B5_http_tls_task_and_its_keys_are_sent(db, daemon, hook):
             head["Muster-Attempt"]) == (str(task), "hook", "1")
     assert head["traceparent"].startswith("00-")
     assert (head["X-Site"], head["X-Empty"]) == ("north", "")
-    assert head["Expect"] is None
+    assert head["Expect"] is None and head["Muster-Flow"] is None
+    flow = db.flow({"step": {"kind": "hook"}})
+    db.wait_flow(flow)
+    head = server.requests[-1].headers
+    assert (head["Muster-Flow"], head["X-Site"]) == (str(flow), "north")
 
 
 def test_G2_http_tls_answers_mean_the_same(db, daemon, hook):

@@ -40,6 +40,8 @@ def test_pool_task_comes_with_all_it_needs(db, daemon, pool):
         "SELECT result::text FROM muster.task_status WHERE id = %s",
         db.tasks(flow)["a"].id).startswith(
             "[12345678901234567890, 0.10, 1000000")
+    assert db.tasks(flow)["b"].result["flow"] == str(flow)
+    assert "flow" not in seen
     inputs = db.tasks(flow)["b"].result["inputs"]
     assert inputs["a"]["state"] == "succeeded"
 

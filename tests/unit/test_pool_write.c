@@ -49,6 +49,18 @@ START_TEST(run_has_all_that_a_handler_needs)
 }
 END_TEST
 
+START_TEST(run_names_the_flow_where_there_is_one)
+{
+	struct task task = usual();
+
+	task.flow = INT64_MAX;
+	ck_assert(pool_write_run(buffer, &task, 1000));
+	ck_assert_ptr_nonnull(
+	    strstr(written(), "{\"id\":\"42\",\"flow\":\"9223372036854775807\","
+			      "\"kind\":\"resize\","));
+}
+END_TEST
+
 START_TEST(run_has_a_deadline_where_there_is_a_limit)
 {
 	struct task task = usual();
@@ -121,6 +133,7 @@ main(void)
 
 	tcase_add_checked_fixture(tests, prepare, release);
 	tcase_add_test(tests, run_has_all_that_a_handler_needs);
+	tcase_add_test(tests, run_names_the_flow_where_there_is_one);
 	tcase_add_test(tests, run_has_a_deadline_where_there_is_a_limit);
 	tcase_add_test(tests, large_data_is_not_copied);
 	tcase_add_test(tests, what_is_too_long_is_refused_whole);

@@ -10,7 +10,7 @@ const KINDS = (async) => `
   muster.task('nothing', ${async} () => {});
   muster.task('context', ${async} (payload, ctx) => [ctx.id, ctx.kind,
     ctx.attempt, ctx.token, ctx.deadline, ctx.timeoutMs, ctx.inputs,
-    ctx.payload === payload, ctx.cancelled, ctx.signal.aborted]);
+    ctx.payload === payload, ctx.cancelled, ctx.signal.aborted, ctx.flow]);
   muster.task('tells', ${async} (payload, ctx) => {
     ctx.progress(0.4, 'page 2 of 5 \\u201c"\\n\\0\\ud800');
     ctx.chunk({ line: 1 });
@@ -62,7 +62,9 @@ for (const [name, async] of [['plain', ''], ['async', 'async']]) {
     assert.deepStrictEqual(
       await result('context', { a: 1 }, { attempt: 3, inputs }),
       ['1', 'context', 3, '9-1', 1732000000.5, 30000, inputs, true, false,
-        false]);
+        false, null]);
+    assert.strictEqual(
+      (await result('context', {}, { flow: '7' })).at(-1), '7');
   });
 
   test(`${name}: progress and chunk`, async (t) => {

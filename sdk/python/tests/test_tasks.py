@@ -23,7 +23,7 @@ KINDS = """
         assert muster.current() is ctx
         return [ctx.id, ctx.kind, ctx.attempt, ctx.token, ctx.deadline,
                 ctx.timeout_ms, ctx.inputs, ctx.payload == payload,
-                ctx.cancelled()]
+                ctx.cancelled(), ctx.flow]
 
     @muster.task("annotated")
     def annotated(task: muster.Context):
@@ -92,7 +92,8 @@ class Base:
         self.assertEqual(
             self.result("context", {"a": 1}, attempt=3, inputs=inputs),
             ["1", "context", 3, "9-1", 1732000000.5, 30000, inputs, True,
-             False])
+             False, None])
+        self.assertEqual(self.result("context", flow="7")[-1], "7")
 
     def test_context_may_be_without_payload_and_by_annotation(self):
         self.assertEqual(self.result("annotated"), "1")
