@@ -268,6 +268,7 @@ def test_A4_the_stop_is_under_way_while_edges_are_told(
     stopper = db.session("musterd")
     stopper.begin()
     stopper.run("SELECT muster.carry_out(1000)")
+    scheduler.session.run("SET lock_timeout = '5 s'")
     scheduler.unlock()
     one.send_turn(want={"b": 9})
     one.session.wait_blocked()
@@ -331,6 +332,7 @@ def test_G2_a_retry_of_the_flow_waits_for_the_stop(
         scheduler.unlock()
     number = db.one("SELECT muster.retry_flow(%s)", flow)
     scheduler.unlock()
+    assert one.claim({"b": 9}).ids == []
     settle(db, scheduler)
     assert db.one("SELECT done FROM muster.request_status(%s)", number)
     if db.flow_status(flow).finished_at:  # it had come before the end
