@@ -356,6 +356,14 @@ def test_G2_a_retry_of_the_failed_task_waits_for_the_stop(
     assert db.state(bad) == "ready"
     one.claim({"a": 1}, floors=False)
     one.finish(bad, outcome="f", error="again")  # in its second life
+    settle(db, scheduler)
+    none_ran(db, one, flow)
+    one.finish(db.tasks(flow)["worse"].id, outcome="c")
+    settle(db, scheduler)
+    db.one("SELECT muster.retry_flow(%s)", flow)
+    settle(db, scheduler)
+    one.claim({"a": 9}, floors=False)
+    one.finish(bad, outcome="f", error="once more")
     scheduler.unlock()
     assert one.claim({"b": 9}, floors=False).ids == []
     settle(db, scheduler)
