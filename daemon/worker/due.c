@@ -62,7 +62,8 @@ count(const struct worker *worker, int64_t shortest, struct mono now)
 	{
 		const struct share_set *set = &running->shares;
 		int64_t ran_us = mono_us_between(running->slot_at, now);
-		int64_t us = share_set_due(set, ran_us, turn_us);
+		int64_t us =
+		    share_set_due(set, running->expect_us, ran_us, turn_us);
 
 		if (us < next)
 			next = us;

@@ -124,6 +124,8 @@ leave_for_slot(struct worker *worker, struct running *running)
 	worker->run.slots++;
 	running->slot_at = mono_now();
 	share_set_started(&running->shares, running->slot_at);
+	if (running->expect_us > 0)
+		share_set_expect(&running->shares);
 	running->binding = running->route->binding;
 	worker_generation_hold(running->binding);
 	if (mono_ms_between(running->claimed, running->slot_at) <

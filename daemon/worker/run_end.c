@@ -24,6 +24,7 @@ list_of(struct worker *worker, const struct running *running)
 static void
 leave_state(struct worker *worker, struct running *running)
 {
+	struct mono now = mono_now();
 	bool has_slot = running->state == RUNNING_FETCHING ||
 			running->state == RUNNING_STARTED;
 
@@ -45,7 +46,10 @@ leave_state(struct worker *worker, struct running *running)
 	if (!has_slot)
 		return;
 	worker->run.slots--;
-	share_set_ended(&running->shares, running->slot_at, mono_now());
+	share_set_ended(&running->shares, running->slot_at, now);
+	if (running->expect_us > 0)
+		share_set_expected(&running->shares, running->expect_us,
+		    mono_us_between(running->slot_at, now));
 	share_set_released(&running->shares);
 	worker_generation_drop(running->binding);
 	if (running->binding->generation != TAILQ_FIRST(&worker->generations))

@@ -66,7 +66,8 @@ struct running {
 	int64_t urgency; /* the smaller, the sooner */
 	struct backlog_lane *lane; /* in the backlog */
 	struct mono claimed; /* or next of its chain: in the backlog since */
-	int64_t stuck_ms; /* for so long it may be there, as was known then */
+	int64_t stuck_ms;  /* for so long it may be there, as was known then */
+	int64_t expect_us; /* it will run for so long; 0: nobody said so */
 	struct mono slot_at;
 	char *payload, *inputs;	  /* owned */
 	struct mono limit;	  /* of its time, while it runs; us 0: none */

@@ -318,6 +318,21 @@ share_set_can_start(const struct share_set *set)
 	       (set->pool == NULL || share_can_start(set->pool));
 }
 
+void
+share_set_expect(const struct share_set *set)
+{
+	set->kind->expecting++;
+}
+
+void
+share_set_expected(
+    const struct share_set *set, int64_t expect_us, int64_t ran_us)
+{
+	assert(set->kind->expecting > 0);
+	set->kind->expecting--;
+	set->kind->doubted = ran_us > 2 * expect_us || 2 * ran_us < expect_us;
+}
+
 static bool
 is_over(const struct share *share)
 {

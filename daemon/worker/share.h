@@ -64,7 +64,9 @@ struct share {
 			      shrink; 0: not measured yet */
 	double usual_us;   /* the same, outliers counting for little */
 	double soon_us;	   /* the same, quick to shrink: few take less */
-	int due, due_soon; /* of those that run (share_set_due) */
+	int expecting; /* of a kind: of those that run, with a length told */
+	bool doubted;  /* and the last one was not so */
+	int due, due_soon;    /* of those that run (share_set_due) */
 	double usual_claimed; /* held of late, when tasks ended */
 	struct share *longer; /* of a queue: its tasks of kinds that are not
 				 brief; owned; NULL: not a queue's */
@@ -106,6 +108,13 @@ void share_set_started(const struct share_set *set, struct mono at);
 void share_set_ended(
     const struct share_set *set, struct mono began, struct mono ended);
 
+/* One that starts is expected to run for so long, as it was told. When it has
+ * ended: what is told of its kind counts no more until one is right again,
+ * within a factor of two. */
+void share_set_expect(const struct share_set *set);
+void share_set_expected(
+    const struct share_set *set, int64_t expect_us, int64_t ran_us);
+
 bool share_can_start(const struct share *share);
 
 /* How long finishes of its tasks may wait for company when there is enough to
@@ -120,19 +129,20 @@ int64_t share_horizon_us(const struct share *share, int64_t turn_us);
 /* Whether its tasks are known to end within that time, whatever they are. */
 bool share_is_brief(const struct share *share, int64_t turn_us);
 
-/* The least that a task of the kind takes, if its lengths are known well enough
- * to tell when one ends, and are neither a matter of its rate nor so long that
- * a turn's time is nothing to them. Else never. */
+/* The least that any that runs of the kind takes, if lengths are known well
+ * enough to tell when one ends, and are neither a matter of its rate nor so
+ * long that a turn's time is nothing to them. Else never. */
 int64_t share_due_us(const struct share *kind);
 
 /* None of its tasks is due. */
 void share_none_due(struct share *share);
 
-/* One that has run for ran_us is due if it may end within the horizon, and due
- * soon if it may do so before a turn that is sent now is back. Returns how long
- * it is until then; never: it is, or nobody knows. */
-int64_t share_set_due(
-    const struct share_set *set, int64_t ran_us, int64_t turn_us);
+/* One that has run for ran_us (of expect_us, as it was told, or 0) is due if it
+ * may end within the horizon, and due soon if it may do so before a turn that
+ * is sent now is back. Returns how long it is until then; never: it is, or
+ * nobody knows. */
+int64_t share_set_due(const struct share_set *set, int64_t expect_us,
+    int64_t ran_us, int64_t turn_us);
 
 /* How many tasks of one key should run here after one of this kind. 0: alone,
  * since they are not quick, or not measured yet. */

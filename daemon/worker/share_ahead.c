@@ -69,15 +69,28 @@ share_is_supplied(const struct share *share, int64_t turn_us)
 		   TURNS_SUPPLIED * (double)turn_us * share->running;
 }
 
+/* Of a length that is known. */
+static int64_t
+due_us(double least_us, double usual_us, double longest_us)
+{
+	bool quick = usual_us <= PACE_QUICK_MS * 1000;
+
+	return quick || longest_us > DUE_LONGEST_US ? SHARE_NEVER_DUE
+						    : (int64_t)least_us;
+}
+
+static int64_t
+measured_due_us(const struct share *kind)
+{
+	if (kind->mean_us - kind->soon_us > KNOWN_US)
+		return SHARE_NEVER_DUE;
+	return due_us(kind->soon_us, kind->usual_us, kind->mean_us);
+}
+
 int64_t
 share_due_us(const struct share *kind)
 {
-	bool known = kind->mean_us - kind->soon_us <= KNOWN_US;
-	bool quick = kind->usual_us <= PACE_QUICK_MS * 1000;
-
-	return known && !quick && kind->mean_us <= DUE_LONGEST_US
-		   ? (int64_t)kind->soon_us
-		   : SHARE_NEVER_DUE;
+	return kind->expecting > 0 ? 0 : measured_due_us(kind);
 }
 
 void
@@ -99,21 +112,26 @@ count_due(struct share *share, bool due, bool due_soon)
 
 /* It runs for longer than was thought: until when, nobody knows. */
 static bool
-is_overdue(const struct share *kind, int64_t ran_us)
+is_overdue(double length_us, int64_t ran_us)
 {
-	double over_us = (double)ran_us - kind->mean_us;
+	double over_us = (double)ran_us - length_us;
 
-	return over_us > kind->mean_us || over_us > KNOWN_US;
+	return over_us > length_us || over_us > KNOWN_US;
 }
 
 int64_t
-share_set_due(const struct share_set *set, int64_t ran_us, int64_t turn_us)
+share_set_due(const struct share_set *set, int64_t expect_us, int64_t ran_us,
+    int64_t turn_us)
 {
-	int64_t least_us = share_due_us(set->kind), left_us = least_us - ran_us;
+	bool told = expect_us > 0 && !set->kind->doubted;
+	double length_us = told ? (double)expect_us : set->kind->mean_us;
+	int64_t least_us = told ? due_us(length_us, length_us, length_us)
+				: measured_due_us(set->kind);
 	int64_t answer_us = (int64_t)(TURNS_SUPPLIED * (double)turn_us);
+	int64_t left_us = least_us - ran_us;
 	bool due = left_us <= share_horizon_us(set->kind, turn_us);
 
-	if (least_us == SHARE_NEVER_DUE || is_overdue(set->kind, ran_us))
+	if (least_us == SHARE_NEVER_DUE || is_overdue(length_us, ran_us))
 		return SHARE_NEVER_DUE;
 	count_due(set->queue, due, left_us <= answer_us);
 	count_due(set->kind, due, left_us <= answer_us);

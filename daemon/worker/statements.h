@@ -65,7 +65,8 @@ enum turn_column {
 	TURN_PAYLOAD,
 	TURN_RESCUES,
 	TURN_HEAD,
-	TURN_NTH
+	TURN_NTH,
+	TURN_EXPECT_MS
 };
 
 enum borrow_parameter {

@@ -90,6 +90,14 @@ keep_payload(struct worker *worker, struct running *running,
 	worker->held_bytes += size;
 }
 
+static int64_t
+expect_of(const PGresult *result, int row)
+{
+	double ms = strtod(PQgetvalue(result, row, TURN_EXPECT_MS), NULL);
+
+	return ms < 1e15 ? (int64_t)(ms * 1000) : 0;
+}
+
 static struct running *
 read_claimed(struct worker *worker, const PGresult *result, int row)
 {
@@ -115,6 +123,7 @@ read_claimed(struct worker *worker, const PGresult *result, int row)
 	running->snoozes = (int)row_int(result, row, TURN_SNOOZES);
 	running->max_attempts = (int)row_int(result, row, TURN_MAX_ATTEMPTS);
 	running->own_timeout_ms = row_int(result, row, TURN_TIMEOUT_MS);
+	running->expect_us = expect_of(result, row);
 	running->has_needs = row_bool(result, row, TURN_HAS_NEEDS);
 	if (route != NULL)
 		keep_payload(worker, running, result, row);

@@ -673,14 +673,15 @@ BEGIN
 	INSERT INTO muster.task (id, flow_id, created_at, timeout_ms, route_id,
 		size, max_attempts, rank, lane, has_needs, has_dependents,
 		fail_fast, name, payload, lock_id, lock_limit, lock_key, unique_key,
-		set_id, sole)
+		set_id, sole, expect_ms)
 	SELECT u.id, p_flow, clock_timestamp(),
 		muster.flow_ms(u.s ->> 'timeout')::bigint, u.route,
 		octet_length(p.payload), (u.s ->> 'max_attempts')::int,
 		-coalesce((u.s ->> 'priority')::int, 0), u.lane, u.needs > 0,
 		u.feeds, v_fast, u.name, p.payload, u.lock,
 		muster.flow_lock_limit(u.s -> 'lock'),
-		muster.flow_lock(u.s -> 'lock'), u.s ->> 'unique_key', u.set, u.sole
+		muster.flow_lock(u.s -> 'lock'), u.s ->> 'unique_key', u.set, u.sole,
+		muster.flow_ms(u.s ->> 'expect')::real
 	FROM unnest(p_id, p_set, p_name, p_step, v_route, p_lane, v_needs,
 			v_feeds, v_lock, v_sole)
 		u(id, set, name, s, route, lane, needs, feeds, lock, sole)

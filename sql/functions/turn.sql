@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION muster.turn(p_worker bigint, p_lease bigint[],
 RETURNS TABLE (what text, lease bigint, task bigint, route int, rank int,
 	lane int, seq bigint, flow bigint, attempt int, snoozes int,
 	max_attempts int, timeout_ms bigint, has_needs boolean, payload text,
-	rescues int, head bigint, nth int)
+	rescues int, head bigint, nth int, expect_ms real)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
@@ -126,7 +126,7 @@ BEGIN
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
 			t.rescues::int, CASE WHEN u.n > 0 THEN u.task END,
-			nullif(u.n, 0)
+			nullif(u.n, 0), t.expect_ms
 		FROM (SELECT h.*, generate_series(0, h.last - h.first + 1) AS n
 			FROM (SELECT y.task, y.ticket, y.first, y.last,
 					v_lease[(y.o + y.first - 2) / v_width
@@ -173,7 +173,7 @@ BEGIN
 			t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
-			t.rescues::int, NULL::bigint, NULL::int
+			t.rescues::int, NULL::bigint, NULL::int, t.expect_ms
 		FROM (SELECT CASE WHEN v_whole THEN (x.id - v_first + 1)::int
 				ELSE width_bucket(x.id, v_hit.o_task) END AS p, x.*
 			FROM muster.task x
@@ -192,7 +192,7 @@ BEGIN
 			t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
-			t.rescues::int, NULL::bigint, NULL::int
+			t.rescues::int, NULL::bigint, NULL::int, t.expect_ms
 		FROM (SELECT width_bucket(x.id, v_hit.o_task) AS p, x.*
 			FROM muster.task x
 			WHERE x.id = ANY (v_hit.o_task)

@@ -1,6 +1,7 @@
 -- A scheduler looks which of its chores have something to do; what it tidies up has a
 -- time of its own. Retention: what was looked at and stays has a list of its own, in
--- which a row says when it is to be looked at again, whoever does that.
+-- which a row says when it is to be looked at again, whoever does that. A claim tells
+-- how long a step is expected to take.
 -- compatible_from: 1
 
 CREATE TABLE muster.kept (
@@ -23,6 +24,10 @@ CREATE TABLE muster.time_mark (
 	autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000);
 CREATE INDEX time_mark_newest ON muster.time_mark (list, mark DESC);
 
+ALTER TABLE muster.task ADD COLUMN expect_ms real;
+
+DROP FUNCTION IF EXISTS muster.turn(bigint, bigint[], bigint[], text, int[], bigint[],
+	text[], text[], int[], int[], int, bigint, int[], int[], int[], bigint[], int[]);
 DROP FUNCTION IF EXISTS muster.purge(int, text[], bigint[]);
 DROP FUNCTION IF EXISTS muster.purge_due(bigint[], text[], bigint[]);
 DROP FUNCTION IF EXISTS muster.purge_plain(bigint[], text[], bigint[], interval);

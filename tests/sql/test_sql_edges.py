@@ -360,6 +360,13 @@ def test_A6_a_worker_hears_how_urgent_its_tasks_are(db, worker):
     assert sorted(got.values())[:2] == [-10, 0] and len(got) == 5
 
 
+def test_A6_a_worker_hears_how_long_steps_are_expected_to_take(db, worker):
+    db.flow({"x": {"kind": "a", "expect": "2.5s"}, "y": {"kind": "a"}})
+    db.enqueue("a")
+    told = [task.expect_ms for task in worker().claim().tasks]
+    assert sorted(told, key=str) == [2500, None, None]
+
+
 def test_A1_independent_tasks_of_a_flow_are_ready_together(db, worker):
     db.flow({name: {"kind": "a"} for name in ("x", "y", "z")})
     assert len(worker().claim().ids) == 3

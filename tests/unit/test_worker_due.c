@@ -206,6 +206,55 @@ START_TEST(each_task_counts_by_its_own_start)
 }
 END_TEST
 
+static void
+expect(struct running *running, int64_t us)
+{
+	running->expect_us = us;
+	share_set_expect(&running->shares);
+}
+
+/* Before one has ended nothing else is known of them. */
+START_TEST(tasks_that_expect_something_are_due_by_that)
+{
+	fill(after(0));
+	for (int i = 0; i < SLOTS; i++)
+		expect(&tasks[i], i < 8 ? 40000 : 20000);
+	ck_assert_int_eq(ahead_at(5900), 0);
+	ck_assert_int_eq(ahead_at(6000), 8);
+	ck_assert_int_eq(ahead_at(26000), SLOTS);
+	ck_assert_int_eq(ahead_at(41000), 8); /* overdue */
+}
+END_TEST
+
+START_TEST(quick_and_slow_ones_are_not_due_by_what_they_expect)
+{
+	fill(after(0));
+	for (int i = 0; i < SLOTS; i++)
+		expect(&tasks[i], i < 8 ? 5000 : 210000);
+	ck_assert_int_eq(ahead_at(4000), 0);
+	ck_assert_int_eq(ahead_at(209000), 0);
+}
+END_TEST
+
+START_TEST(who_expected_something_wrong_is_not_believed)
+{
+	static const struct {
+		int64_t ran_us;
+		bool believed;
+	} cases[] = {{20000, true}, {40000, true}, {40001, false},
+	    {10000, true}, {9999, false}};
+
+	fill(after(0));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (int k = 0; k < SLOTS; k++)
+			expect(&tasks[k], 20000);
+		share_set_expected(&tasks[0].shares, 20000, cases[i].ran_us);
+		ck_assert_int_eq(
+		    ahead_at(15000), cases[i].believed ? SLOTS : 0);
+	}
+}
+END_TEST
+
 /* The timer is set to `left_us` later, whenever that is. */
 static void
 check_timer(int64_t us, int64_t left_us)
@@ -258,6 +307,10 @@ main(void)
 	tcase_add_test(
 	    tests, a_kind_not_measured_yet_gets_the_slots_that_are_due);
 	tcase_add_test(tests, each_task_counts_by_its_own_start);
+	tcase_add_test(tests, tasks_that_expect_something_are_due_by_that);
+	tcase_add_test(
+	    tests, quick_and_slow_ones_are_not_due_by_what_they_expect);
+	tcase_add_test(tests, who_expected_something_wrong_is_not_believed);
 	tcase_add_test(tests, a_turn_is_thought_of_when_time_makes_more_due);
 	return unit_run(suite);
 }
