@@ -280,13 +280,14 @@ BEGIN
 		array_agg(s.at) FILTER (WHERE NOT s.due)
 	INTO v_due, o_holding, v_early, v_at
 	FROM (SELECT u.id,
-			coalesce(bool_and((t.ended <= t.since) IS TRUE), true) AS due,
+			coalesce(bool_and((t.ended <= t.since) IS TRUE)
+				FILTER (WHERE t.found), true) AS due,
 			coalesce(bool_or(t.since > now()), false) AS holds,
 			muster.purge_again(CASE WHEN bool_and(t.since IS NOT NULL)
 				THEN max(t.ended + (now() - t.since)) END,
 				max(t.ended)) AS at
 		FROM unnest(p_flows) u(id)
-		LEFT JOIN LATERAL (SELECT x.finished_at AS ended,
+		LEFT JOIN LATERAL (SELECT true AS found, x.finished_at AS ended,
 				p_since[width_bucket(x.route_id,
 				(SELECT p_routes || '{}'))] AS since
 			FROM muster.task x WHERE x.flow_id = u.id

@@ -11,7 +11,7 @@ KINDS = ("a", "b", "c")
 
 Task = collections.namedtuple(
     "Task", "lease id route rank lane seq flow attempt snoozes max_attempts "
-    "timeout_ms has_needs payload rescues head nth")
+    "timeout_ms has_needs payload rescues head nth expect_ms")
 
 
 class Answer:
