@@ -29,7 +29,7 @@ void
 backlog_add(struct backlog *backlog, struct running *running)
 {
 	running->lane = lane_of(backlog, running);
-	if (running->nth > 0)
+	if (running->follower)
 		TAILQ_INSERT_HEAD(&running->lane->tasks, running, link);
 	else
 		TAILQ_INSERT_TAIL(&running->lane->tasks, running, link);

@@ -20,21 +20,13 @@ void
 chain_add(
     struct chain_list *list, struct running *first, struct running *follower)
 {
-	struct running *before;
-
 	assert(first->state != RUNNING_FOLLOWING);
 	if (first->chain == NULL)
 		first->chain = chain_new(list, first);
 	follower->chain = first->chain;
+	follower->follower = true;
 	follower->state = RUNNING_FOLLOWING;
-	TAILQ_FOREACH_REVERSE(
-	    before, &follower->chain->followers, running_list, link)
-	if (before->nth < follower->nth) {
-		TAILQ_INSERT_AFTER(
-		    &follower->chain->followers, before, follower, link);
-		return;
-	}
-	TAILQ_INSERT_HEAD(&follower->chain->followers, follower, link);
+	TAILQ_INSERT_TAIL(&follower->chain->followers, follower, link);
 }
 
 void

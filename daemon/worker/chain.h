@@ -16,13 +16,13 @@
 struct chain {
 	TAILQ_ENTRY(chain) link;
 	struct running *first;
-	struct running_list followers; /* in the order of their nth */
+	struct running_list followers; /* in their order */
 };
 
 TAILQ_HEAD(chain_list, chain);
 
-/* Behind `first`, which is no follower, by its nth; rows of a turn come in any
- * order. Its state is RUNNING_FOLLOWING from now on. */
+/* Last in the chain of `first`, which is no follower. Its state is
+ * RUNNING_FOLLOWING from now on. */
 void chain_add(
     struct chain_list *list, struct running *first, struct running *follower);
 /* Out of its chain, which goes on without it; with the last follower it is

@@ -33,9 +33,13 @@ void run_close(struct worker *worker);
 
 /* A task was claimed: it goes to the backlog. */
 void run_claimed(struct worker *worker, struct running *running);
-/* The same of one that is to run after all before it in the chain of `head`, a
- * task that came with the same turn. */
-void run_follow(struct worker *worker, struct running *running, int64_t head);
+/* The same of one that is to run after all others in the chain of `first`, a
+ * task that came with the same turn: if that is not in the backlog, this one
+ * goes back. Until its row is read its attempt is 0. */
+void run_follow(
+    struct worker *worker, struct running *running, struct running *first);
+/* Those of which no row came go back. */
+void run_give_back_unread(struct worker *worker);
 /* Starts what has a slot. */
 void run_backlog(struct worker *worker);
 /* What had to be fetched is there. */

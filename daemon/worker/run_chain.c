@@ -3,12 +3,11 @@
 #include "daemon/worker/worker.h"
 
 void
-run_follow(struct worker *worker, struct running *running, int64_t head)
+run_follow(
+    struct worker *worker, struct running *running, struct running *first)
 {
-	struct running *first = running_table_find(&worker->table, head);
-
 	running_table_add(&worker->table, running);
-	if (first == NULL || first->state != RUNNING_BACKLOG) {
+	if (first->state != RUNNING_BACKLOG) {
 		run_give_back_one(worker, running);
 		return;
 	}
@@ -52,6 +51,31 @@ run_pass_on(struct worker *worker, struct running *running)
 	share_set_followed(&next->shares);
 	run_enter_backlog(worker, next);
 	turn_kick(worker);
+}
+
+static void
+give_back_unread_of(struct worker *worker, struct chain *chain)
+{
+	struct running *running, *next;
+
+	for (running = TAILQ_FIRST(&chain->followers); running != NULL;
+	     running = next) {
+		next = TAILQ_NEXT(running, link);
+		if (running->task.attempt == 0)
+			run_give_back_one(worker, running);
+	}
+}
+
+void
+run_give_back_unread(struct worker *worker)
+{
+	struct chain *chain, *next;
+
+	for (chain = TAILQ_FIRST(&worker->run.chains); chain != NULL;
+	     chain = next) {
+		next = TAILQ_NEXT(chain, link);
+		give_back_unread_of(worker, chain);
+	}
 }
 
 void

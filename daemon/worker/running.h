@@ -54,7 +54,7 @@ struct running {
 	struct route *route;
 	struct share_set shares; /* of the route, when it was claimed */
 	struct chain *chain;	 /* while one follows it, or it follows */
-	int nth;		 /* its place behind the first of it; 0: that */
+	bool follower;		 /* it came behind another in a chain */
 	bool passed_on; /* left a task behind it that has its slot now */
 	struct binding *binding; /* from its slot on */
 	int snoozes;

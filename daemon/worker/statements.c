@@ -8,7 +8,7 @@ const struct pg_statement statement_register = {"register",
 const struct pg_statement statement_turn = {"turn",
     "SELECT what, lease, task, route, rank, lane, seq, flow, attempt,"
     " snoozes, max_attempts, timeout_ms, has_needs, payload, rescues,"
-    " head, nth, expect_ms "
+    " followers, expect_ms "
     "FROM muster.turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
     " $13, $14, $15, $16, $17)",
     TURN_PARAMETERS};

@@ -99,12 +99,9 @@ expect_of(const PGresult *result, int row)
 }
 
 static struct running *
-read_claimed(struct worker *worker, const PGresult *result, int row)
+take_over(struct worker *worker, int64_t id, int64_t lease)
 {
-	int64_t id = row_int(result, row, TURN_TASK);
 	struct running *running = running_table_find(&worker->table, id);
-	struct route *route =
-	    route_find(&worker->routes, (int)row_int(result, row, TURN_ROUTE));
 
 	if (running != NULL) {
 		log_warning("task %" PRId64 " was claimed twice, forgetting "
@@ -112,43 +109,86 @@ read_claimed(struct worker *worker, const PGresult *result, int row)
 		    id);
 		run_fenced(worker, running);
 	}
-	running = running_new(id, row_int(result, row, TURN_LEASE));
-	running->route = route;
+	return running_new(id, lease);
+}
+
+/* What a row tells of the task itself; its route is known. */
+static void
+read_task(struct worker *worker, struct running *running,
+    const PGresult *result, int row)
+{
 	running->task.flow = row_int(result, row, TURN_FLOW);
 	running->task.attempt = (int)row_int(result, row, TURN_ATTEMPT);
 	running->task.rescues = (int)row_int(result, row, TURN_RESCUES);
-	running->urgency = PQgetisnull(result, row, TURN_SEQ)
-			       ? BACKLOG_URGENCY
-			       : row_int(result, row, TURN_SEQ);
 	running->snoozes = (int)row_int(result, row, TURN_SNOOZES);
 	running->max_attempts = (int)row_int(result, row, TURN_MAX_ATTEMPTS);
 	running->own_timeout_ms = row_int(result, row, TURN_TIMEOUT_MS);
 	running->expect_us = expect_of(result, row);
 	running->has_needs = row_bool(result, row, TURN_HAS_NEEDS);
-	if (route != NULL)
+	if (running->route != NULL)
 		keep_payload(worker, running, result, row);
-	return running;
+}
+
+/* What a turn found. */
+struct found {
+	int claimed, followed, fenced;
+	int unread; /* of those that follow: their rows are still to come */
+	bool dead;
+};
+
+/* Their rows come without what they share with the first. */
+static void
+follow(struct worker *worker, struct running *first, const char *ids,
+    struct found *found)
+{
+	int64_t id;
+
+	while (row_next_int(&ids, &id)) {
+		struct running *running =
+		    take_over(worker, id, first->task.lease);
+
+		running->route = first->route;
+		running->urgency = first->urgency;
+		if (running->route != NULL)
+			running->route->followed++;
+		run_follow(worker, running, first);
+		found->followed++;
+		found->unread += running->state == RUNNING_FOLLOWING;
+	}
 }
 
 static void
-claimed(struct worker *worker, const PGresult *result, int row)
+claimed(
+    struct worker *worker, const PGresult *result, int row, struct found *found)
 {
-	struct running *running = read_claimed(worker, result, row);
+	struct running *running = take_over(worker,
+	    row_int(result, row, TURN_TASK), row_int(result, row, TURN_LEASE));
 
+	running->route =
+	    route_find(&worker->routes, (int)row_int(result, row, TURN_ROUTE));
+	running->urgency = PQgetisnull(result, row, TURN_SEQ)
+			       ? BACKLOG_URGENCY
+			       : row_int(result, row, TURN_SEQ);
+	read_task(worker, running, result, row);
 	if (running->route != NULL)
 		running->route->got++;
 	run_claimed(worker, running);
+	found->claimed++;
+	follow(worker, running, PQgetvalue(result, row, TURN_FOLLOWERS), found);
 }
 
 static void
-followed(struct worker *worker, const PGresult *result, int row)
+read_follower(
+    struct worker *worker, const PGresult *result, int row, struct found *found)
 {
-	struct running *running = read_claimed(worker, result, row);
+	struct running *running =
+	    running_table_find(&worker->table, row_int(result, row, TURN_TASK));
 
-	if (running->route != NULL)
-		running->route->followed++;
-	running->nth = (int)row_int(result, row, TURN_NTH);
-	run_follow(worker, running, row_int(result, row, TURN_HEAD));
+	if (running == NULL || running->state != RUNNING_FOLLOWING ||
+	    running->task.attempt > 0)
+		return;
+	read_task(worker, running, result, row);
+	found->unread--;
 }
 
 static void
@@ -174,12 +214,6 @@ cancel_asked(struct worker *worker, const PGresult *result, int row)
 		run_cancel(worker, running, CANCEL_ASKED, -1);
 }
 
-/* What a turn found. */
-struct found {
-	int claimed, followed, fenced;
-	bool dead;
-};
-
 /* The finishes first: a task that was put back may be claimed again by the
  * same turn. */
 static struct found
@@ -203,17 +237,14 @@ settle(struct worker *worker, const PGresult *result)
 	return found;
 }
 
-/* Not what follows a task: those come when all tasks are here. */
+/* Those that follow are named by the first of them. */
 static void
 take_in_first(
     struct worker *worker, const PGresult *result, int row, struct found *found)
 {
 	switch (PQgetvalue(result, row, TURN_WHAT)[0]) {
 	case 'c':
-		if (!PQgetisnull(result, row, TURN_HEAD))
-			break;
-		claimed(worker, result, row);
-		found->claimed++;
+		claimed(worker, result, row, found);
 		break;
 	case 'l':
 		new_floor(worker, result, row);
@@ -228,11 +259,8 @@ take_in_last(
     struct worker *worker, const PGresult *result, int row, struct found *found)
 {
 	switch (PQgetvalue(result, row, TURN_WHAT)[0]) {
-	case 'c':
-		if (PQgetisnull(result, row, TURN_HEAD))
-			break;
-		followed(worker, result, row);
-		found->followed++;
+	case 'n':
+		read_follower(worker, result, row, found);
 		break;
 	case 'x':
 		cancel_asked(worker, result, row);
@@ -249,6 +277,8 @@ take_in(struct worker *worker, const PGresult *result, struct found *found)
 		take_in_first(worker, result, row, found);
 	for (int row = 0; row < PQntuples(result); row++)
 		take_in_last(worker, result, row, found);
+	if (found->unread > 0)
+		run_give_back_unread(worker);
 	scoreboard_count(worker->board, SCOREBOARD_CLAIMED,
 	    (uint64_t)found->claimed + (uint64_t)found->followed);
 }

@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION muster.turn(p_worker bigint, p_lease bigint[],
 RETURNS TABLE (what text, lease bigint, task bigint, route int, rank int,
 	lane int, seq bigint, flow bigint, attempt int, snoozes int,
 	max_attempts int, timeout_ms bigint, has_needs boolean, payload text,
-	rescues int, head bigint, nth int, expect_ms real)
+	rescues int, followers bigint[], expect_ms real)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan AS $$
@@ -121,37 +121,35 @@ BEGIN
 			v_lease[i] := nextval('muster.lease_id');
 		END LOOP;
 		RETURN QUERY
-		SELECT 'c', u.lease, t.id, u.route, NULL::int, NULL::int,
-			u.urgency, t.flow_id, t.attempts + 1, t.snoozes,
+		SELECT 'c', v_lease[(t.p + v_from[t.p] - 2) / v_width + 1], t.id,
+			v_hit.l_route[v_hit.o_line[t.p]],
+			NULL::int, NULL::int, v_urgency[v_hit.o_line[t.p]],
+			t.flow_id, t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
-			t.rescues::int, CASE WHEN u.n > 0 THEN u.task END,
-			nullif(u.n, 0), t.expect_ms
-		FROM (SELECT h.*, generate_series(0, h.last - h.first + 1) AS n
-			FROM (SELECT y.task, y.ticket, y.first, y.last,
-					v_lease[(y.o + y.first - 2) / v_width
-						+ 1] AS lease,
-					v_hit.l_route[y.line] AS route,
-					v_urgency[y.line] AS urgency
-				FROM unnest(v_hit.o_task, v_hit.o_ticket,
-					v_hit.o_line, v_from, v_to)
-					WITH ORDINALITY y(task, ticket, line,
-						first, last, o)
-				OFFSET 0) h) u
-		CROSS JOIN LATERAL (SELECT * FROM muster.task x
-			WHERE x.id = CASE WHEN u.n = 0 THEN u.task
-				ELSE v_follower[u.first + u.n - 1] END
-				AND (u.n > 0 OR x.ticket = u.ticket)
-				AND x.state IS NULL OFFSET 0) t;
+			t.rescues::int, v_follower[v_from[t.p]:v_to[t.p]],
+			t.expect_ms
+		FROM (SELECT width_bucket(x.id, v_hit.o_task) AS p, x.*
+			FROM muster.task x
+			WHERE x.id = ANY (v_hit.o_task)
+			OFFSET 0) t
+		WHERE t.ticket = v_hit.o_ticket[t.p] AND t.state IS NULL;
 		GET DIAGNOSTICS v_count = ROW_COUNT;
 		v_done := muster.chain_lease(p_worker, v_lease, v_hit.o_task,
 			v_follower, v_from, v_to, v_width,
-			CASE WHEN v_count < cardinality(v_hit.o_task)
-					+ cardinality(v_follower) THEN
+			CASE WHEN v_count < cardinality(v_hit.o_task) THEN
 				ARRAY(SELECT t.id FROM muster.task t
 				WHERE t.id = ANY (v_hit.o_task) AND t.state IS NULL
 				AND t.ticket = v_hit.o_ticket[
 					width_bucket(t.id, v_hit.o_task)]) END);
+		RETURN QUERY
+		SELECT 'n', NULL::bigint, t.id, NULL::int, NULL::int, NULL::int,
+			NULL::bigint, t.flow_id, t.attempts + 1, t.snoozes,
+			t.max_attempts, t.timeout_ms, t.has_needs,
+			CASE WHEN t.size <= 65536 THEN t.payload END,
+			t.rescues::int, NULL::bigint[], t.expect_ms
+		FROM muster.task t
+		WHERE t.id = ANY (v_follower) AND t.state IS NULL;
 		RETURN;
 	END IF;
 	FOR i IN 1 .. (cardinality(v_hit.o_task) + 199) / 200 LOOP
@@ -173,7 +171,7 @@ BEGIN
 			t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
-			t.rescues::int, NULL::bigint, NULL::int, t.expect_ms
+			t.rescues::int, NULL::bigint[], t.expect_ms
 		FROM (SELECT CASE WHEN v_whole THEN (x.id - v_first + 1)::int
 				ELSE width_bucket(x.id, v_hit.o_task) END AS p, x.*
 			FROM muster.task x
@@ -192,7 +190,7 @@ BEGIN
 			t.attempts + 1, t.snoozes,
 			t.max_attempts, t.timeout_ms, t.has_needs,
 			CASE WHEN t.size <= 65536 THEN t.payload END,
-			t.rescues::int, NULL::bigint, NULL::int, t.expect_ms
+			t.rescues::int, NULL::bigint[], t.expect_ms
 		FROM (SELECT width_bucket(x.id, v_hit.o_task) AS p, x.*
 			FROM muster.task x
 			WHERE x.id = ANY (v_hit.o_task)

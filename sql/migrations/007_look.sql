@@ -1,7 +1,8 @@
 -- A scheduler looks which of its chores have something to do; what it tidies up has a
 -- time of its own. Retention: what was looked at and stays has a list of its own, in
 -- which a row says when it is to be looked at again, whoever does that. A claim tells
--- how long a step is expected to take.
+-- how long a step is expected to take, and a chain with the first of it: what follows
+-- without what it shares with that.
 -- compatible_from: 1
 
 CREATE TABLE muster.kept (

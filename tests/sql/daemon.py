@@ -11,14 +11,22 @@ KINDS = ("a", "b", "c")
 
 Task = collections.namedtuple(
     "Task", "lease id route rank lane seq flow attempt snoozes max_attempts "
-    "timeout_ms has_needs payload rescues head nth expect_ms")
+    "timeout_ms has_needs payload rescues followers expect_ms head")
 
 
 class Answer:
-    """The rows of a turn, by what they are."""
+    """The rows of a turn, by what they are. Those that follow have the lease
+    and route of the first of their chain, which is their `head`."""
 
     def __init__(self, rows):
-        self.tasks = [Task(*row[1:]) for row in rows if row.what == "c"]
+        first = [Task(*row[1:], None) for row in rows if row.what == "c"]
+        told = {row.task: Task(*row[1:], None) for row in rows
+                if row.what == "n"}
+        self.tasks = first + [
+            told.pop(id)._replace(lease=task.lease, route=task.route,
+                                  seq=task.seq, head=task.id)
+            for task in first for id in task.followers or []]
+        assert not told, "they follow nobody"
         self.ids = [task.id for task in self.tasks]
         self.fenced = {(row.lease, row.task) for row in rows
                        if row.what == "f"}

@@ -15,12 +15,8 @@ def keyed(db, scheduler, count, key="k", kind="a", **named):
 
 def chains(answer):
     """Of each claimed task those that follow it, in order."""
-    found = {task.id: [] for task in answer.tasks if task.head is None}
-    for task in sorted(answer.tasks, key=lambda task: task.nth or 0):
-        if task.head is not None:
-            found[task.head].append(task.id)
-            assert task.nth == len(found[task.head])
-    return found
+    return {task.id: task.followers or [] for task in answer.tasks
+            if task.head is None}
 
 
 def slots(db, key="k"):

@@ -152,16 +152,16 @@ free_worker(void)
 }
 
 static struct running *
-bring(int key, int64_t head, int nth)
+bring(int key, struct running *first)
 {
 	struct running *running = running_new(++last_id, key + 1);
 
 	running->route = route;
-	running->nth = nth;
-	if (nth == 0)
+	running->task.attempt = 1;
+	if (first == NULL)
 		run_claimed(worker, running);
 	else
-		run_follow(worker, running, head);
+		run_follow(worker, running, first);
 	return running;
 }
 
@@ -169,10 +169,10 @@ bring(int key, int64_t head, int nth)
 static struct running *
 bring_chain(int key, int followers)
 {
-	struct running *first = bring(key, 0, 0);
+	struct running *first = bring(key, NULL);
 
-	for (int nth = 1; nth <= followers; nth++)
-		bring(key, first->task.id, nth);
+	for (int i = 0; i < followers; i++)
+		bring(key, first);
 	return first;
 }
 
@@ -220,7 +220,7 @@ START_TEST(A3_a_follower_stands_before_what_waits_in_its_route)
 
 	route->shares.queue->limit = 1;
 	bring_chain(0, 1);
-	other = bring(1, 0, 0);
+	other = bring(1, NULL);
 	check_begun(1);
 	end(0, OUTCOME_SUCCEEDED);
 	check_begun(2);
@@ -319,9 +319,32 @@ START_TEST(a_follower_without_its_first_goes_back)
 	struct running *first = bring_chain(0, 0);
 
 	run_cancel(worker, first, CANCEL_ASKED, -1);
-	bring(0, first->task.id, 1);
-	bring(1, 77, 1);
+	bring(0, first);
+	bring(0, first);
 	ck_assert_int_eq(count_outcomes('b'), 2);
+}
+END_TEST
+
+/* It ended, or is gone: its lease is given up, and the others go on. */
+START_TEST(A3_followers_of_which_no_row_came_go_back_and_no_others)
+{
+	bring_chain(0, 4);
+	bring_chain(1, 1);
+	running_table_find(&worker->table, 3)->task.attempt = 0;
+	running_table_find(&worker->table, 5)->task.attempt = 0;
+	running_table_find(&worker->table, 7)->task.attempt = 0;
+	run_give_back_unread(worker);
+	ck_assert_int_eq(count_outcomes('b'), 3);
+	check_begun(1);
+	end(0, OUTCOME_SUCCEEDED);
+	check_begun(2);
+	end(0, OUTCOME_SUCCEEDED);
+	check_begun(4);
+	end(0, OUTCOME_SUCCEEDED);
+	end(1, OUTCOME_SUCCEEDED);
+	run_backlog(worker);
+	ck_assert_ptr_null(begun[0]);
+	ck_assert_ptr_null(begun[1]);
 }
 END_TEST
 
@@ -423,6 +446,8 @@ main(void)
 	tcase_add_test(
 	    tests, A3_nothing_follows_what_may_still_run_in_postgresql);
 	tcase_add_test(tests, a_follower_without_its_first_goes_back);
+	tcase_add_test(
+	    tests, A3_followers_of_which_no_row_came_go_back_and_no_others);
 	tcase_add_test(tests, a_handler_that_was_removed_starts_no_follower);
 	tcase_add_test(tests, a_turn_can_wait_until_a_chain_is_over);
 	tcase_add_loop_test(tests,
