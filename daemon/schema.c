@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KNOWN_VERSION = 1 };
+enum { KNOWN_VERSION = 7 };
 
 enum { COLUMN_VERSION, COLUMN_COMPATIBLE_FROM };
 

@@ -3,7 +3,7 @@
 -- which a row says when it is to be looked at again, whoever does that. A claim tells
 -- how long a step is expected to take, and a chain with the first of it: what follows
 -- without what it shares with that.
--- compatible_from: 1
+-- compatible_from: 7
 
 CREATE TABLE muster.kept (
 	at timestamptz NOT NULL,
