@@ -212,9 +212,10 @@ END
 $$;
 
 -- Those of p_ids, tasks and sets, that were skipped, and of whose needs enough can
--- be met again, are open again, and given; nothing of a flow that was stopped. Where a retry walks through their flow,
--- one of whose needs it has yet to meet is left to it: that need may come back, too,
--- and then its last end is not what counts. The walk cannot go on meanwhile. So is
+-- be met again, are open again, and given; nothing of a flow that was stopped. Where a
+-- retry walks through their flow, one of whose needs it has yet to meet is left to it:
+-- that need may come back, too, and then its last end is not what counts. The walk
+-- cannot go on meanwhile. So is
 -- what stands in the list of a retry by filter, which takes tasks off only while it
 -- holds them. One that has yet to tell its own dependents of its end has to be waited
 -- for: lock_not_available.
