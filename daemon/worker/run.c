@@ -47,6 +47,7 @@ run_enter_backlog(struct worker *worker, struct running *running)
 	if (!share_is_brief(route->shares.kind, worker->turn.us))
 		running->shares.longer = route->shares.queue->longer;
 	share_set_claimed(&running->shares);
+	share_set_told(&running->shares, running->expect_us);
 	running->state = RUNNING_BACKLOG;
 	backlog_add(&worker->run.backlog, running);
 }
@@ -123,6 +124,7 @@ leave_for_slot(struct worker *worker, struct running *running)
 	backlog_remove(&worker->run.backlog, running);
 	worker->run.slots++;
 	running->slot_at = mono_now();
+	share_set_untold(&running->shares, running->expect_us);
 	share_set_started(&running->shares, running->slot_at);
 	if (running->expect_us > 0)
 		share_set_expect(&running->shares);

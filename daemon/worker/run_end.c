@@ -36,6 +36,7 @@ leave_state(struct worker *worker, struct running *running)
 	}
 	if (running->state == RUNNING_BACKLOG) {
 		backlog_remove(&worker->run.backlog, running);
+		share_set_untold(&running->shares, running->expect_us);
 		share_set_released(&running->shares);
 		run_pass_on(worker, running);
 		return;

@@ -333,6 +333,40 @@ share_set_expected(
 	set->kind->doubted = ran_us > 2 * expect_us || 2 * ran_us < expect_us;
 }
 
+static void
+count_told(struct share *share, int more, int64_t us)
+{
+	if (share == NULL)
+		return;
+	share->told += more;
+	share->told_us += us;
+	assert(share->told >= 0 &&
+	       share->told <= share->claimed - share->running);
+}
+
+static void
+count_told_in_set(const struct share_set *set, int more, int64_t us)
+{
+	count_told(set->queue, more, us);
+	count_told(set->kind, more, us);
+	count_told(set->pool, more, us);
+	count_told(set->longer, more, us);
+}
+
+void
+share_set_told(const struct share_set *set, int64_t expect_us)
+{
+	if (expect_us > 0)
+		count_told_in_set(set, 1, expect_us);
+}
+
+void
+share_set_untold(const struct share_set *set, int64_t expect_us)
+{
+	if (expect_us > 0)
+		count_told_in_set(set, -1, -expect_us);
+}
+
 static bool
 is_over(const struct share *share)
 {

@@ -57,6 +57,8 @@ struct share {
 	int claimed;	      /* held and not finished, running ones included */
 	int running;	      /* have a slot */
 	int following;	      /* held beside: they run after one of these */
+	int told;	      /* wait for a slot with a length told, */
+	int64_t told_us;      /* all of them together */
 	int most;	   /* claimed at a time since that was last looked at */
 	bool gained;	   /* one was claimed since */
 	int64_t began_sum; /* sum of their starts, us */
@@ -103,6 +105,10 @@ bool share_set_is_over(const struct share_set *set);
 void share_set_follows(const struct share_set *set);
 void share_set_followed(const struct share_set *set);
 void share_set_claimed(const struct share_set *set);
+/* One that waits for a slot, or no longer does, will run for so long, as it was
+ * told; 0: nobody said so. */
+void share_set_told(const struct share_set *set, int64_t expect_us);
+void share_set_untold(const struct share_set *set, int64_t expect_us);
 void share_set_released(const struct share_set *set);
 void share_set_started(const struct share_set *set, struct mono at);
 void share_set_ended(
@@ -149,7 +155,8 @@ int64_t share_set_due(const struct share_set *set, int64_t expect_us,
 int share_chain(const struct share *share, int64_t turn_us);
 
 /* Whether its slots are taken, and what waits for them will keep them so for
- * longer than a turn takes, those that are due soon included. */
+ * longer than a turn takes, those that are due soon included: by the usual
+ * time, or by what was told of those that wait where that is less. */
 bool share_is_supplied(const struct share *share, int64_t turn_us);
 
 /* SHARE_NO_LIMIT: no limit. */

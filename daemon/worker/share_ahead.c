@@ -59,13 +59,25 @@ share_chain(const struct share *share, int64_t turn_us)
 	return (int)(SHARE_CHAIN_US / each_us);
 }
 
+/* What so many that wait for a slot take: lengths that shrink, as those of a
+ * flow do, are less than the usual time. */
+static double
+waiting_us(const struct share *share, int waiting)
+{
+	double usual_us = waiting * share->usual_us;
+	double told_us = (double)share->told_us +
+			 (waiting - share->told) * share->usual_us;
+
+	return told_us < usual_us ? told_us : usual_us;
+}
+
 bool
 share_is_supplied(const struct share *share, int64_t turn_us)
 {
 	int waiting = share->claimed - share->running + share->following;
 
 	return share->running >= share->limit && waiting >= share->due_soon &&
-	       waiting * share->usual_us >=
+	       waiting_us(share, waiting) >=
 		   TURNS_SUPPLIED * (double)turn_us * share->running;
 }
 
