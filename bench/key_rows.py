@@ -27,7 +27,7 @@ def daemon_keyed(bench, tasks, keys):
     return bench.rate(rows.of_queue("noop"))
 
 
-def one_key(bench, waiting=100000, tasks=5000):
+def one_key(bench, waiting, tasks=5000):
     """One task at a time, some a turn, however long the line is."""
     bench.forget()
     fill_keyed(bench, waiting, 1, "noop")
@@ -39,17 +39,28 @@ def one_key(bench, waiting=100000, tasks=5000):
 
 
 def keys(bench, tasks=200000, rounds=3):
-    plain, keyed = [], []
+    plain, keyed, more = [], [], []
+    short, long = [], []
     for _ in range(rounds):
         plain.append(rows.daemon_noop(bench, tasks))
         keyed.append(daemon_keyed(bench, tasks, 10000))
+        more.append(daemon_keyed(bench, tasks, 100000))
+        short.append(one_key(bench, 10000))
+        long.append(one_key(bench, 100000))
     bench.table.add("daemon, no-op tasks", median(plain), "tasks/s")
     bench.table.add("daemon, over 10,000 concurrency keys", median(keyed),
                     "tasks/s")
     bench.table.add("  of those without keys", ratio(keyed, plain),
                     at_least=0.5)
+    bench.table.add("daemon, over 100,000 concurrency keys", median(more),
+                    "tasks/s")
+    bench.table.add("  of those without keys", ratio(more, plain))
+    bench.table.add("daemon, one key, 10,000 tasks in its line",
+                    median(short), "tasks/s")
     bench.table.add("daemon, one key, 100,000 tasks in its line",
-                    one_key(bench), "tasks/s")
+                    median(long), "tasks/s")
+    bench.table.add("  of a line of 10,000", ratio(long, short),
+                    at_least=0.8)
 
 
 SHORT = (keys,)

@@ -137,7 +137,9 @@ $$;
 -- then. Flows of which nothing is open end, and with them their containers; how
 -- many. Of their tasks' ends some may not be counted yet: then something seems to
 -- be open. What inner steps did not tell is their number, unless p_recount, now or
--- before, says that it has to be counted. All else is looked at once the flows are
+-- before, says that it has to be counted. A flow that had ended, and of which a task
+-- was deleted, ends no second time; only a container, which may live again, hears of
+-- it. All else is looked at once the flows are
 -- locked, and those that may not end are put off before anybody sees it: so a flow is
 -- updated once. Where the ids lie close, one walk along the index is cheaper than a
 -- search for each.
@@ -168,7 +170,7 @@ BEGIN
 					= CASE WHEN f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false)
 					THEN coalesce(muster.inner_succeeded(f.id, f.inner_to), 0)
 					ELSE f.inner_steps END
-					THEN now() END,
+					THEN coalesce(f.finished_at, now()) END,
 				state = CASE WHEN f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
 					- f.succeeded - f.failed - f.cancelled - f.skipped
 					<> CASE WHEN f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false)
@@ -183,9 +185,10 @@ BEGIN
 			WHERE f.id BETWEEN v_first AND v_last
 				AND p_flow[width_bucket(f.id, (SELECT p_flow || '{}'))] = f.id
 			RETURNING f.id, f.finished_at IS NOT NULL AS complete,
+				f.finished_at = now() OR f.parent_task IS NOT NULL AS new,
 				f.failed > 0 AS failed, f.parent_task
 		)
-		SELECT array_agg(c.id) FILTER (WHERE c.complete),
+		SELECT array_agg(c.id) FILTER (WHERE c.complete AND c.new),
 			array_agg(c.id) FILTER (WHERE c.complete AND c.failed),
 			array_agg(c.id) FILTER (WHERE c.parent_task IS NOT NULL),
 			array_agg(c.parent_task) FILTER (
@@ -205,7 +208,7 @@ BEGIN
 					= CASE WHEN f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false)
 					THEN coalesce(muster.inner_succeeded(f.id, f.inner_to), 0)
 					ELSE f.inner_steps END
-					THEN now() END,
+					THEN coalesce(f.finished_at, now()) END,
 				state = CASE WHEN f.total + p_open[width_bucket(f.id, (SELECT p_flow || '{}'))]
 					- f.succeeded - f.failed - f.cancelled - f.skipped
 					<> CASE WHEN f.recount OR coalesce(p_recount[width_bucket(f.id, (SELECT p_flow || '{}'))], false)
@@ -219,9 +222,10 @@ BEGIN
 				error = NULL
 			WHERE f.id = ANY (p_flow)
 			RETURNING f.id, f.finished_at IS NOT NULL AS complete,
+				f.finished_at = now() OR f.parent_task IS NOT NULL AS new,
 				f.failed > 0 AS failed, f.parent_task
 		)
-		SELECT array_agg(c.id) FILTER (WHERE c.complete),
+		SELECT array_agg(c.id) FILTER (WHERE c.complete AND c.new),
 			array_agg(c.id) FILTER (WHERE c.complete AND c.failed),
 			array_agg(c.id) FILTER (WHERE c.parent_task IS NOT NULL),
 			array_agg(c.parent_task) FILTER (
@@ -235,9 +239,6 @@ BEGIN
 			AND p.max_running IS NOT NULL;
 	END IF;
 	v_ended := muster.fold_put_off(v_complete, v_nested IS NOT NULL);
-	IF v_ended IS NULL THEN
-		RETURN 0;
-	END IF;
 	IF v_failed IS NOT NULL OR v_nested IS NOT NULL THEN
 		UPDATE muster.flow f SET error = CASE WHEN f.failed > 0
 				THEN muster.flow_failures(f.id) END,
@@ -245,7 +246,10 @@ BEGIN
 				AND muster.container_cut(f.parent_task)
 				THEN 'cancelled' ELSE f.state END
 		WHERE f.id = ANY (v_failed || v_nested)
-			AND f.id = ANY (v_ended);
+			AND f.finished_at IS NOT NULL;
+	END IF;
+	IF v_ended IS NULL THEN
+		RETURN 0;
 	END IF;
 	INSERT INTO muster.finished (at, flow_id)
 	SELECT clock_timestamp(), u.id FROM unnest(v_ended) u(id)

@@ -214,8 +214,8 @@ END
 $$;
 
 -- The round of this sort, in which what stood up to p_upto is to be met and p_worked
--- was done, has come to p_at; null: to its end. Whether there may be more to do at
--- once.
+-- was done, has come to p_at; null, or p_upto: to its end. Whether there may be more
+-- to do at once.
 CREATE OR REPLACE FUNCTION muster.carry_noted(
 	p_sort int, p_at bigint, p_upto bigint, p_worked bigint)
 RETURNS boolean LANGUAGE plpgsql AS $$
@@ -223,7 +223,7 @@ DECLARE
 	v_name CONSTANT text := 'muster.carry_' || p_sort;
 	v_was CONSTANT text := coalesce(current_setting(v_name, true), '');
 BEGIN
-	IF p_at IS NOT NULL THEN
+	IF p_at < p_upto THEN
 		PERFORM set_config(v_name, ARRAY[p_at, p_upto, p_worked]::text,
 			false);
 		RETURN true;

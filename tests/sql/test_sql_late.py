@@ -1,5 +1,5 @@
-"""What joins a flow while it runs, is being stopped, or has ended; what hangs on the
-failure that stops a flow; forced interleavings of both."""
+"""What joins a flow while it runs, is being stopped, or has ended, or leaves it then;
+what hangs on the failure that stops a flow; forced interleavings of both."""
 
 import psycopg2
 import pytest
@@ -29,6 +29,25 @@ def told(db, flow):
     """How often it is told that the flow has ended."""
     return db.one("SELECT count(*) FROM muster.finished WHERE flow_id = %s",
                   flow)
+
+
+# What is taken away.
+
+@pytest.mark.parametrize("how", ["succeeded", "failed", "cancelled"])
+def test_G2_a_task_of_an_ended_flow_is_deleted(db, worker, scheduler, how):
+    """It is counted no more, and what failed no longer matters once it is gone;
+    but the flow ends no second time."""
+    before = ended(db, worker, scheduler, how)
+    for left, name in ((1, "x"), (0, "y")):
+        db.one("SELECT muster.delete(%s)", db.tasks(before.id)[name].id)
+        settle(db, scheduler)
+        after = db.flow_status(before.id)
+        assert (after.state, after.total, getattr(after, how)) == (
+            how if left else "succeeded", left, left)
+        assert after.error == ("y: failed" if how == "failed" and left
+                               else None)
+        assert after.finished_at == before.finished_at
+        assert told(db, before.id) == 1
 
 
 # What comes too late.

@@ -676,6 +676,14 @@ def test_G2_a_retry_that_waits_keeps_back_nobody(db, scheduler):
         assert db.one("SELECT done FROM muster.request_status(%s)", number)
 
 
+def test_G2_a_round_ends_with_the_last_that_was_there(db):
+    """Whether a call stops there since it met enough, or for want of more."""
+    session = db.session()
+    for last, more in ((6, True), (7, False), (None, False), (9, False)):
+        assert session.one("SELECT muster.carry_noted(1, %s, 7, 0)",
+                           last) == more
+
+
 @pytest.mark.parametrize("verb, count", [("retry", 2000), ("retry_flow", 1000)])
 def test_G2_very_many_that_can_do_nothing_yet_keep_no_call_for_long(
         db, worker, verb, count, is_long):
