@@ -168,8 +168,8 @@ class Step:
 
     def tries(self, db, row):
         """With many needs it comes back by each second end of one, to find out by
-        pieces that it can't run."""
-        return row.state == "k" and len(self.needs) > db.one(
+        pieces that it can't run, unless its flow is stopped meanwhile."""
+        return row.state in ("k", "c") and len(self.needs) > db.one(
             "SELECT muster.needs_at_once()")
 
     def check_inside(self, db, task, runs, loose):
