@@ -88,13 +88,13 @@ def test_I1_new_workers_are_ready_before_the_old_ones_leave(supervisor):
     wait_until(lambda: not set(daemon.children()) & set(old))
     assert len(daemon.children()) == 3
     # each new worker saw the boards of both old ones
-    starts = daemon.log.find("configuration 2, first 0, others 2")
-    assert len(starts) == 2
+    wait_until(lambda: len(daemon.log.find(
+        "configuration 2, first 0, others 2")) == 2)
     # the old ones left when all new ones were there, and in peace
+    wait_until(lambda: len(daemon.log.find("drain: ")) == 3)
     drains = daemon.log.find("drain: ")
     last_start = max(line.fields["time"] for line in
                      daemon.log.find("configuration 2, first 0"))
-    assert len(drains) == 3
     assert last_start <= min(line.fields["time"] for line in drains)
     assert "drain: 31536000000 ms, 31536000000 ms" in drains[0].message
     assert daemon.status()["workers"][0]["restarts"] == 0
