@@ -340,8 +340,8 @@ count_told(struct share *share, int more, int64_t us)
 		return;
 	share->told += more;
 	share->told_us += us;
-	assert(share->told >= 0 &&
-	       share->told <= share->claimed - share->running);
+	assert(
+	    share->told >= 0 && share->told <= share->claimed - share->running);
 }
 
 static void

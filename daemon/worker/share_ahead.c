@@ -65,8 +65,8 @@ static double
 waiting_us(const struct share *share, int waiting)
 {
 	double usual_us = waiting * share->usual_us;
-	double told_us = (double)share->told_us +
-			 (waiting - share->told) * share->usual_us;
+	double told_us =
+	    (double)share->told_us + (waiting - share->told) * share->usual_us;
 
 	return told_us < usual_us ? told_us : usual_us;
 }

@@ -255,6 +255,32 @@ START_TEST(who_expected_something_wrong_is_not_believed)
 }
 END_TEST
 
+/* Lengths that shrink: the usual time is more. */
+START_TEST(what_waits_counts_as_it_was_told_where_that_is_less)
+{
+	static const struct {
+		int64_t expect_us;
+		bool supplied;
+	} cases[] = {{0, true}, {9000, false}, {9600, true}, {90000, true}};
+	struct share_set set = {.queue = queue, .kind = kind};
+
+	learn(10000);
+	kind->limit = SLOTS;
+	fill(after(0));
+	for (int i = 0; i < 5; i++)
+		share_set_claimed(&set);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (int k = 0; k < 5; k++)
+			share_set_told(&set, cases[i].expect_us);
+		ck_assert(
+		    share_is_supplied(kind, TURN_US) == cases[i].supplied);
+		for (int k = 0; k < 5; k++)
+			share_set_untold(&set, cases[i].expect_us);
+	}
+	ck_assert(share_is_supplied(kind, TURN_US));
+}
+END_TEST
+
 /* The timer is set to `left_us` later, whenever that is. */
 static void
 check_timer(int64_t us, int64_t left_us)
@@ -311,6 +337,8 @@ main(void)
 	tcase_add_test(
 	    tests, quick_and_slow_ones_are_not_due_by_what_they_expect);
 	tcase_add_test(tests, who_expected_something_wrong_is_not_believed);
+	tcase_add_test(
+	    tests, what_waits_counts_as_it_was_told_where_that_is_less);
 	tcase_add_test(tests, a_turn_is_thought_of_when_time_makes_more_due);
 	return unit_run(suite);
 }

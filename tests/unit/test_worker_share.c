@@ -267,35 +267,6 @@ START_TEST(slots_are_supplied_while_what_waits_lasts_longer_than_a_turn)
 }
 END_TEST
 
-START_TEST(less_counts_where_those_that_wait_are_told_to_be_short)
-{
-	static const struct {
-		int64_t told_us;
-		bool supplied;
-	} cases[] = {{0, true}, {5000, false}, {8000, true}, {90000, true}};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct share queue = {.limit = 8}, kind = {.limit = 8};
-		struct share_set set = {.queue = &queue, .kind = &kind};
-		struct mono now =
-		    run(&queue, 20, 10000, (struct mono){.us = 1000});
-
-		for (int k = 0; k < 8; k++) {
-			share_set_claimed(&set);
-			share_set_started(&set, now);
-		}
-		for (int k = 0; k < 3; k++) {
-			share_set_claimed(&set);
-			share_set_told(&set, cases[i].told_us);
-		}
-		ck_assert(share_is_supplied(&queue, 1900) == cases[i].supplied);
-		for (int k = 0; k < 3; k++)
-			share_set_untold(&set, cases[i].told_us);
-		ck_assert(share_is_supplied(&queue, 1900));
-	}
-}
-END_TEST
-
 /* A worker whose tasks never run out, in steps of 0.1 ms: each of its slots
  * takes `run_us` for one, a turn `turn_us` for what was free when it began. */
 struct course {
@@ -515,8 +486,6 @@ main(void)
 	tcase_add_test(tests, medium_tasks_are_claimed_as_far_as_the_horizon);
 	tcase_add_test(tests,
 	    slots_are_supplied_while_what_waits_lasts_longer_than_a_turn);
-	tcase_add_test(
-	    tests, less_counts_where_those_that_wait_are_told_to_be_short);
 	tcase_add_test(tests, no_slot_waits_for_a_turn_and_turns_are_few);
 	tcase_add_test(tests, slow_tasks_get_exactly_the_free_slots);
 	tcase_add_test(tests, quick_tasks_that_became_slow_stop_the_prefetch);
