@@ -70,6 +70,8 @@ free_worker(void)
 	ck_assert(TAILQ_EMPTY(&worker->run.chains));
 	ck_assert_int_eq(route->shares.queue->following, 0);
 	ck_assert_int_eq(route->shares.queue->claimed, 0);
+	ck_assert_int_eq(route->shares.queue->told, 0);
+	ck_assert_int_eq(route->shares.queue->told_us, 0);
 	PQclear(answer);
 	run_close(worker);
 	event_free(worker->turn.pump);
@@ -242,6 +244,21 @@ static const struct {
     {"{9223372036854775807}", 1, INT64_MAX},
     {"{-9223372036854775808}", 1, INT64_MIN}};
 
+/* Lengths are added up. */
+START_TEST(what_is_told_to_take_longer_than_a_life_counts_for_nothing)
+{
+	add_first("1", "1", "{}");
+	put(0, TURN_EXPECT_MS, "1e12");
+	add_first("2", "1", "{}");
+	put(1, TURN_EXPECT_MS, "9e11");
+	take();
+	ck_assert_int_eq(task(1)->expect_us, 0);
+	ck_assert_int_eq(task(2)->expect_us, 900000000000000);
+	ck_assert_int_eq(route->shares.queue->told, 1);
+	ck_assert_int_eq(route->shares.queue->told_us, 900000000000000);
+}
+END_TEST
+
 START_TEST(an_array_is_read_to_its_end)
 {
 	const char *at = arrays[_i].value;
@@ -267,6 +284,8 @@ main(void)
 	tcase_add_test(tests, A3_whom_nobody_names_follows_nobody);
 	tcase_add_test(tests, A3_a_chain_of_an_unknown_route_goes_back);
 	tcase_add_test(tests, B2_a_follower_that_is_claimed_twice_is_held_once);
+	tcase_add_test(
+	    tests, what_is_told_to_take_longer_than_a_life_counts_for_nothing);
 	tests = unit_case(suite, "arrays");
 	tcase_add_loop_test(tests, an_array_is_read_to_its_end, 0,
 	    (int)(sizeof(arrays) / sizeof(arrays[0])));
