@@ -8,6 +8,8 @@ import ctypes
 import os
 import signal
 
+from .wait import wait_until
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -100,16 +102,25 @@ def kill_all(pids):
             pass
 
 
+def _is_stopped(pid):
+    facts = stat(pid)
+    return facts is not None and facts[1] == "T"
+
+
 def stop_tree(pid):
     """SIGSTOP for a process and all below it: a frozen host or server."""
-    os.kill(pid, signal.SIGSTOP)
-    for child in descendants(pid):
-        _quietly(child, signal.SIGSTOP)
+    tree = [pid] + descendants(pid)
+    for each in tree:
+        _quietly(each, signal.SIGSTOP)
+    wait_until(lambda: all(_is_stopped(each) or not alive(each)
+                           for each in tree))
 
 
 def continue_tree(pid):
-    for child in [pid] + descendants(pid):
-        _quietly(child, signal.SIGCONT)
+    """Only what is stopped: the stop by which a sanitizer looks for leaks when
+    a process ends would be lost, and it would wait for that for ever."""
+    for each in filter(_is_stopped, [pid] + descendants(pid)):
+        _quietly(each, signal.SIGCONT)
 
 
 def _quietly(pid, number):
