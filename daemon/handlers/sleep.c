@@ -2,8 +2,8 @@
  * Does nothing for as long as the payload says: {"sleep": seconds}. Stands in
  * for real work where only its length counts: replays, trials of limits.
  *
- * One timerfd for all: by a timer of the loop tasks of a millisecond end a little
- * later, which over thousands of them is what is to be measured.
+ * One timerfd for all: by a timer of the loop tasks of a millisecond end a
+ * little later, which over thousands of them is what is to be measured.
  */
 #include <errno.h>
 #include <event2/event.h>
